@@ -1,0 +1,90 @@
+"""session-sqlite: the place where an AI application keeps its conversations.
+
+One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service,
+`SQLiteChatMessageHistory` the memory of LangChain chains; the latter is imported at its first use, since importing
+this package loads no LangChain.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from session_sqlite.async_service import AsyncSession, AsyncSessionService
+from session_sqlite.errors import (
+    CorruptStoreError,
+    DuplicateEventError,
+    EventNotFoundError,
+    EventTooLargeError,
+    InvalidInputError,
+    NewerSchemaError,
+    NotAStoreError,
+    NotSerializableError,
+    QueryError,
+    ReadOnlyStoreError,
+    SessionError,
+    SessionExistsError,
+    SessionNotFoundError,
+    StaleSessionError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    StoreFullError,
+)
+from session_sqlite.models import ANY, REMOVE, Event, Page, Session, SessionState, ToolCall, Usage
+from session_sqlite.service import SessionService
+from session_sqlite.sqlite import SQLiteSessionService, database_file
+
+if TYPE_CHECKING:
+    from session_sqlite.langchain.history import SQLiteChatMessageHistory
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "REMOVE",
+    "AsyncSession",
+    "AsyncSessionService",
+    "CorruptStoreError",
+    "DuplicateEventError",
+    "Event",
+    "EventNotFoundError",
+    "EventTooLargeError",
+    "InvalidInputError",
+    "NewerSchemaError",
+    "NotAStoreError",
+    "NotSerializableError",
+    "Page",
+    "QueryError",
+    "ReadOnlyStoreError",
+    "SQLiteChatMessageHistory",
+    "SQLiteSessionService",
+    "Session",
+    "SessionError",
+    "SessionExistsError",
+    "SessionNotFoundError",
+    "SessionService",
+    "SessionState",
+    "StaleSessionError",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreError",
+    "StoreFullError",
+    "ToolCall",
+    "Usage",
+    "database_file",
+]
+
+_LAZY = {"SQLiteChatMessageHistory": "session_sqlite.langchain.history"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,397 @@
+"""The service for asyncio: the same verbs, awaited, each one hop to a worker thread.
+
+SQLite has no asynchronous interface, and threads over a blocking driver matched the asynchronous ones. A whole
+operation is one hop, so a transaction never spans an await. A caller that is cancelled while its operation runs
+waits for it to end: what was asked has then either happened as a whole or not at all, and holds no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+from session_sqlite.models import AnyOf, Event, Page, Session, ToolCall, Usage
+from session_sqlite.service import DEFAULT_LIST_LIMIT, SessionService
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+WORKERS: Final = 16
+
+
+async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a blocking function in a worker thread; a cancelled caller gets away only when it is over.
+
+    A function that has not begun when its caller is cancelled never runs.
+    """
+    context = contextvars.copy_context()
+    work = _workers().submit(context.run, functools.partial(function, *args, **kwargs))
+    result = asyncio.wrap_future(work)
+    try:
+        return await asyncio.shield(result)
+    except asyncio.CancelledError:
+        if not work.cancel():  # it runs
+            while not result.done():
+                # wait() leaves the work alone when it is cancelled itself, which may happen again and again
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([result])
+            if not result.cancelled():
+                result.exception()  # it was seen: asyncio need not report it
+        raise
+
+
+_executor: ThreadPoolExecutor | None = None
+
+
+def _workers() -> ThreadPoolExecutor:
+    """Threads of our own: the loop's default ones may all be busy with the application's work."""
+    global _executor  # made at the first use, and again after a fork
+    if _executor is None:
+        _executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="session-sqlite")
+    return _executor
+
+
+def _forget_workers() -> None:
+    global _executor  # threads do not cross a fork
+    _executor = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_workers)
+
+
+class AsyncSession:
+    """A `Session` whose methods are awaited; its fields are those of `session`.
+
+    Attributes:
+        session: The session as it was read.
+    """
+
+    def __init__(self, session: Session, service: AsyncSessionService) -> None:
+        self.session = session
+        self._service = service
+
+    def __repr__(self) -> str:
+        return f"AsyncSession({self.session!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncSession) and self.session == other.session
+
+    def __hash__(self) -> int:
+        return hash(self.session)
+
+    @property
+    def id(self) -> str:
+        """See `Session`."""
+        return self.session.id
+
+    @property
+    def app_name(self) -> str:
+        """See `Session`."""
+        return self.session.app_name
+
+    @property
+    def user_id(self) -> str:
+        """See `Session`."""
+        return self.session.user_id
+
+    @property
+    def agent_id(self) -> str:
+        """See `Session`."""
+        return self.session.agent_id
+
+    @property
+    def title(self) -> str:
+        """See `Session`."""
+        return self.session.title
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """See `Session`."""
+        return self.session.metadata
+
+    @property
+    def created_at(self) -> datetime | None:
+        """See `Session`."""
+        return self.session.created_at
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """See `Session`."""
+        return self.session.updated_at
+
+    @property
+    def last_seq(self) -> int:
+        """See `Session`."""
+        return self.session.last_seq
+
+    @property
+    def parent_id(self) -> str | None:
+        """See `Session`."""
+        return self.session.parent_id
+
+    async def refresh(self) -> AsyncSession:
+        """See `Session.refresh`."""
+        return await self._service.get_session(self)
+
+    async def update(
+        self, *, title: str | None = None, agent_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> AsyncSession:
+        """See `Session.update`."""
+        return await self._service.update_session(self, title=title, agent_id=agent_id, metadata=metadata)
+
+    async def delete(self) -> bool:
+        """See `Session.delete`."""
+        return await self._service.delete_session(self)
+
+    async def add_event(
+        self,
+        author: str,
+        content: str = "",
+        *,
+        reasoning: str = "",
+        actions: Sequence[ToolCall] = (),
+        state: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        agent_id: str = "",
+        branch: str = "",
+        invocation_id: str = "",
+        usage: Usage | None = None,
+        id: str = "",
+        created_at: datetime | None = None,
+        expected_seq: int | None = None,
+    ) -> Event:
+        """See `Session.add_event`."""
+        return await in_thread(
+            self.session.add_event,
+            author,
+            content,
+            reasoning=reasoning,
+            actions=actions,
+            state=state,
+            metadata=metadata,
+            agent_id=agent_id,
+            branch=branch,
+            invocation_id=invocation_id,
+            usage=usage,
+            id=id,
+            created_at=created_at,
+            expected_seq=expected_seq,
+        )
+
+    async def add_events(self, events: Iterable[Event], *, expected_seq: int | None = None) -> list[Event]:
+        """See `Session.add_events`."""
+        return await self._service.append_events(self, events, expected_seq=expected_seq)
+
+    async def events(self, **filters: Any) -> Page[Event]:
+        """See `Session.events`."""
+        return await self._service.list_events(self, **filters)
+
+    def iter_events(self, **filters: Any) -> AsyncIterator[Event]:
+        """See `Session.iter_events`; an asynchronous iterator."""
+        return self._service.iter_events(self, **filters)
+
+    async def last_events(self, n: int) -> list[Event]:
+        """See `Session.last_events`."""
+        return await self._service.last_events(self, n)
+
+    async def clear(self) -> int:
+        """See `Session.clear`."""
+        return await self._service.clear_session(self)
+
+    async def get_state(self) -> dict[str, Any]:
+        """See `SessionService.get_state`."""
+        return await self._service.get_state(self)
+
+    async def update_state(self, delta: Mapping[str, Any]) -> dict[str, Any]:
+        """See `SessionService.update_state`."""
+        return await self._service.update_state(self, delta)
+
+
+class AsyncSessionService:
+    """The verbs of a `SessionService`, awaited.
+
+    Example:
+        >>> import asyncio
+        >>> from session_sqlite import SQLiteSessionService
+        >>> async def main():
+        ...     async with AsyncSessionService(SQLiteSessionService(":memory:")) as service:
+        ...         session = await service.create_session()
+        ...         await session.add_event("user", "你好")
+        ...         return [event.content async for event in session.iter_events()]
+        >>> asyncio.run(main())
+        ['你好']
+    """
+
+    def __init__(self, service: SessionService) -> None:
+        self._sync = service
+
+    def __repr__(self) -> str:
+        return f"AsyncSessionService({self._sync!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """See `SessionService.close`."""
+        await in_thread(self._sync.close)
+
+    def scope(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> AsyncSessionService:
+        """See `SessionService.scope`; not awaited, since it does no I/O."""
+        return AsyncSessionService(self._sync.scope(app_name=app_name, user_id=user_id))
+
+    async def create_session(
+        self,
+        *,
+        agent_id: str = "",
+        session_id: str | None = None,
+        title: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+        exist_ok: bool = False,
+        app_name: str | None = None,
+        user_id: str | None = None,
+    ) -> AsyncSession:
+        """See `SessionService.create_session`."""
+        session = await in_thread(
+            self._sync.create_session,
+            agent_id=agent_id,
+            session_id=session_id,
+            title=title,
+            metadata=metadata,
+            state=state,
+            exist_ok=exist_ok,
+            app_name=app_name,
+            user_id=user_id,
+        )
+        return AsyncSession(session, self)
+
+    async def get_session(
+        self,
+        session_id: AsyncSession | Session | str,
+        *,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> AsyncSession:
+        """See `SessionService.get_session`."""
+        session = await in_thread(self._sync.get_session, _plain(session_id), app_name=app_name, user_id=user_id)
+        return AsyncSession(session, self)
+
+    async def list_sessions(
+        self,
+        *,
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
+        limit: int | None = DEFAULT_LIST_LIMIT,
+        cursor: str | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[AsyncSession]:
+        """See `SessionService.list_sessions`."""
+        page = await in_thread(
+            self._sync.list_sessions,
+            agent_id=agent_id,
+            metadata=metadata,
+            updated_after=updated_after,
+            updated_before=updated_before,
+            limit=limit,
+            cursor=cursor,
+            app_name=app_name,
+            user_id=user_id,
+        )
+        return Page((AsyncSession(session, self) for session in page), page.next_cursor)
+
+    async def update_session(
+        self,
+        session: AsyncSession | Session | str,
+        *,
+        title: str | None = None,
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AsyncSession:
+        """See `SessionService.update_session`."""
+        changed = await in_thread(
+            self._sync.update_session, _plain(session), title=title, agent_id=agent_id, metadata=metadata
+        )
+        return AsyncSession(changed, self)
+
+    async def delete_session(self, session: AsyncSession | Session | str) -> bool:
+        """See `SessionService.delete_session`."""
+        return await in_thread(self._sync.delete_session, _plain(session))
+
+    async def clear_session(self, session: AsyncSession | Session | str) -> int:
+        """See `SessionService.clear_session`."""
+        return await in_thread(self._sync.clear_session, _plain(session))
+
+    async def append_event(
+        self,
+        session: AsyncSession | Session | str,
+        event: Event,
+        *,
+        expected_seq: int | None = None,
+        create: bool = False,
+    ) -> Event:
+        """See `SessionService.append_event`."""
+        return await in_thread(
+            self._sync.append_event, _plain(session), event, expected_seq=expected_seq, create=create
+        )
+
+    async def append_events(
+        self,
+        session: AsyncSession | Session | str,
+        events: Iterable[Event],
+        *,
+        expected_seq: int | None = None,
+        create: bool = False,
+    ) -> list[Event]:
+        """See `SessionService.append_events`."""
+        return await in_thread(
+            self._sync.append_events, _plain(session), events, expected_seq=expected_seq, create=create
+        )
+
+    async def replace_events(self, session: AsyncSession | Session | str, events: Iterable[Event]) -> list[Event]:
+        """See `SessionService.replace_events`."""
+        return await in_thread(self._sync.replace_events, _plain(session), events)
+
+    async def list_events(self, session: AsyncSession | Session | str, **filters: Any) -> Page[Event]:
+        """See `SessionService.list_events`, whose filters it takes."""
+        return await in_thread(self._sync.list_events, _plain(session), **filters)
+
+    async def iter_events(self, session: AsyncSession | Session | str, **filters: Any) -> AsyncIterator[Event]:
+        """See `SessionService.iter_events`, whose filters it takes; an asynchronous iterator, not awaited."""
+        chunks = await in_thread(self._sync.iter_event_chunks, _plain(session), **filters)
+        while (chunk := await in_thread(next, chunks, None)) is not None:
+            for event in chunk:
+                yield event
+
+    async def last_events(self, session: AsyncSession | Session | str, n: int) -> list[Event]:
+        """See `SessionService.last_events`."""
+        return await in_thread(self._sync.last_events, _plain(session), n)
+
+    async def get_state(self, session: AsyncSession | Session | str) -> dict[str, Any]:
+        """See `SessionService.get_state`."""
+        return await in_thread(self._sync.get_state, _plain(session))
+
+    async def get_state_value(self, session: AsyncSession | Session | str, key: str, *, default: Any = None) -> Any:
+        """See `SessionService.get_state_value`."""
+        return await in_thread(self._sync.get_state_value, _plain(session), key, default=default)
+
+    async def update_state(self, session: AsyncSession | Session | str, delta: Mapping[str, Any]) -> dict[str, Any]:
+        """See `SessionService.update_state`."""
+        return await in_thread(self._sync.update_state, _plain(session), delta)
+
+
+def _plain(session: AsyncSession | Session | str) -> Session | str:
+    return session.session if isinstance(session, AsyncSession) else session

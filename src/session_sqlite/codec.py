@@ -1,0 +1,662 @@
+"""The stored form: how a value becomes a column, and a row a value again. No other module knows it.
+
+A row is a dict of column values on its way in (the named parameters of `queries`) and a tuple in the order of
+`EVENT_COLUMNS` or `SESSION_COLUMNS` on its way out. Text is exact, times are fixed-width UTC text that sorts, and
+JSON is strict: what would not come back equal is refused, with the path of the value. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import enum
+import functools
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeGuard
+
+from session_sqlite.errors import EventTooLargeError, InvalidInputError, NotSerializableError
+from session_sqlite.models import REMOVE, Event, Session, ToolCall, Usage
+
+logger = logging.getLogger("session_sqlite")
+
+MAX_IDENTIFIER: Final = 128
+MAX_STATE_KEY: Final = 256
+MAX_DEPTH: Final = 100
+MAX_DIGITS: Final = 4300  # Python's own limit for reading an integer back from text
+DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
+
+SESSION_COLUMNS: Final = (
+    "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
+)  # fmt: skip
+EVENT_COLUMNS: Final = (
+    "id", "session_id", "author", "content", "reasoning", "actions", "metadata", "created_at", "app_name", "user_id",
+    "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
+)  # fmt: skip
+
+
+class SessionKey(NamedTuple):
+    """What names one session: it is unique for its app and user."""
+
+    app_name: str
+    user_id: str
+    session_id: str
+
+    def params(self) -> dict[str, Any]:
+        """The named parameters that every statement about one session binds."""
+        return {"app_name": self.app_name, "user_id": self.user_id, "session_id": self.session_id}
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} of app {self.app_name!r} and user {self.user_id!r}"
+
+
+# ---------------------------------------------------------------- identifiers
+
+_NOT_IN_IDENTIFIERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@functools.lru_cache(maxsize=4096)
+def _identifier_fault(text: str) -> str:
+    if not text:
+        return "it is empty"
+    if len(text) > MAX_IDENTIFIER:
+        return f"it has {len(text)} characters, at most {MAX_IDENTIFIER} are allowed"
+    if text != text.strip():
+        return "it begins or ends with white space"
+    if _NOT_IN_IDENTIFIERS.search(text):
+        return "it contains a control character or half a surrogate pair"
+    return ""
+
+
+def identifier(value: object, name: str, *, optional: bool = False) -> str:
+    """Returns the identifier as exact text; ``optional`` allows the empty one. Raises `InvalidInputError`."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
+    if optional and not value:
+        return ""
+    if fault := _identifier_fault(value):
+        raise InvalidInputError(f"{name} is not a valid identifier: {fault}")
+    return str.__str__(value)
+
+
+def is_identifier(value: object) -> bool:
+    """True for what `identifier` would accept."""
+    return isinstance(value, str) and not _identifier_fault(value)
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): sorts by time, to a quarter of a microsecond."""
+    now = time.time_ns()
+    millis, rest = divmod(now, 1_000_000)
+    number = (millis << 80) | (0x7 << 76) | ((rest * 4096 // 1_000_000) << 64)
+    number |= (0b10 << 62) | (int.from_bytes(os.urandom(8), "big") >> 2)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+# ---------------------------------------------------------------- numbers, text and times
+
+
+def whole_number(value: object, name: str) -> int:
+    """Returns a number ≥ 0 that a column can hold. Raises `InvalidInputError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidInputError(f"{name} must be a whole number of 0 or more")
+    return value
+
+
+def optional_number(value: object, name: str) -> int | None:
+    """Returns a number ≥ 0, or None. Raises `InvalidInputError`."""
+    return None if value is None else whole_number(value, name)
+
+
+def text(value: object, name: str) -> str:
+    """Returns exact text that can be stored. Raises `InvalidInputError`, or `NotSerializableError` for surrogates."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
+    exact = str.__str__(value)
+    _utf8_size(exact, name)
+    return exact
+
+
+def storable(value: object) -> TypeGuard[str]:
+    """True for exact text that a text column holds verbatim: a plain `str` without lone surrogates."""
+    if type(value) is not str:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _utf8_size(value: str, path: str) -> int:
+    if value.isascii():
+        return len(value)
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError as error:
+        raise NotSerializableError(
+            f"{path} has half of a surrogate pair at character {error.start}: it is not valid Unicode text"
+        ) from None  # the driver's error carries the text itself
+
+
+def utc(value: object, name: str) -> datetime:
+    """Returns the time in UTC. Raises `InvalidInputError` for anything but an aware datetime."""
+    if not isinstance(value, datetime):
+        raise InvalidInputError(f"{name} must be a datetime, not {type(value).__name__}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidInputError(f"{name} has no time zone: give an aware datetime, for example datetime.now(UTC)")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInputError(f"{name} is out of the range of dates") from error
+
+
+def time_text(value: datetime) -> str:
+    """``2026-01-31T08:15:00.000000Z``: always 27 characters, so that text sorts as time does. Takes UTC only."""
+    return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def now_text() -> str:
+    """This moment, as stored."""
+    return time_text(datetime.now(UTC))
+
+
+# ---------------------------------------------------------------- JSON
+
+# No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LARGE = 10**MAX_DIGITS
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+
+
+def _check_json(value: object, path: str, depth: int, max_depth: int) -> None:
+    """Raises `NotSerializableError` for what would not come back equal from JSON."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if isinstance(value, enum.Enum):
+        raise NotSerializableError(f"{path} is an enum member, which JSON cannot hold: store its value")
+    if isinstance(value, str):
+        return
+    if isinstance(value, int):
+        if value.bit_length() > 14_000 and not -_LARGE < value < _LARGE:
+            raise NotSerializableError(f"{path} is a whole number of more than {MAX_DIGITS} digits")
+        return
+    if isinstance(value, float):
+        if value - value != 0:  # NaN and the infinities
+            raise NotSerializableError(f"{path} is not a finite number, which JSON cannot hold")
+        return
+    if isinstance(value, (dict, list)):
+        if depth >= max_depth:
+            raise NotSerializableError(f"{_short(path)} is nested more than {max_depth} levels deep")
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                if type(item) is not str:
+                    _check_json(item, f"{path}[{index}]", depth + 1, max_depth)
+            return
+        for key, item in value.items():
+            if not isinstance(key, str) or isinstance(key, enum.Enum):
+                raise NotSerializableError(
+                    f"{path} has a key of type {type(key).__name__}: JSON keys are text, another kind would come back"
+                    " as text"
+                )
+            if type(item) not in _PLAIN or type(item) is int:
+                _check_json(item, f"{path}[{key!r}]", depth + 1, max_depth)
+        return
+    raise NotSerializableError(f"{path} is of type {kind.__name__}, which JSON cannot hold")
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= 120 else f"{path[:80]}…{path[-20:]}"
+
+
+def encode_json(value: object, path: str, *, max_depth: int = MAX_DEPTH) -> str:
+    """JSON text of a value that will come back equal. Raises `NotSerializableError`, naming the value's path."""
+    _check_json(value, path, 0, max_depth)
+    encoded = _encode(value)
+    if not encoded.isascii():
+        _utf8_size(encoded, path)
+    return encoded
+
+
+def _encode_object(value: object, path: str) -> str:
+    if type(value) is dict and not value:
+        return "{}"
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"{path} must be a mapping, not {type(value).__name__}")
+    return encode_json(value if isinstance(value, dict) else dict(value), path)
+
+
+def decode_object(value: object) -> dict[str, Any]:
+    """The JSON object in a column. Raises `ValueError` for anything else."""
+    if value == "{}":
+        return {}
+    decoded = json.loads(value)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
+    if type(decoded) is not dict:
+        raise ValueError("not a JSON object")
+    return decoded
+
+
+# ---------------------------------------------------------------- state
+
+# In an event's stored state a removed key has the value {"$remove": true}; a value that looks like that gets
+# another "$", which reading takes off again.
+_REMOVED: Final = {"$remove": True}
+_LIKE_REMOVED = re.compile(r"\$+remove")
+
+
+def split_state(delta: object, path: str = "state") -> dict[str, Any]:
+    """The keys to store, in their one spelling: without ``temp:`` keys and the ``session:`` prefix.
+
+    Raises `InvalidInputError` for anything but a mapping of text keys to JSON values or `REMOVE`.
+    """
+    if not isinstance(delta, Mapping):
+        raise InvalidInputError(f"{path} must be a mapping, not {type(delta).__name__}")
+    stored: dict[str, Any] = {}
+    for key, value in delta.items():
+        name = state_key(key)
+        if name is not None:
+            stored[name] = value
+        if value is not REMOVE:
+            _check_json(value, f"{path}[{key!r}]", 1, MAX_DEPTH)
+    return stored
+
+
+def state_key(key: object) -> str | None:
+    """The stored spelling of a key; None for a ``temp:`` key, which is never stored."""
+    if not isinstance(key, str) or isinstance(key, enum.Enum):
+        raise InvalidInputError(f"a state key must be text, not {type(key).__name__}")
+    name = text(key, "a state key")
+    if len(name) > MAX_STATE_KEY:
+        raise InvalidInputError(f"a state key has {len(name)} characters, at most {MAX_STATE_KEY} are allowed")
+    if name.startswith("temp:"):
+        return None
+    own = name.removeprefix("session:")
+    if own is not name and own.startswith(("app:", "user:", "temp:", "session:")):
+        raise InvalidInputError(f"the state key {name!r} names two scopes")
+    return own
+
+
+def state_owner(key: SessionKey, name: str) -> dict[str, str]:
+    """Whose row holds a state key: shared keys belong to no session (and ``app:`` keys to no user)."""
+    shared = name.startswith(("app:", "user:"))
+    return {
+        "app_name": key.app_name,
+        "user_id": "" if name.startswith("app:") else key.user_id,
+        "session_id": "" if shared else key.session_id,
+        "key": name,
+    }
+
+
+def encode_state(delta: Mapping[str, Any]) -> str:
+    """The state column of an event, or a session's state at creation: JSON in which removals are marked."""
+    if not delta:
+        return "{}"
+    marked = {}
+    for key, value in delta.items():
+        if value is REMOVE:
+            value = _REMOVED
+        elif isinstance(value, dict) and len(value) == 1 and _LIKE_REMOVED.fullmatch(next(iter(value))):
+            value = {f"${next(iter(value))}": next(iter(value.values()))}
+        marked[key] = value
+    return encode_json(marked, "state", max_depth=MAX_DEPTH + 1)
+
+
+def decode_state(column: object) -> dict[str, Any]:
+    """The reverse of `encode_state`. Raises `ValueError` for anything else."""
+    decoded = decode_object(column)
+    for key, value in decoded.items():
+        if type(value) is dict and len(value) == 1 and _LIKE_REMOVED.fullmatch(name := next(iter(value))):
+            decoded[key] = REMOVE if name == "$remove" else {name[1:]: value[name]}
+    return decoded
+
+
+def decode_state_value(name: str, column: object) -> Any:
+    """The value in a row of the state table; `REMOVE`, with a warning in the log, for one that is damaged."""
+    try:
+        return json.loads(column)  # type: ignore[arg-type]  # not text: TypeError
+    except (ValueError, TypeError, RecursionError):
+        logger.warning("the state value %r cannot be read: it is left out", name)
+        return REMOVE
+
+
+# ---------------------------------------------------------------- events
+
+
+def _encode_actions(actions: object) -> str:
+    if actions == ():
+        return "[]"
+    if not isinstance(actions, Sequence) or isinstance(actions, (str, bytes)):
+        raise InvalidInputError(f"actions must be a sequence of ToolCall, not {type(actions).__name__}")
+    encoded: list[dict[str, Any]] = []
+    for index, action in enumerate(actions):
+        path = f"actions[{index}]"
+        if not isinstance(action, ToolCall):
+            raise InvalidInputError(f"{path} must be a ToolCall, not {type(action).__name__}")
+        one: dict[str, Any] = {}
+        if action.id != "":
+            one["id"] = text(action.id, f"{path}.id")
+        one["name"] = text(action.name, f"{path}.name")
+        if action.args:
+            if not isinstance(action.args, Mapping):
+                raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
+            one["args"] = args = dict(action.args)
+            _check_json(args, f"{path}.args", 0, MAX_DEPTH)
+        elif not isinstance(action.args, Mapping):
+            raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
+        if action.output is not None:
+            _check_json(action.output, f"{path}.output", 0, MAX_DEPTH)
+            one["output"] = action.output
+        if action.error is not None:
+            one["error"] = text(action.error, f"{path}.error")
+        encoded.append(one)
+    result = _encode(encoded)
+    _utf8_size(result, "actions")
+    return result
+
+
+def _decode_actions(column: object) -> tuple[ToolCall, ...]:
+    actions = []
+    for one in json.loads(column):  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+        call = ToolCall(
+            one["name"],
+            one.get("args", {}),
+            id=one.get("id", ""),
+            output=one.get("output"),
+            error=one.get("error"),
+        )
+        if not (type(call.name) is type(call.id) is str and type(call.args) is dict):
+            raise ValueError("not a list of tool calls")
+        actions.append(call)
+    return tuple(actions)
+
+
+_USAGE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Usage))
+
+
+def _encode_usage(usage: object) -> str:
+    if not isinstance(usage, Usage):
+        raise InvalidInputError(f"usage must be a Usage, not {type(usage).__name__}")
+    columns: dict[str, Any] = {"model": text(usage.model, "usage.model")}
+    for name in _USAGE_FIELDS[1:]:
+        columns[name] = whole_number(getattr(usage, name), f"usage.{name}")
+    return _encode({name: value for name, value in columns.items() if value})
+
+
+def _decode_usage(column: object) -> Usage:
+    usage = Usage(**decode_object(column))
+    if not all(type(getattr(usage, name)) is type(getattr(_NO_USAGE, name)) for name in _USAGE_FIELDS):
+        raise ValueError("not a usage")
+    return usage
+
+
+_NO_USAGE: Final = Usage()
+
+
+def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> dict[str, Any]:
+    """The row of an event that is about to be appended, but for its ``seq``.
+
+    Raises `InvalidInputError` for a field of the wrong type or form, `NotSerializableError` for a value that JSON
+    cannot hold, `EventTooLargeError` for more than ``max_bytes`` of UTF-8.
+    """
+    if not isinstance(event, Event):
+        raise InvalidInputError(f"an event must be an Event, not {type(event).__name__}")
+    if event.unreadable:
+        raise InvalidInputError(f"event {event.id!r} is unreadable: it cannot be appended again without loss")
+    content, reasoning, message, message_id = event.content, event.reasoning, event.message, event.message_id
+    if type(content) is not str:
+        content = text(content, "content")
+    if type(reasoning) is not str:
+        reasoning = text(reasoning, "reasoning")
+    if message is not None:
+        message = text(message, "message")
+    if message_id is not None:
+        message_id = text(message_id, "message_id")
+    actions = _encode_actions(event.actions)
+    state = event.state
+    state_text = "{}" if type(state) is dict and not state else encode_state(split_state(state))
+    metadata = _encode_object(event.metadata, "metadata")
+    usage = None if event.usage is None else _encode_usage(event.usage)
+    size = (
+        _utf8_size(content, "content") + _utf8_size(reasoning, "reasoning") + _utf8_size(actions, "actions")
+        + _utf8_size(state_text, "state") + _utf8_size(metadata, "metadata")
+        + (_utf8_size(message, "message") if message else 0)
+    )  # fmt: skip
+    if size > max_bytes:
+        raise EventTooLargeError(
+            f"the event is too large: {size:,} bytes of text, the store takes {max_bytes:,} (max_event_bytes)"
+        )
+    author = identifier(event.author, "author")
+    tool_call_id = None
+    if author == "tool" and event.actions:
+        tool_call_id = str.__str__(event.actions[0].id)
+    return {
+        "id": identifier(event.id, "the event id") if event.id != "" else new_id(),
+        "session_id": key.session_id,
+        "author": author,
+        "content": content,
+        "reasoning": reasoning,
+        "actions": actions,
+        "metadata": metadata,
+        "created_at": now if event.created_at is None else time_text(utc(event.created_at, "created_at")),
+        "app_name": key.app_name,
+        "user_id": key.user_id,
+        "seq": 0,
+        "agent_id": identifier(event.agent_id, "agent_id", optional=True),
+        "branch": identifier(event.branch, "branch", optional=True),
+        "invocation_id": identifier(event.invocation_id, "invocation_id", optional=True),
+        "state": state_text,
+        "usage": usage,
+        "tool_call_id": tool_call_id,
+        "message_id": message_id,
+        "message": message,
+    }
+
+
+def decode_event(row: Sequence[Any]) -> Event:
+    """The event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
+    (id, session_id, author, content, reasoning, actions, metadata, created_at, _app_name, _user_id, seq, agent_id,
+     branch, invocation_id, state, usage, _tool_call_id, message_id, message) = row  # fmt: skip
+    # A frozen dataclass's __init__ sets each field through object.__setattr__: filling __dict__ is three times faster.
+    event = object.__new__(Event)
+    fields = event.__dict__
+    try:
+        fields["author"] = author
+        fields["content"] = content
+        fields["reasoning"] = reasoning
+        fields["actions"] = () if actions == "[]" else _decode_actions(actions)
+        fields["state"] = {} if state == "{}" else decode_state(state)
+        fields["metadata"] = {} if metadata == "{}" else decode_object(metadata)
+        fields["agent_id"] = agent_id
+        fields["branch"] = branch
+        fields["invocation_id"] = invocation_id
+        fields["usage"] = None if usage is None else _decode_usage(usage)
+        fields["id"] = id
+        fields["created_at"] = datetime.fromisoformat(created_at)
+        fields["seq"] = seq
+        fields["session_id"] = session_id
+        fields["message"] = message
+        fields["message_id"] = message_id
+        fields["unreadable"] = False
+        fields["raw"] = ""
+        if not (type(author) is type(content) is type(reasoning) is type(id) is str) or (
+            message is not None and type(message) is not str
+        ):
+            raise ValueError("a text column holds something else")
+        return event
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _unreadable_event(row)
+
+
+def _unreadable_event(row: Sequence[Any]) -> Event:
+    columns = dict(zip(EVENT_COLUMNS, map(_shown, row), strict=True))
+    try:
+        created_at = datetime.fromisoformat(columns["created_at"])
+    except (ValueError, TypeError):
+        created_at = None
+    return Event(
+        str(columns["author"]),
+        str(columns["content"]),
+        reasoning=str(columns["reasoning"]),
+        agent_id=str(columns["agent_id"]),
+        branch=str(columns["branch"]),
+        invocation_id=str(columns["invocation_id"]),
+        id=str(columns["id"]),
+        created_at=created_at,
+        seq=row[EVENT_COLUMNS.index("seq")],
+        session_id=str(columns["session_id"]),
+        unreadable=True,
+        raw=_encode(columns),
+    )
+
+
+def _shown(value: object) -> Any:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
+def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
+    """The event as `decode_event` would read it from ``row``, which was made from ``event``."""
+    stored = object.__new__(Event)
+    fields = stored.__dict__
+    fields.update(event.__dict__)
+    fields["author"] = row["author"]
+    fields["content"] = row["content"]
+    fields["reasoning"] = row["reasoning"]
+    fields["id"] = row["id"]
+    fields["created_at"] = datetime.fromisoformat(row["created_at"])
+    fields["seq"] = row["seq"]
+    fields["session_id"] = row["session_id"]
+    # Read back from the stored text, so that the caller's own lists and dicts are not shared with the result.
+    fields["actions"] = () if row["actions"] == "[]" else _decode_actions(row["actions"])
+    fields["state"] = {} if row["state"] == "{}" else decode_state(row["state"])
+    fields["metadata"] = {} if row["metadata"] == "{}" else decode_object(row["metadata"])
+    return stored
+
+
+def same_content(stored: Event, row: Mapping[str, Any], event: Event) -> bool:
+    """True if appending ``event`` (encoded as ``row``) again would store what ``stored`` already is."""
+    again = dataclasses.replace(
+        stored_event(event, {**row, "seq": stored.seq}),
+        created_at=stored.created_at if event.created_at is None else datetime.fromisoformat(row["created_at"]),
+    )
+    return again == stored
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def encode_session(
+    key: SessionKey, *, agent_id: object, title: object, metadata: object, state: Mapping[str, Any], now: str
+) -> dict[str, Any]:
+    """The row of a new session. Raises `InvalidInputError`."""
+    return {
+        "id": key.session_id,
+        "app_name": key.app_name,
+        "user_id": key.user_id,
+        "agent_id": identifier(agent_id, "agent_id", optional=True),
+        "title": text(title, "title"),
+        "metadata": _encode_object({} if metadata is None else metadata, "metadata"),
+        "created_at": now,
+        "updated_at": now,
+        "last_seq": 0,
+        "parent_id": None,
+        "initial_state": encode_state(
+            {name: value for name, value in state.items() if not name.startswith(("app:", "user:"))}
+        ),
+    }
+
+
+def decode_session(row: Sequence[Any]) -> Session:
+    """The session in a row. Damaged metadata reads as empty, with a warning in the log."""
+    session = object.__new__(Session)
+    fields = session.__dict__
+    fields.update(zip(SESSION_COLUMNS, row, strict=True))
+    try:
+        fields["metadata"] = decode_object(fields["metadata"])
+    except (ValueError, TypeError, RecursionError):
+        logger.warning("the metadata of session %r cannot be read: it is shown as empty", fields["id"])
+        fields["metadata"] = {}
+    for name in ("created_at", "updated_at"):
+        try:
+            fields[name] = datetime.fromisoformat(fields[name])
+        except (ValueError, TypeError):
+            logger.warning("the time %s of session %r cannot be read", name, fields["id"])
+            fields[name] = None
+    return session
+
+
+def merge_metadata(column: object, changes: object) -> str:
+    """The metadata column after an update: key by key, `REMOVE` deletes. Raises `InvalidInputError`, `ValueError`."""
+    if not isinstance(changes, Mapping):
+        raise InvalidInputError(f"metadata must be a mapping, not {type(changes).__name__}")
+    kept = {name: value for name, value in changes.items() if value is not REMOVE}
+    _check_json(kept, "metadata", 0, MAX_DEPTH)
+    merged = {**decode_object(column), **changes}
+    return encode_json({name: value for name, value in merged.items() if value is not REMOVE}, "metadata")
+
+
+# ---------------------------------------------------------------- filters that SQL narrows and Python decides
+
+
+def like_pattern(fragment: str) -> str:
+    """A LIKE pattern (escape character ``!``) for text that contains the fragment."""
+    escaped = fragment.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"
+
+
+def metadata_pattern(name: str, value: object) -> str:
+    """A LIKE pattern that every metadata column with this key and value matches (others may match too)."""
+    fragment = f"{_encode(name)}:"
+    if value is None or isinstance(value, (str, bool)):
+        fragment += _encode(value)
+    return like_pattern(fragment)
+
+
+def tool_pattern(name: str) -> str:
+    """A LIKE pattern that every actions column with a call of this tool matches (others may match too)."""
+    return like_pattern(f'"name":{_encode(name)}')
+
+
+def same_json(left: object, right: object) -> bool:
+    """Equality of JSON values: like Python's, but true is not 1."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same_json(value, right[name]) for name, value in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_json, left, right))
+    return left == right
+
+
+# ---------------------------------------------------------------- cursors
+
+
+def encode_cursor(scope: Iterable[str], position: Sequence[Any]) -> str:
+    """An opaque text that stands for a position in one list."""
+    return base64.urlsafe_b64encode(_encode([*scope, *position]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type]) -> list[Any]:
+    """The position in a cursor. Raises `InvalidInputError` if it is not one of this very list."""
+    fault = InvalidInputError("the cursor is not one that this list returned")
+    if not isinstance(cursor, str):
+        raise InvalidInputError(f"a cursor must be text, not {type(cursor).__name__}")
+    try:
+        decoded = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        raise fault from None
+    if not isinstance(decoded, list) or decoded[: len(scope)] != list(scope):
+        raise fault
+    position = decoded[len(scope) :]
+    if [type(part) for part in position] != list(kinds):
+        raise fault
+    return position

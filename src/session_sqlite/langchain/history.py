@@ -1,0 +1,334 @@
+"""`SQLiteChatMessageHistory`: the memory of LangChain chains.
+
+A history is a name and a window: the session it stands for, and how much of it a model is shown. It holds no data
+and no connection. Each access goes to a service, which histories of one path share in a process; the session appears
+with the first message.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
+from langchain_core.messages.utils import count_tokens_approximately
+
+from session_sqlite import codec
+from session_sqlite.async_service import in_thread
+from session_sqlite.errors import InvalidInputError, SessionNotFoundError
+from session_sqlite.langchain.messages import message_to_event, messages_of
+from session_sqlite.models import AnyOf, Event, Session
+from session_sqlite.service import SessionService, checked_scope
+from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
+
+if TYPE_CHECKING:
+    from langchain_core.chat_history import BaseChatMessageHistory
+    from langchain_core.language_models import BaseLanguageModel
+else:
+    try:  # deprecated since langchain-core 1.6.4, to go in 2.0; chains and memories check for it where it exists
+        from langchain_core.chat_history import BaseChatMessageHistory
+    except ImportError:
+        BaseChatMessageHistory = object
+
+logger = logging.getLogger("session_sqlite")
+
+T = TypeVar("T")
+TokenCounter = Callable[[list[BaseMessage]], int]
+
+
+class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unused-ignore]  # see the import above
+    """The messages of one session, as LangChain's chains and memories want them.
+
+    Every message comes back as it was added: same class, equal fields, same order of keys. Adding several messages
+    is one transaction. Usable from any thread and event loop; the constructor does no I/O.
+
+    Args:
+        session_id: The session; it appears with the first message.
+        path: The file; None for `database_file` of the app. Histories of one path share one service.
+        app_name: The app the session belongs to.
+        user_id: The user it belongs to: two users may both have a session "1".
+        service: A service to use instead of a path (any backend); its app and user are then the defaults.
+        limit: Show at most so many of the latest messages (see below).
+        max_tokens: Show at most so many tokens of the latest messages.
+        token_counter: Counts the tokens of a list of messages, or a chat model that does; LangChain's approximation
+            if not given.
+
+    A window (``limit``, ``max_tokens``) begins at a turn of the user, so a tool's result is never without its call;
+    if the last turn alone is larger than the window it comes whole. Nothing is deleted by it.
+
+    Example:
+        >>> history = SQLiteChatMessageHistory("tea", ":memory:")
+        >>> history.add_user_message("Which tea keeps me awake?")
+        >>> [message.content for message in history.messages]
+        ['Which tea keeps me awake?']
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        app_name: str | None = None,
+        user_id: str | None = None,
+        service: SessionService | None = None,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+    ) -> None:
+        self._limit = codec.optional_number(limit, "limit")
+        self._max_tokens = codec.optional_number(max_tokens, "max_tokens")
+        self._count_tokens = _token_counter(token_counter)
+        if service is not None and path is not None:
+            raise InvalidInputError("give a path or a service, not both")
+        default_app, default_user = ("default", "default") if service is None else (service.app_name, service.user_id)
+        app, user = checked_scope(
+            default_app if app_name is None else app_name, default_user if user_id is None else user_id
+        )
+        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
+            raise InvalidInputError("a history belongs to one app and one user, not ANY: give app_name and user_id")
+        self._session = Session(codec.identifier(session_id, "session_id"), app, user)
+        self._given = service
+        self._path = None if service is not None else _shared_path(path, app)
+
+    def __repr__(self) -> str:
+        session = self._session
+        store = self._given if self._path is None else self._path
+        return (
+            f"SQLiteChatMessageHistory({session.id!r}, {str(store)!r}, app_name={session.app_name!r}, "
+            f"user_id={session.user_id!r})"
+        )
+
+    def __str__(self) -> str:
+        return get_buffer_string(self.messages)
+
+    @classmethod
+    def factory(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        app_name: str | None = None,
+        user_id: str | None = None,
+        service: SessionService | None = None,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+    ) -> Callable[..., SQLiteChatMessageHistory]:
+        """What ``RunnableWithMessageHistory`` asks for: a function from a session id to its history.
+
+        The function takes ``session_id`` and, if the chain has a second configurable field of that name,
+        ``user_id``. The other arguments are those of the constructor.
+        """
+        if service is None and path is not None and path != MEMORY:
+            path = os.path.abspath(path_text(path))  # now: the process may change its directory before a call
+        if user_id is None:
+            user_id = "default" if service is None or isinstance(service.user_id, AnyOf) else service.user_id
+
+        def history(session_id: str, user_id: str = user_id) -> SQLiteChatMessageHistory:
+            return cls(
+                session_id,
+                path,
+                app_name=app_name,
+                user_id=user_id,
+                service=service,
+                limit=limit,
+                max_tokens=max_tokens,
+                token_counter=token_counter,
+            )
+
+        return history
+
+    @property
+    def service(self) -> SessionService:
+        """The service that the history reads and writes with; opened at the first use."""
+        return self._given if self._given is not None else _shared_service(self._path or MEMORY)
+
+    @property
+    def session_id(self) -> str:
+        """The id of the session."""
+        return self._session.id
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def messages(self) -> list[BaseMessage]:
+        """The messages, oldest first: all of them, or the window. A new list at each access.
+
+        Assigning a list replaces all stored messages in one transaction.
+        """
+        return self.get_messages()
+
+    @messages.setter
+    def messages(self, messages: Sequence[BaseMessage]) -> None:
+        events = _events(messages)
+        self._log_failure(lambda: self.service.replace_events(self._session, events))
+
+    def get_messages(self) -> list[BaseMessage]:
+        """The same as `messages`."""
+        try:
+            if self._max_tokens is not None:
+                return self._within_tokens(self._max_tokens)
+            if self._limit is not None:
+                return _within_count(messages_of(self.service.last_events(self._session, self._limit)), self._limit)
+            return messages_of(self.service.convert_events(self._session, _event))
+        except SessionNotFoundError:
+            return []  # nothing was said yet
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """The same as `messages`, awaited."""
+        return await in_thread(self.get_messages)
+
+    # ------------------------------------------------------------ writing
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Adds messages in one transaction: all of them or none."""
+        events = _events(messages)
+        if events:
+            self._log_failure(lambda: self.service.append_events(self._session, events, create=True))
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """The same as `add_messages`, awaited."""
+        await in_thread(self.add_messages, messages)
+
+    def add_message(self, message: BaseMessage) -> None:
+        """Adds one message."""
+        self.add_messages([message])
+
+    async def aadd_message(self, message: BaseMessage) -> None:
+        """Adds one message, awaited."""
+        await in_thread(self.add_messages, [message])
+
+    def add_user_message(self, message: HumanMessage | str) -> None:
+        """Adds what the user said."""
+        self.add_message(HumanMessage(message) if isinstance(message, str) else message)
+
+    def add_ai_message(self, message: AIMessage | str) -> None:
+        """Adds what the model said."""
+        self.add_message(AIMessage(message) if isinstance(message, str) else message)
+
+    def clear(self) -> None:
+        """Removes all messages; the session stays."""
+
+        def work() -> None:
+            try:
+                self.service.clear_session(self._session)
+            except SessionNotFoundError:
+                return  # nothing was said yet
+
+        self._log_failure(work)
+
+    async def aclear(self) -> None:
+        """The same as `clear`, awaited."""
+        await in_thread(self.clear)
+
+    def _log_failure(self, write: Callable[[], T]) -> T:
+        """A chain swallows what its history raises and goes on, so the log has to say it."""
+        try:
+            return write()
+        except Exception as error:
+            logger.error("session %r was not written: %s: %s", self._session.id, type(error).__name__, error)
+            raise
+
+    # ------------------------------------------------------------ windows
+
+    def _within_tokens(self, budget: int) -> list[BaseMessage]:
+        """The latest turns that fit, read from the end; at least the last one."""
+        turns: list[list[BaseMessage]] = []
+        turn: list[BaseMessage] = []  # newest first, until its user's message is found
+        used = count = 0
+        room = self._limit if self._limit is not None else -1
+        events = self.service.iter_events(self._session, newest_first=True)
+
+        def fits() -> bool:
+            nonlocal used, count
+            used += self._count_tokens(turn[::-1])
+            count += len(turn)
+            return used <= budget and (room < 0 or count <= room)
+
+        for event in events:
+            turn += messages_of([event])[::-1]
+            if turn and isinstance(turn[-1], HumanMessage):
+                if not fits() and turns:
+                    turn = []
+                    break
+                turns.append(turn[::-1])
+                turn = []
+        # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
+        if turn and (fits() or not turns):
+            turns.append(turn[::-1])
+        return [message for turn in reversed(turns) for message in turn]
+
+
+def _event(event: Event) -> Event:
+    return event
+
+
+def _events(messages: object) -> list[Event]:
+    if not isinstance(messages, Iterable) or isinstance(messages, BaseMessage):
+        raise InvalidInputError(f"messages must be a list of LangChain messages, not {type(messages).__name__}")
+    events = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, BaseMessage):
+            raise InvalidInputError(f"messages[{index}] must be a LangChain message, not {type(message).__name__}")
+        events.append(message_to_event(message))
+    return events
+
+
+def _within_count(messages: list[BaseMessage], limit: int) -> list[BaseMessage]:
+    """A native event may be several messages: drops whole turns from the front while there are too many."""
+    if len(messages) <= limit:
+        return messages
+    starts = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    fitting = [index for index in starts if len(messages) - index <= limit]
+    return messages[(fitting[0] if fitting else starts[-1]) :] if starts else messages
+
+
+def _token_counter(counter: object) -> TokenCounter:
+    if counter is None or counter == "approximate":
+        return count_tokens_approximately
+    if count := getattr(counter, "get_num_tokens_from_messages", None):
+        return count  # type: ignore[no-any-return]  # a chat model
+    if callable(counter):
+        return counter
+    raise InvalidInputError("token_counter must be a function of a list of messages, or a chat model")
+
+
+# ---------------------------------------------------------------- one service a path
+
+_services: dict[str, SQLiteSessionService] = {}
+_services_lock = threading.Lock()
+
+
+def _shared_path(path: object, app_name: str) -> str:
+    if path is None:
+        return str(database_file(app_name=app_name))
+    name = path_text(path)
+    return name if name == MEMORY else os.path.abspath(name)
+
+
+def _shared_service(path: str) -> SQLiteSessionService:
+    service = _services.get(path)
+    if service is None:
+        with _services_lock:
+            service = _services.get(path)
+            if service is None:
+                service = _services[path] = SQLiteSessionService(path)
+    return service
+
+
+def _close_shared() -> None:
+    while _services:
+        _services.popitem()[1].close()
+
+
+def _forget_lock() -> None:
+    global _services_lock  # a thread of the parent may have held it
+    _services_lock = threading.Lock()
+
+
+atexit.register(_close_shared)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_lock)

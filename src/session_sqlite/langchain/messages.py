@@ -1,0 +1,932 @@
+"""A LangChain message as an event, and back: pure functions, exact in both directions.
+
+A message becomes one event. Its author, text, reasoning, tool calls, usage and id are *columns*, in the same plain
+form whatever the provider; everything else is the event's ``message``, a JSON object ``{"type": "ai", field: value}``
+that leaves out what a column holds verbatim and what is at its default. A column that is not verbatim was derived from
+the message and is never read back.
+
+Two marks make the JSON exact. ``"$meta"`` says what a plain object cannot: the class of a subclass, attributes that are
+no fields, and how ``model_fields_set`` differs from the fields that are stored. An object with the key ``"$"`` is a
+*tag*: a value that JSON cannot hold (``{"$": "bytes", "value": "AAE="}``) or a text that a column holds already
+(``{"$": "content"}``). A dict that has such a key itself is stored as a tag too, so a tag is never the user's.
+
+Reading fills the fields in without validators, as they were, also if LangChain would refuse them. It imports nothing:
+a class that is not loaded degrades to what it was made of. An event that was never a message reads as the messages that
+say the same (a tool call with its result is two).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import logging
+import math
+import numbers
+import operator
+import pathlib
+import re
+import sys
+import zoneinfo
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
+from typing import Any, Final
+from uuid import UUID
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    BaseMessageChunk,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from session_sqlite.codec import encode_json, is_identifier, storable
+from session_sqlite.errors import InvalidInputError, NotSerializableError
+from session_sqlite.models import Event, ToolCall, Usage
+
+logger = logging.getLogger("session_sqlite")
+
+MAX_DEPTH: Final = 200
+SHARED_TEXT: Final = 16  # characters: a shorter text is no longer than the tag that would replace it
+MAX_BITS: Final = 2000  # of an integer in decimal; Python's limit on reading may be set as low as 640 digits
+ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
+
+_AUTHORS: Final = {
+    "human": "user", "ai": "assistant", "system": "system", "tool": "tool", "chat": "assistant", "function": "tool",
+    "remove": "system",
+}  # fmt: skip
+_CORE: Final[dict[str, type[BaseMessage]]] = {
+    "human": HumanMessage,
+    "ai": AIMessage,
+    "system": SystemMessage,
+    "tool": ToolMessage,
+    "chat": ChatMessage,
+    "function": FunctionMessage,
+    "remove": RemoveMessage,
+    "HumanMessageChunk": HumanMessageChunk,
+    "AIMessageChunk": AIMessageChunk,
+    "SystemMessageChunk": SystemMessageChunk,
+    "ToolMessageChunk": ToolMessageChunk,
+    "ChatMessageChunk": ChatMessageChunk,
+    "FunctionMessageChunk": FunctionMessageChunk,
+    "BaseMessageChunk": BaseMessageChunk,
+    "BaseMessage": BaseMessage,
+}
+_TYPES: Final = {cls: name for name, cls in _CORE.items()}
+
+# Messages and what is in them were checked for cycles by then.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
+_set = object.__setattr__  # past pydantic's own, which validates
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+# ---------------------------------------------------------------- the fields of a class, looked at once
+
+_NO_DEFAULT: Final = object()
+_EMPTY: Final[dict[type, object]] = {dict: object(), list: object()}
+
+
+def _default(field: FieldInfo) -> object:
+    """What a value is compared with to be left out: only plain defaults and empty containers are."""
+    factory = field.default_factory
+    kind = factory if factory is not None else type(field.default)
+    if kind in (dict, list) and (factory is not None or not field.default):
+        return _EMPTY[kind]
+    if factory is None and (field.default is None or kind in (str, int, bool)):
+        return field.default
+    return _NO_DEFAULT
+
+
+class _Plan:
+    """How the instances of one model class are taken apart and put together."""
+
+    __slots__ = (
+        "allows_extra", "always", "bare", "blank", "cls", "defaults", "fresh", "kind", "name", "names", "private",
+        "type",
+    )  # fmt: skip
+
+    def __init__(self, cls: type[BaseModel]) -> None:
+        core = next((base for base in cls.__mro__ if base in _TYPES), None)
+        self.cls = cls
+        self.type = "" if core is None else _TYPES[core]  # its class in langchain_core, or the nearest above it
+        self.name = "" if core is cls else f"{cls.__module__}:{cls.__qualname__}"
+        self.kind = next((kind for kind in _AUTHORS if issubclass(cls, _CORE[kind])), "")
+        self.defaults = {name: _default(field) for name, field in cls.model_fields.items()}
+        self.names = list(self.defaults)
+        self.blank = dict(self.defaults)
+        self.fresh = [(name, kind) for kind, mark in _EMPTY.items() for name in self.names if self.blank[name] is mark]
+        self.always = [name for name in self.names if self.blank[name] is _NO_DEFAULT]
+        self.allows_extra = cls.model_config.get("extra") == "allow"
+        self.private = bool(cls.__private_attributes__)
+        self.bare = _encode({"type": self.type}) if core is cls else ""
+
+
+_plans: dict[type, _Plan] = {}
+_bare: dict[str, _Plan] = {}  # by the stored form of a message whose columns say it all
+
+
+def _plan(cls: type[BaseModel]) -> _Plan:
+    plan = _plans.get(cls)
+    if plan is None:
+        plan = _plans[cls] = _Plan(cls)
+        if plan.bare:
+            _bare[plan.bare] = plan
+    return plan
+
+
+_warned: set[str] = set()
+
+
+def _loaded(name: str, accepts: Callable[[type], bool]) -> Any:
+    """The class of that name if it is loaded and of the right kind. Never imports: a stored name is only data."""
+    module, _, qualname = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, "__dict__", {}).get(part)  # getattr(found, part) may import: modules can define it
+    if isinstance(found, type) and accepts(found):
+        return found
+    if name not in _warned:
+        _warned.add(name)
+        logger.warning("%s, the class of a stored value, is not loaded: such values come back in a plainer form", name)
+    return None
+
+
+# ---------------------------------------------------------------- what JSON cannot hold, as tags
+
+
+def _clock_tag(value: datetime | time) -> dict[str, Any]:
+    tag: dict[str, Any] = {"value": value.isoformat()}
+    if value.fold:
+        tag["fold"] = value.fold
+    if isinstance(value.tzinfo, zoneinfo.ZoneInfo) and value.tzinfo.key:
+        tag["zone"] = value.tzinfo.key
+    return tag
+
+
+def _clock(cls: Any, tag: Mapping[str, Any]) -> Any:
+    value = cls.fromisoformat(tag["value"]).replace(fold=tag.get("fold", 0))
+    if "zone" in tag:
+        try:
+            return value.replace(tzinfo=zoneinfo.ZoneInfo(tag["zone"]))
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            pass  # a zone that this system does not know: the offset still gives the right moment
+    return value
+
+
+def _path(tag: Mapping[str, Any]) -> pathlib.PurePath:
+    kind = tag["kind"]
+    if kind not in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+        raise ValueError("not a kind of path")
+    try:
+        made: pathlib.PurePath = getattr(pathlib, kind)(tag["value"])
+    except NotImplementedError:  # the other system's
+        made = getattr(pathlib, f"Pure{kind}")(tag["value"])
+    return made
+
+
+def _base64(value: bytes | bytearray) -> dict[str, Any]:
+    return {"value": base64.b64encode(value).decode()}
+
+
+_Tag = Mapping[str, Any]
+_Scalar = tuple[type, str, Callable[[Any], dict[str, Any]], Callable[[_Tag], Any]]
+_SCALARS: Final[tuple[_Scalar, ...]] = (
+    (bytes, "bytes", _base64, lambda tag: base64.b64decode(tag["value"], validate=True)),
+    (bytearray, "bytearray", _base64, lambda tag: bytearray(base64.b64decode(tag["value"], validate=True))),
+    (datetime, "datetime", _clock_tag, lambda tag: _clock(datetime, tag)),
+    (date, "date", lambda v: {"value": v.isoformat()}, lambda tag: date.fromisoformat(tag["value"])),
+    (time, "time", _clock_tag, lambda tag: _clock(time, tag)),
+    (
+        timedelta,
+        "timedelta",
+        lambda v: {"value": [v.days, v.seconds, v.microseconds]},
+        lambda tag: timedelta(*tag["value"]),
+    ),
+    (Decimal, "decimal", lambda v: {"value": str(v)}, lambda tag: Decimal(tag["value"])),
+    (UUID, "uuid", lambda v: {"value": str(v)}, lambda tag: UUID(tag["value"])),
+    (pathlib.PurePath, "path", lambda v: {"kind": type(v).__name__, "value": _text(str(v))}, _path),
+)
+_SCALAR_OF: Final = {kind: (name, tag) for kind, name, tag, _ in _SCALARS}
+
+
+def _text(value: str) -> Any:
+    if storable(value):
+        return value
+    return {"$": "str", "value": value.encode("unicode_escape").decode("ascii")}
+
+
+def _lost(cls: type) -> str:
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+_MISSING: Final = object()
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset, BaseModel)
+_Path = tuple[Any, Any]  # (path of the container, key), down to (None, field)
+
+
+def _path_text(path: _Path) -> str:
+    parts: list[str] = []
+    while path[0] is not None:
+        path, key = path
+        parts.append(f"[{key!r:.60}]" if type(key) in (str, int) else f"[{type(key).__name__}]")
+    text = "".join(reversed([*parts, str(path[1])]))
+    return text if len(text) <= 120 else f"{text[:80]}…{text[-20:]}"
+
+
+class _Writer:
+    """Makes one message's values JSON; a value that JSON holds as it is comes back as the same object.
+
+    Attributes:
+        shared: The texts that columns hold, each with the tag that stands for it.
+        lost: What could not be kept: where it was and what.
+    """
+
+    __slots__ = ("_open", "lost", "shared")
+
+    def __init__(self) -> None:
+        self.shared: dict[str, dict[str, Any]] = {}
+        self.lost: list[str] = []
+        self._open: set[int] = set()  # ids of the containers around the value: a cycle comes back to one of them
+
+    def value(self, value: Any, path: _Path, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            if len(value) >= SHARED_TEXT and value in self.shared:
+                return self.shared[value]
+            return value if value.isascii() else _text(value)
+        if value is None or kind is bool:
+            return value
+        if kind is int:
+            return value if value.bit_length() <= MAX_BITS else {"$": "int", "value": hex(value)}
+        if kind is float:
+            return value if math.isfinite(value) else {"$": "float", "value": repr(value)}
+        if kind in _SCALAR_OF:
+            name, tag = _SCALAR_OF[kind]
+            return {"$": name, **tag(value)}
+        if kind is dict or kind is list:
+            return self._container(value, path, depth)
+        try:
+            if isinstance(value, Enum):
+                return self._enum(value, path, depth)
+            if isinstance(value, _CONTAINERS) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+                return self._container(value, path, depth)
+            return self._rare(value, path, depth)
+        except (NotSerializableError, RecursionError):
+            raise
+        except Exception:  # noqa: BLE001  # a class of the caller's: whatever it raises, the turn must be kept
+            self._open.discard(id(value))
+            return self._lose(path, _lost(kind))
+
+    def _container(self, value: Any, path: _Path, depth: int) -> Any:
+        if id(value) in self._open:
+            return self._lose(path, "a cycle")
+        if depth >= MAX_DEPTH:
+            raise NotSerializableError(f"{_path_text(path)} is nested more than {MAX_DEPTH} levels deep")
+        self._open.add(id(value))
+        made: Any
+        if isinstance(value, dict):
+            made = self._dict(value if type(value) is dict else dict(dict.items(value)), path, depth + 1)
+        elif isinstance(value, list):
+            made = self._list(value if type(value) is list else [*list.__iter__(value)], path, depth + 1)
+        elif isinstance(value, tuple):
+            made = {"$": "tuple", "value": self._list([*tuple.__iter__(value)], path, depth + 1)}
+        elif isinstance(value, (set, frozenset)):
+            items = [self.value(item, (path, type(value)), depth + 1) for item in value]
+            kind = "frozenset" if isinstance(value, frozenset) else "set"
+            made = {"$": kind, "value": sorted(items, key=_encode)}  # a set's own order differs from run to run
+        elif isinstance(value, BaseModel):
+            plan = _plan(type(value))
+            body, meta = self.model(value, plan, set(), path, depth + 1)
+            named = {"class": plan.name, "type": plan.type}
+            made = {"$": "model", **{key: name for key, name in named.items() if name}, "value": body, **meta}
+        else:
+            names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+            fields = {name: self.value(getattr(value, name), (path, name), depth + 1) for name in names}
+            made = {"$": "dataclass", "class": f"{type(value).__module__}:{type(value).__qualname__}", "value": fields}
+        self._open.discard(id(value))
+        return made
+
+    def _dict(self, value: dict[Any, Any], path: _Path, depth: int) -> Any:
+        changed: dict[Any, Any] = {}
+        plain = True
+        for key, item in value.items():
+            if type(key) is not str or key == "$" or not storable(key):
+                plain = False
+                break
+            made = self.value(item, (path, key), depth)
+            if made is not item:
+                changed[key] = made
+        if plain:
+            return {**value, **changed} if changed else value
+        flat: list[Any] = []
+        for key, item in value.items():
+            flat += (self.value(key, (path, type(key)), depth), self.value(item, (path, key), depth))
+        return {"$": "dict", "value": flat}
+
+    def _list(self, value: list[Any], path: _Path, depth: int) -> list[Any]:
+        made = [self.value(item, (path, index), depth) for index, item in enumerate(value)]
+        return value if all(map(operator.is_, made, value)) else made
+
+    def _enum(self, value: Enum, path: _Path, depth: int) -> Any:
+        name = f"{type(value).__module__}:{type(value).__qualname__}"
+        return {"$": "enum", "class": name, "name": value.name, "value": self.value(value.value, path, depth)}
+
+    def _rare(self, value: Any, path: _Path, depth: int) -> Any:
+        """Subclasses of plain types and other kinds of numbers, as their plain equal; what remains is lost."""
+        if isinstance(value, str):
+            return self.value(str.__str__(value), path, depth)
+        plain: Any = None
+        if isinstance(value, numbers.Integral):
+            plain = int(value)
+        elif isinstance(value, numbers.Real):
+            plain = float(value)
+        if plain is not None and bool(plain == value or (plain != plain and value != value)):
+            return self.value(plain, path, depth)
+        for kind, name, tag, untag in _SCALARS:
+            if isinstance(value, kind):
+                made = {"$": name, **tag(value)}
+                if bool(untag(made) == value):  # not so for a subclass that holds more, like pandas.Timestamp
+                    return made
+                break
+        return self._lose(path, _lost(type(value)))
+
+    def _lose(self, path: _Path, what: str) -> str:
+        self.lost.append(f"{_path_text(path)} ({what})")
+        return f"<lost: {what}>"
+
+    def model(
+        self, model: BaseModel, plan: _Plan, held: set[str], path: _Path | None, depth: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields to store but for those that columns hold, and what a plain object of them cannot say."""
+        defaults, values = plan.defaults, model.__dict__
+        body = {}
+        for name, value in values.items():
+            if name in held:
+                continue
+            default = defaults.get(name, _MISSING)
+            if value is default or default is _MISSING:  # the latter: a cached property
+                continue
+            kind = type(value)
+            if kind in _EMPTY:
+                if not value and default is _EMPTY[kind]:
+                    continue
+            elif kind is str and type(default) is str and value == default:
+                continue
+            body[name] = self.value(value, (path, name), depth)
+        meta: dict[str, Any] = {}
+        if list(values) != plan.names and (order := [name for name in values if name in defaults]) != plan.names:
+            meta["order"] = order
+        extra = model.__pydantic_extra__
+        if extra:
+            meta["extra"] = self._dict(extra, (path, "extra"), depth)
+        private = model.__pydantic_private__
+        if private:
+            meta["private"] = self._dict(private, (path, "private"), depth)
+        expected = {*held, *body, *(extra or ())}  # what reading takes for set
+        if expected != model.__pydantic_fields_set__:
+            meta["set"] = [_text(name) for name in sorted(expected ^ model.__pydantic_fields_set__)]
+        return body, meta
+
+
+# ---------------------------------------------------------------- and back
+
+
+def _untag_set(tag: _Tag, kind: Callable[[Any], Any]) -> Any:
+    try:
+        return kind(tag["value"])
+    except TypeError:  # a value in it came back in a plainer form, which has no hash
+        return tag["value"]
+
+
+def _untag_dict(tag: _Tag) -> Any:
+    flat = tag["value"]
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))
+    try:
+        return dict(pairs)
+    except TypeError:
+        return pairs
+
+
+def _untag_enum(tag: _Tag) -> Any:
+    cls = _loaded(tag["class"], lambda cls: issubclass(cls, Enum))
+    if cls is not None:
+        if tag["name"] in cls.__members__:
+            return cls[tag["name"]]
+        if issubclass(cls, Flag):
+            return cls(tag["value"])
+    return tag["value"]
+
+
+def _untag_dataclass(tag: _Tag) -> Any:
+    cls, values = _loaded(tag["class"], dataclasses.is_dataclass), tag["value"]
+    if cls is None:
+        return values
+    made = object.__new__(cls)
+    for field in dataclasses.fields(cls):
+        if field.name in values:
+            _set(made, field.name, values[field.name])
+    return made
+
+
+def _untag_model(tag: _Tag) -> Any:
+    core = _CORE.get(tag.get("type", ""))
+    base = BaseModel if core is None else BaseMessage
+    cls = _loaded(tag["class"], lambda cls: issubclass(cls, base)) if "class" in tag else core
+    cls = core if cls is None else cls
+    if cls is None:
+        return {**tag["value"], **tag.get("extra", {})}
+    plan = _plan(cls)
+    return _assemble(plan, _blank(plan), tag["value"], set(), tag)
+
+
+_UNTAG: Final[dict[Any, Callable[[_Tag], Any]]] = {
+    **{name: untag for _, name, _, untag in _SCALARS},
+    "str": lambda tag: tag["value"].encode("ascii").decode("unicode_escape"),
+    "int": lambda tag: int(tag["value"], 16),
+    "float": lambda tag: float(tag["value"]),
+    "tuple": lambda tag: tuple(tag["value"]),
+    "set": lambda tag: _untag_set(tag, set),
+    "frozenset": lambda tag: _untag_set(tag, frozenset),
+    "dict": _untag_dict,
+    "enum": _untag_enum,
+    "dataclass": _untag_dataclass,
+    "model": _untag_model,
+}
+
+
+def _untagger(event: Event) -> Callable[[dict[str, Any]], Any]:
+    """The hook that the JSON decoder calls for each object, innermost first."""
+
+    def untag(decoded: dict[str, Any]) -> Any:
+        kind = decoded.get("$", _MISSING)
+        if kind is _MISSING:
+            return decoded
+        if kind == "content":
+            return event.content[decoded.get("from") : decoded.get("to")]
+        if kind == "reasoning":
+            return event.reasoning[decoded.get("from") : decoded.get("to")]
+        return _UNTAG[kind](decoded)
+
+    return untag
+
+
+def _blank(plan: _Plan) -> dict[str, Any]:
+    fields = plan.blank.copy()
+    for name, kind in plan.fresh:
+        fields[name] = kind()
+    return fields
+
+
+def _assemble(plan: _Plan, fields: dict[str, Any], body: _Tag, given: set[str], meta: _Tag) -> Any:
+    """An instance without validation: ``fields`` in their order, overlaid with ``body``; ``given`` are set so far."""
+    extra: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in fields:
+            fields[name] = value
+        else:
+            extra[name] = value  # a field of another release, or of a class that is not loaded
+        given.add(name)
+    private = None
+    if meta:
+        for name, value in meta.get("extra", {}).items():
+            if name in fields:
+                fields[name] = value
+            else:
+                extra[name] = value
+            given.add(name)
+        if "order" in meta:
+            fields = {name: fields[name] for name in meta["order"] if name in fields}
+            given &= {*fields, *extra}
+        given ^= set(meta.get("set", ()))
+        private = meta.get("private")
+    for name in plan.always:
+        if fields.get(name) is _NO_DEFAULT:
+            field = plan.cls.model_fields[name]
+            if field.is_required():
+                del fields[name]
+            else:
+                fields[name] = field.get_default(call_default_factory=True, validated_data=fields)
+    made = object.__new__(plan.cls)
+    _set(made, "__dict__", fields)
+    _set(made, "__pydantic_fields_set__", given)
+    _set(made, "__pydantic_extra__", extra if plan.allows_extra else None)
+    _set(made, "__pydantic_private__", (private or {}) if plan.private else None)
+    return made
+
+
+# ---------------------------------------------------------------- columns that are derived from a message
+
+
+def _joined(parts: list[str], separator: str, column: str, shared: dict[str, dict[str, Any]]) -> str:
+    """The text of a column; notes where each part is in it, so that the message need not hold it again."""
+    position = 0
+    shown = []
+    for part in parts:
+        exact = str.__str__(part)
+        text = exact if storable(exact) else _SURROGATES.sub("\ufffd", exact)
+        shown.append(text)
+        if text is exact and len(text) >= SHARED_TEXT and text not in shared:
+            shared[text] = {"$": column, "from": position, "to": position + len(text)}
+        position += len(text) + len(separator)
+    if len(parts) == 1 and shown[0] in shared:
+        shared[shown[0]] = {"$": column}
+    return separator.join(shown)
+
+
+def _content_parts(content: object) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    texts = [block["text"] if _is_text(block) else block for block in content]
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _is_text(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and "text" in block
+
+
+_REASONING_KEYS: Final = ("thinking", "reasoning", "reasoning_content", "text", "summary", "content")
+_REASONING_BLOCKS: Final = frozenset({"thinking", "reasoning", "reasoning_content"})
+_REASONING_KWARGS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+
+
+def _reasoning_texts(value: object, depth: int = 0) -> Iterator[str]:
+    """The texts in one provider's form: text, a list, or an object that has them under one of the known keys."""
+    if isinstance(value, str):
+        if value:
+            yield value
+    elif depth < 8 and isinstance(value, list):
+        for item in value:
+            yield from _reasoning_texts(item, depth + 1)
+    elif depth < 8 and isinstance(value, dict):
+        for key in _REASONING_KEYS:
+            if value.get(key):
+                yield from _reasoning_texts(value[key], depth + 1)
+                return
+
+
+def _reasoning_parts(kwargs: object, content: object) -> list[str]:
+    sources: list[object] = []
+    if isinstance(kwargs, dict) and kwargs:
+        sources += [kwargs[key] for key in _REASONING_KWARGS if key in kwargs]
+    if isinstance(content, list):
+        sources += [block for block in content if isinstance(block, dict) and _is_reasoning(block.get("type"))]
+    return list(dict.fromkeys(text for source in sources for text in _reasoning_texts(source)))
+
+
+def _is_reasoning(kind: object) -> bool:
+    return isinstance(kind, str) and kind in _REASONING_BLOCKS
+
+
+def _usage(usage: object, response: object) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    names = [response.get("model_name"), response.get("model")] if isinstance(response, dict) else []
+    return Usage(
+        next((name for name in names if storable(name) and name), ""),
+        _count(usage, "input_tokens"),
+        _count(usage, "output_tokens"),
+        _count(usage.get("input_token_details"), "cache_read"),
+        _count(usage.get("input_token_details"), "cache_creation"),
+        _count(usage.get("output_token_details"), "reasoning"),
+    )
+
+
+def _count(numbers_of: object, name: str) -> int:
+    number = numbers_of.get(name) if isinstance(numbers_of, dict) else None
+    return int(number) if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else 0
+
+
+_CALL_KEYS: Final = ["name", "args", "id", "type"]
+
+
+def _exact_calls(calls: list[Any]) -> tuple[ToolCall, ...] | None:
+    """The calls as actions, if the actions column holds every one of them verbatim."""
+    actions = []
+    for call in calls:
+        if not (
+            type(call) is dict
+            and list(call) == _CALL_KEYS
+            and call["type"] == "tool_call"
+            and type(call["args"]) is dict
+            and storable(call["name"])
+            and storable(call["id"])
+            and call["id"]
+            and _is_exact(call["args"])
+        ):
+            return None
+        actions.append(ToolCall(call["name"], call["args"], id=call["id"]))
+    return tuple(actions)
+
+
+def _is_exact(args: dict[str, Any]) -> bool:
+    try:
+        return not args or encode_json(args, "args") is not None
+    except NotSerializableError:
+        return False
+
+
+def _derived_calls(calls: list[Any]) -> tuple[ToolCall, ...]:
+    """What can be shown of calls that the message holds itself; takes them in their stored form."""
+    actions = []
+    for call in calls:
+        if isinstance(call, dict):
+            name, args, id = call.get("name"), call.get("args"), call.get("id")
+            shown = args if isinstance(args, dict) and _is_exact(args) else {}
+            actions.append(ToolCall(name if storable(name) else "", shown, id=id if storable(id) else ""))
+    return tuple(actions)
+
+
+# ---------------------------------------------------------------- the two directions
+
+
+def message_to_event(message: BaseMessage) -> Event:
+    """Returns the event that says what the message says and from which `event_to_messages` makes it again.
+
+    The message is not changed. What cannot be kept at all (a data frame in an artifact, a live connection) is replaced
+    by a short text, with one warning in the log. Raises `InvalidInputError` for what is not a message and
+    `NotSerializableError` for more than 200 nested levels.
+
+    Example:
+        >>> event = message_to_event(AIMessage("好的", name="planner"))
+        >>> event.author, event.content
+        ('planner', '好的')
+    """
+    if not isinstance(message, BaseMessage):
+        raise InvalidInputError(f"a message must be a LangChain message, not {type(message).__name__}")
+    try:
+        return _event(message)
+    except RecursionError:
+        raise NotSerializableError(f"the {type(message).__name__} is nested too deeply to be stored") from None
+
+
+def _event(message: BaseMessage) -> Event:
+    plan = _plan(type(message))
+    kind, values = plan.kind, message.__dict__
+    writer = _Writer()
+    held = set()
+    author = _AUTHORS.get(kind, "assistant")
+    actions: tuple[ToolCall, ...] = ()
+    reasoning = ""
+    usage = None
+
+    content = values.get("content")
+    if storable(content):
+        held.add("content")
+        if len(content) >= SHARED_TEXT:
+            writer.shared[content] = {"$": "content"}
+    else:
+        content = _joined(_content_parts(content), "", "content", writer.shared)
+    name, message_id = values.get("name"), values.get("id")
+    if storable(message_id):
+        held.add("id")
+    else:
+        message_id = None
+    tool_calls = None
+    if kind == "ai":
+        if type(name) is str and name not in ROLES and is_identifier(name):
+            author = name
+            held.add("name")
+        calls = values.get("tool_calls")
+        if type(calls) is list and calls:
+            exact = _exact_calls(calls)
+            if exact is not None:
+                actions = exact
+                held.add("tool_calls")
+            else:
+                tool_calls = _Writer().value(calls, (None, "tool_calls"), 0)
+                actions = _derived_calls(tool_calls)
+        usage = _usage(values.get("usage_metadata"), values.get("response_metadata"))
+    elif kind == "tool" or kind == "function":
+        call_id = values.get("tool_call_id") if kind == "tool" else None
+        if storable(call_id):
+            held.add("tool_call_id")
+        if storable(name) and name:
+            held.add("name")
+        error = content if values.get("status") == "error" else None
+        actions = (ToolCall(name if "name" in held else "", id=call_id if "tool_call_id" in held else "", error=error),)
+    elif kind == "chat":
+        role = values.get("role")
+        if type(role) is str and is_identifier(role):
+            author = role
+            held.add("role")
+    if kind == "ai" or kind == "chat":
+        parts = _reasoning_parts(values.get("additional_kwargs"), values.get("content"))
+        if parts:
+            reasoning = _joined(parts, "\n\n", "reasoning", writer.shared)
+
+    body, meta = writer.model(message, plan, held, None, 0)
+    if not body and not meta and plan.bare:
+        text = plan.bare
+    else:
+        stored = {"type": plan.type}
+        if plan.name:
+            meta["class"] = plan.name
+        if "type" in body:
+            meta["type"] = body.pop("type")
+        stored.update(body)
+        if meta:
+            stored["$meta"] = meta  # type: ignore[assignment]
+        text = _encode(stored)
+    if writer.lost:
+        logger.warning(
+            "%d value(s) of a %s cannot be stored and will read as a short text: %s",
+            len(writer.lost),
+            type(message).__name__,
+            ", ".join(writer.lost[:3]),
+        )
+    return Event(
+        author,
+        content,
+        reasoning=reasoning,
+        actions=actions,
+        usage=usage,
+        message=text,
+        message_id=message_id,
+    )
+
+
+def event_to_messages(event: Event) -> list[BaseMessage]:
+    """Returns the message that the event came from, or for a native event the messages that say the same.
+
+    That is one message, and after an assistant's tool calls one `ToolMessage` for each that has a result. An event
+    that is unreadable, or that only changes state, has none.
+
+    Example:
+        >>> event = Event("assistant", actions=[ToolCall("add", {"a": 1, "b": 2}, output=3)], id="e1")
+        >>> [(message.type, message.id, message.content) for message in event_to_messages(event)]
+        [('ai', 'e1', ''), ('tool', 'e1:0', '3')]
+    """
+    try:
+        return _messages(event)
+    except _UNREADABLE:
+        return []
+
+
+def messages_of(events: Iterable[Event]) -> list[BaseMessage]:
+    """Returns the messages of events in order; those that cannot be read are left out, with one warning in the log."""
+    messages: list[BaseMessage] = []
+    unreadable: list[Event] = []
+    for event in events:
+        try:
+            if event.message is not None and not event.unreadable:
+                messages.append(_message(event, event.message))
+            else:
+                messages += _messages(event)
+                if event.unreadable:
+                    unreadable.append(event)
+        except _UNREADABLE:
+            unreadable.append(event)
+    if unreadable:
+        logger.warning(
+            "%d event(s) of session %r cannot be read and are left out of its messages; the first is event %r (seq %s)",
+            len(unreadable),
+            unreadable[0].session_id,
+            unreadable[0].id,
+            unreadable[0].seq,
+        )
+    return messages
+
+
+def _messages(event: Event) -> list[BaseMessage]:
+    if event.unreadable:
+        return []
+    return _native(event) if event.message is None else [_message(event, event.message)]
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def _message(event: Event, stored: str) -> BaseMessage:
+    body: Mapping[str, Any] = _NOTHING
+    meta: Mapping[str, Any] = _NOTHING
+    plan = _bare.get(stored)
+    if plan is None:
+        body = json.loads(stored, object_hook=_untagger(event)) if '"$"' in stored else _decode(stored)
+        core = _CORE[body.pop("type")]  # type: ignore[attr-defined]  # not an object: an error that callers expect
+        meta = body.pop("$meta", _NOTHING)  # type: ignore[attr-defined]
+        if meta:
+            if "type" in meta:
+                body["type"] = meta["type"]  # type: ignore[index]
+            if "class" in meta:
+                core = _loaded(meta["class"], lambda cls: issubclass(cls, BaseMessage)) or core
+        plan = _plan(core)
+    fields = _blank(plan)
+    fields["content"] = event.content
+    given = {"content"}
+    if event.message_id is not None:
+        fields["id"] = event.message_id
+        given.add("id")
+    kind = plan.kind
+    if kind == "ai":
+        if event.author not in ROLES:
+            fields["name"] = event.author
+            given.add("name")
+        if event.actions and "tool_calls" not in body:
+            fields["tool_calls"] = _tool_calls(event)
+            given.add("tool_calls")
+    elif kind == "tool" or kind == "function":
+        action = event.actions[0]
+        if action.name:
+            fields["name"] = action.name
+            given.add("name")
+        if kind == "tool":
+            fields["tool_call_id"] = action.id
+            given.add("tool_call_id")
+    elif kind == "chat":
+        fields["role"] = event.author
+        given.add("role")
+    made: BaseMessage = _assemble(plan, fields, body, given, meta)
+    return made
+
+
+def _tool_calls(event: Event) -> list[dict[str, Any]]:
+    return [
+        {"name": call.name, "args": call.args, "id": call.id or f"{event.id}:{position}", "type": "tool_call"}
+        for position, call in enumerate(event.actions)
+    ]
+
+
+# ---------------------------------------------------------------- events that were never messages
+
+
+def _native(event: Event) -> list[BaseMessage]:
+    if event.state and not (event.content or event.reasoning or event.actions):
+        return []
+    id = event.id or None
+    if event.author == "user":
+        return [_new(HumanMessage, content=event.content, id=id)]
+    if event.author == "system":
+        return [_new(SystemMessage, content=event.content, id=id)]
+    if event.author == "tool":
+        first = event.actions[0] if event.actions else ToolCall("")
+        answer = _result(event, 0, first, id)
+        if event.content:
+            answer.content = event.content
+        return [answer, *_results(event, 1)]
+    fields: dict[str, Any] = {"content": event.content, "id": id}
+    if event.author != "assistant":
+        fields["name"] = event.author
+    if event.reasoning:
+        fields["additional_kwargs"] = {"reasoning_content": event.reasoning}
+    if event.actions:
+        fields["tool_calls"] = _tool_calls(event)
+    if event.usage is not None:
+        fields["usage_metadata"] = _usage_metadata(event.usage)
+        if event.usage.model:
+            fields["response_metadata"] = {"model_name": event.usage.model}
+    return [_new(AIMessage, **fields), *_results(event, 0)]
+
+
+def _results(event: Event, start: int) -> Iterator[BaseMessage]:
+    for position, call in enumerate(event.actions):
+        if position >= start and call.status != "pending":
+            yield _result(event, position, call, f"{event.id}:{position}")
+
+
+def _result(event: Event, position: int, call: ToolCall, id: str | None) -> BaseMessage:
+    fields: dict[str, Any] = {"tool_call_id": call.id or f"{event.id}:{position}", "id": id}
+    if call.name:
+        fields["name"] = call.name
+    if call.error is not None:
+        return _new(ToolMessage, content=call.error, status="error", **fields)
+    output = "" if call.output is None else call.output
+    shown = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    return _new(ToolMessage, content=shown, **fields)
+
+
+def _usage_metadata(usage: Usage) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+    cache = {"cache_creation": usage.cache_write_tokens, "cache_read": usage.cache_read_tokens}
+    if any(cache.values()):
+        made["input_token_details"] = {name: count for name, count in cache.items() if count}
+    if usage.reasoning_tokens:
+        made["output_token_details"] = {"reasoning": usage.reasoning_tokens}
+    return made
+
+
+def _new(cls: type[BaseMessage], **fields: Any) -> BaseMessage:
+    plan = _plan(cls)
+    made: BaseMessage = _assemble(plan, _blank(plan), fields, set(), _NOTHING)
+    return made

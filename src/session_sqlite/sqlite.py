@@ -1,0 +1,611 @@
+"""Sessions in one SQLite file: opening it, its connections, and waiting for other writers.
+
+A file has one writer connection behind a lock, since SQLite has one writer at a time anyway, and a few read-only
+connections that never wait for it (WAL). A transaction begins IMMEDIATE, so that it never has to be given up half
+way; a lock that another process holds is waited for in short steps up to a deadline, which is fair to all writers
+(SQLite's own busy handler starved some of them) and can be interrupted. Connections do not cross a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+import time
+import urllib.parse
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+import platformdirs
+
+from session_sqlite import codec, schema
+from session_sqlite.errors import (
+    CorruptStoreError,
+    InvalidInputError,
+    NewerSchemaError,
+    NotAStoreError,
+    ReadOnlyStoreError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    StoreFullError,
+)
+from session_sqlite.models import AnyOf
+from session_sqlite.service import Params, Row, SessionService, Transaction, checked_scope
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+T = TypeVar("T")
+
+MEMORY: Final = ":memory:"
+PATH_VARIABLE: Final = "SESSION_SQLITE_PATH"
+MINIMUM_SQLITE: Final = (3, 35, 0)
+MINIMUM_FILE_BYTES: Final = 512  # the smallest page: a shorter file that is not empty is no database
+STEP_SECONDS: Final = 0.02  # how long SQLite itself waits for a lock before Python looks at the deadline
+READERS: Final = 4
+DEFAULT_BUSY_TIMEOUT: Final = 30.0
+
+Durability = Literal["full", "fast"]
+_SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
+
+
+def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Path:
+    """Where an app's sessions are kept on this platform: one folder an app, in the user's data directory.
+
+    Args:
+        name: The name of the file.
+        app_name: The app; its folder has this name, with what a file name cannot hold percent-encoded.
+
+    Returns:
+        An absolute path; nothing is created. The environment variable ``SESSION_SQLITE_PATH`` overrides all of it.
+    """
+    if override := os.environ.get(PATH_VARIABLE):
+        return Path(os.path.abspath(override))
+    codec.text(name, "name")
+    if not name or name in {".", ".."} or any(mark in name for mark in "/\\\0"):
+        raise InvalidInputError("name must be a plain file name, without folders")
+    folder = urllib.parse.quote(codec.identifier(app_name, "app_name"), safe=" ")
+    if folder.strip(".") == "":
+        folder = folder.replace(".", "%2E")
+    return platformdirs.user_data_path("session-sqlite", appauthor=False) / folder / name
+
+
+def path_text(path: object) -> str:
+    """The path as given, as text. Raises `InvalidInputError` for what names no file."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise InvalidInputError(f"path must be the path of a file, or ':memory:', not {type(path).__name__}")
+    name = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise InvalidInputError("path must be the path of a file, or ':memory:'")
+    return name
+
+
+class SQLiteTransaction:
+    """A write transaction on the writer connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, params: Params) -> list[Row]:
+        """Runs a query and returns all of its rows."""
+        return self._connection.execute(sql, params).fetchall()
+
+    def run(self, sql: str, params: Params) -> int:
+        """Runs a statement and returns the number of rows that it changed."""
+        return self._connection.execute(sql, params).rowcount
+
+    def run_many(self, sql: str, params: Sequence[Params]) -> None:
+        """Runs a statement once for each set of parameters."""
+        self._connection.executemany(sql, params)
+
+
+class SQLiteDatabase:
+    """A `Database` in one SQLite file, or in memory."""
+
+    def __init__(self, path: object, *, durability: object, read_only: object, busy_timeout: object) -> None:
+        if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
+            raise InvalidInputError("durability must be 'full' or 'fast'")
+        if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, (int, float)) or not busy_timeout >= 0:
+            raise InvalidInputError("busy_timeout must be a number of seconds, 0 or more")
+        if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+            raise StoreError(f"SQLite {'.'.join(map(str, MINIMUM_SQLITE))} or newer is needed, this is "
+                             f"{sqlite3.sqlite_version}")  # fmt: skip
+        self._durability = durability
+        self._busy_timeout = busy_timeout
+        self.read_only = bool(read_only)
+        self.path: Path | None = None
+        name = path_text(path)
+        if name == MEMORY:
+            if read_only:
+                raise InvalidInputError("an in-memory store cannot be read-only: it would always be empty")
+            # A shared cache, so that `sqlite_utils` can have a connection of its own; ours is one connection.
+            self._uri = f"file:session-sqlite-{uuid.uuid4().hex}?mode=memory&cache=shared"
+        else:
+            self.path = Path(os.path.abspath(name))
+            self._uri = self.path.as_uri()
+        self._immutable = False
+        self._closed = False
+        self._lost_by_fork = self._forking = False
+        self._lock: threading.Lock
+        self._free_readers: threading.BoundedSemaphore
+        self._idle_readers: list[sqlite3.Connection]
+        self._write_connection: sqlite3.Connection | None
+        self._for_sqlite_utils: sqlite3.Connection | None
+        self._start_without_connections()
+        self._open()
+        _LIVE.add(self)
+
+    def __str__(self) -> str:
+        return repr(MEMORY if self.path is None else str(self.path))
+
+    # ------------------------------------------------------------ the Database protocol
+
+    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        """See `Database.read`."""
+        with self._reader() as connection, self._translated():
+            deadline = time.monotonic() + self._busy_timeout
+            while True:
+                try:
+                    return [make(row) for row in connection.execute(sql, params)]
+                except sqlite3.OperationalError as error:
+                    if _primary_code(error) in _BUSY and time.monotonic() < deadline:
+                        continue  # another process recovers or resets the WAL
+                    if "decode to UTF-8" not in str(error):
+                        raise
+                return _read_damaged_text(connection, sql, params, make)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """See `Database.write`."""
+        if self.read_only:
+            self._check_open()
+            raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
+        with self._writer() as connection, self._translated():
+            self._begin(connection)
+            try:
+                result = work(SQLiteTransaction(connection))
+                connection.execute("COMMIT")
+            except BaseException:
+                # After a full disk or an I/O error SQLite has rolled back already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+    def close(self) -> None:
+        """See `Database.close`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            _LIVE.discard(self)
+            for _ in range(READERS):
+                self._free_readers.acquire()
+            # The writer last: it is the one that can move what is left in the WAL into the file.
+            connections = self._connections()
+            self._idle_readers, self._for_sqlite_utils, self._write_connection = [], None, None
+            for _ in range(READERS):
+                self._free_readers.release()
+        for connection in connections:
+            connection.close()
+
+    # ------------------------------------------------------------ for the file's owner
+
+    def sqlite_utils(self) -> sqlite_utils.Database:
+        """A read-only sqlite-utils Database on a connection of its own, made at the first call."""
+        from sqlite_utils import Database
+
+        with self._lock:
+            self._check_open()
+            if self._for_sqlite_utils is None:
+                with self._translated():
+                    connection = self._connect("ro")
+                    # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+                    connection.execute("PRAGMA read_uncommitted = ON")
+                    connection.execute("PRAGMA query_only = ON")
+                self._for_sqlite_utils = connection
+            return Database(self._for_sqlite_utils, execute_plugins=False)
+
+    # ------------------------------------------------------------ connections
+
+    def _start_without_connections(self) -> None:
+        self._lock = threading.Lock()
+        self._free_readers = threading.BoundedSemaphore(READERS)
+        self._idle_readers = []
+        self._write_connection = None
+        self._for_sqlite_utils = None
+
+    def _connections(self) -> list[sqlite3.Connection]:
+        every = (*self._idle_readers, self._for_sqlite_utils, self._write_connection)
+        return [connection for connection in every if connection is not None]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the store {self} was closed: open it again")
+        if self._lost_by_fork:
+            raise StoreClosedError("an in-memory store does not cross a fork: open one in each process")
+
+    @contextmanager
+    def _writer(self) -> Iterator[sqlite3.Connection]:
+        if not self._lock.acquire(timeout=self._busy_timeout + 1):
+            raise self._busy()
+        try:
+            self._check_open()
+            if self._write_connection is None:  # after a fork
+                with self._translated():
+                    self._write_connection = self._connect_writer()
+            yield self._write_connection
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        if self.path is None:
+            with self._writer() as connection:
+                yield connection
+            return
+        with self._free_readers:
+            self._check_open()
+            try:
+                connection = self._idle_readers.pop()
+            except IndexError:
+                with self._translated():
+                    connection = self._connect("ro")
+            try:
+                yield connection
+            finally:
+                self._idle_readers.append(connection)
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = self._uri
+        if self.path is not None:
+            uri += f"?mode={mode}" + ("&immutable=1" if self._immutable else "")
+        return sqlite3.connect(
+            uri, uri=True, timeout=STEP_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = self._connect("rw")
+        try:
+            # Deleted text is overwritten with zeros in the file.
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
+            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Tries until it works or the deadline has passed, in short steps that Ctrl-C can interrupt."""
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) not in _BUSY:
+                    raise
+                if time.monotonic() >= deadline:
+                    raise self._busy() from error
+            time.sleep(random.uniform(0, 0.002))  # noqa: S311  # spreads writers out; nothing secret
+
+    def _busy(self) -> StoreBusyError:
+        return StoreBusyError(
+            f"another writer held the store {self} for more than {self._busy_timeout:g} s: nothing was written, try "
+            "again"
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns the driver's errors into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _store_error(error, str(self)) from error
+
+    # ------------------------------------------------------------ opening
+
+    def _open(self) -> None:
+        if self.path is None:
+            with self._translated():
+                self._write_connection = self._connect_writer()
+                self._migrate(self._write_connection)
+            return
+        exists = self._look_before_opening()
+        if self.read_only:
+            self._open_read_only()
+            return
+        if not exists:
+            self._create_file()
+        with self._translated():
+            connection = self._connect_writer()
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._write_connection = connection
+
+    def _look_before_opening(self) -> bool:
+        """Says whether the file is there; raises for one that is not a store, without changing a byte of it.
+
+        Opening another program's database for writing could recover or checkpoint it. ``immutable`` reads the main
+        file alone, without locks, and through SQLite: reading it with `open` would drop this process's locks on it.
+        """
+        path = self.path
+        assert path is not None  # noqa: S101  # in-memory stores are not looked at
+        if path.is_dir():
+            raise NotAStoreError(f"{self} is a directory: give the path of a file in it")
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"the path {self} cannot be used: {error.strerror}") from error
+        if not path.is_file():
+            raise NotAStoreError(f"{self} is not a regular file")
+        if size == 0:
+            return True
+        if size < MINIMUM_FILE_BYTES:
+            raise self._not_a_store()
+        wal = path.with_name(f"{path.name}-wal")
+        self._look(f"{self._uri}?mode=ro&immutable=1")
+        if wal.exists() and wal.stat().st_size:
+            self._look(f"{self._uri}?mode=ro")
+        return True
+
+    def _look(self, uri: str) -> None:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=STEP_SECONDS)
+        try:
+            id = connection.execute("PRAGMA application_id").fetchone()[0]
+            if id == schema.APPLICATION_ID:
+                return
+            # Our tables and our id are written in one transaction: other tables, or another id, are not ours.
+            if id or self._patiently(lambda: connection.execute(schema.COUNT_TABLES).fetchone()[0]):
+                raise self._not_a_store()
+        except sqlite3.Error as error:
+            raise _store_error(error, str(self)) from error
+        finally:
+            connection.close()
+
+    def _not_a_store(self) -> NotAStoreError:
+        return NotAStoreError(f"{self} is not a session store: it belongs to something else and was left as it is")
+
+    def _create_file(self) -> None:
+        assert self.path is not None  # noqa: S101  # in-memory stores have no file
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Private from its first moment; SQLite gives the -wal and -shm files the same mode.
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            if not self.path.exists():  # a parent is a file
+                raise StoreError(f"the folder of {self} cannot be made: a part of it is a file") from None
+        except OSError as error:
+            raise StoreError(f"the store {self} cannot be made: {error.strerror}") from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        version = self._version(connection)
+        if version > schema.SCHEMA_VERSION:
+            raise NewerSchemaError(
+                f"the store {self} was written by a newer release (schema {version}, this one knows "
+                f"{schema.SCHEMA_VERSION}): upgrade session-sqlite"
+            )
+        self._check_writable(connection)
+        # Switching to WAL ignores SQLite's own busy timeout.
+        journal = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        if journal.lower() != "wal":
+            raise StoreError(f"the store {self} cannot use WAL: is it on a local disk?")
+        if version < schema.SCHEMA_VERSION:
+            self._migrate(connection)
+        for probe in schema.PROBES:  # a damaged file is found now rather than at the first message
+            connection.execute(probe).fetchall()
+
+    def _check_writable(self, connection: sqlite3.Connection) -> None:
+        # SQLite opens a file that it may not write read-only, silently.
+        if not os.access(str(self.path), os.W_OK) or connection.execute("PRAGMA query_only").fetchone()[0]:
+            raise ReadOnlyStoreError(f"the store {self} may not be written: {_MAKE_WRITABLE}")
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        # With foreign keys on, a step that rebuilds a table would cascade. They can only change outside a transaction.
+        connection.execute("PRAGMA foreign_keys = OFF")
+        self._begin(connection)
+        try:
+            # sqlite-utils reads before it writes: in our IMMEDIATE transaction nobody can have come between.
+            if self._version(connection) < schema.SCHEMA_VERSION:
+                schema.migrate(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version: int = self._patiently(lambda: connection.execute("PRAGMA user_version").fetchone()[0])
+        return version
+
+    def _open_read_only(self) -> None:
+        assert self.path is not None  # noqa: S101  # in-memory stores are not read-only
+        if not self.path.exists():
+            raise StoreError(f"there is no store at {self}: without read_only it would be made")
+        with self._translated():
+            try:
+                connection = self._connect("ro")
+                version = self._version(connection)
+            except sqlite3.OperationalError:
+                # A read-only folder has no room for the WAL's index; without a WAL the file can be read all the same.
+                wal = self.path.with_name(f"{self.path.name}-wal")
+                if wal.exists() and wal.stat().st_size:
+                    raise
+                self._immutable = True
+                connection = self._connect("ro")
+                version = self._version(connection)
+            self._idle_readers.append(connection)
+        if version > schema.SCHEMA_VERSION:
+            raise NewerSchemaError(f"the store {self} was written by a newer release: upgrade session-sqlite")
+        if version < schema.SCHEMA_VERSION:
+            raise StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
+
+    # ------------------------------------------------------------ forks
+
+    def _before_fork(self) -> None:
+        # A child must not inherit a lock, ours or one inside SQLite, that some thread holds. A second at most: a
+        # thread that waits for another process holds our lock, but nothing inside SQLite.
+        self._forking = self._lock.acquire(timeout=1)
+
+    def _after_fork_in_parent(self) -> None:
+        if self._forking:
+            self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        # Closing an inherited connection would be this process's own close of the file: never, they are kept.
+        _INHERITED.extend(self._connections())
+        self._lost_by_fork = self.path is None
+        self._start_without_connections()
+
+
+_LIVE: weakref.WeakSet[SQLiteDatabase] = weakref.WeakSet()
+_INHERITED: list[sqlite3.Connection] = []
+
+
+def _each_live(action: Callable[[SQLiteDatabase], None]) -> Callable[[], None]:
+    def run() -> None:
+        for database in list(_LIVE):
+            action(database)
+
+    return run
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_each_live(SQLiteDatabase._before_fork),
+        after_in_parent=_each_live(SQLiteDatabase._after_fork_in_parent),
+        after_in_child=_each_live(SQLiteDatabase._after_fork_in_child),
+    )
+
+
+def _lenient_text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data  # the codec marks what it belongs to as unreadable
+
+
+def _read_damaged_text(connection: sqlite3.Connection, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+    """Reads again where a column is not UTF-8; slower, so only then."""
+    connection.text_factory = _lenient_text
+    try:
+        return [make(row) for row in connection.execute(sql, params)]
+    finally:
+        connection.text_factory = str
+
+
+# ---------------------------------------------------------------- errors
+
+_MAKE_WRITABLE: Final = "change its permissions, or use read_only=True"
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    # The driver's own complaints (ProgrammingError, InterfaceError) have no code.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
+
+
+def _store_error(error: sqlite3.Error, store: str) -> StoreError:
+    """Our error for the driver's: what happened and what to do, and none of the statement's values."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    code = _primary_code(error)
+    if code in _BUSY:
+        return StoreBusyError(f"the store {store} is locked by another writer: try again ({name})")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError(f"there is no room for the store {store}: nothing was written, free some disk ({name})")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return CorruptStoreError(f"the store {store} is damaged: restore it from a backup ({name})")
+    if code == sqlite3.SQLITE_NOTADB:
+        return NotAStoreError(f"{store} is not a SQLite database and was left as it is ({name})")
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return ReadOnlyStoreError(f"the store {store} may not be written: {_MAKE_WRITABLE} ({name})")
+    return StoreError(f"the store {store} failed: {name}")
+
+
+# ---------------------------------------------------------------- the service
+
+
+class SQLiteSessionService(SessionService):
+    """Sessions in one local SQLite file.
+
+    Any number of threads and processes may use one file. A service may be shared by threads, and is usable in a
+    child process after a fork.
+
+    Args:
+        path: The file; made, with its folders, if it is not there (readable by its owner only). A relative path is
+            made absolute at once. ``":memory:"`` keeps everything in this process. None: `database_file` of the app.
+        app_name: The app of calls that name none; `ANY` to read across apps.
+        user_id: The user of calls that name none; `ANY` to read across users.
+        durability: ``"full"``: an append that returned survives a power cut. ``"fast"``: it survives the end of the
+            process, but a power cut or a crash of the system can take the latest appends (never damage the file);
+            in return an append does not wait for the disk.
+        read_only: Open an existing store for reading only; a write is a `ReadOnlyStoreError`.
+        max_event_bytes: The most text that one event may have, in bytes of UTF-8.
+        busy_timeout: How many seconds a write waits for other writers before `StoreBusyError`.
+
+    Raises:
+        NotAStoreError: The path is a directory, another program's database or another kind of file.
+        NewerSchemaError: The file was written by a newer release.
+        CorruptStoreError: The file is damaged.
+        ReadOnlyStoreError: The file may not be written, and ``read_only`` is false.
+        StoreError: The file cannot be made or opened.
+
+    Example:
+        >>> with SQLiteSessionService(":memory:") as service:
+        ...     session = service.create_session(title="Tea")
+        ...     _ = session.add_event("user", "Which tea keeps me awake?")
+        ...     [event.content for event in session.events()]
+        ['Which tea keeps me awake?']
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        app_name: str | AnyOf = "default",
+        user_id: str | AnyOf = "default",
+        durability: Durability = "full",
+        read_only: bool = False,
+        max_event_bytes: int = codec.DEFAULT_MAX_EVENT_BYTES,
+        busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
+    ) -> None:
+        checked_scope(app_name, user_id)  # before a file is made
+        codec.whole_number(max_event_bytes, "max_event_bytes")
+        if path is None:
+            path = database_file(app_name="default" if isinstance(app_name, AnyOf) else app_name)
+        database = SQLiteDatabase(path, durability=durability, read_only=read_only, busy_timeout=busy_timeout)
+        super().__init__(database, app_name=app_name, user_id=user_id, max_event_bytes=max_event_bytes)
+        self._sqlite = database
+
+    @property
+    def path(self) -> Path | None:
+        """The file's absolute path; None for an in-memory store."""
+        return self._sqlite.path
+
+    @property
+    def db(self) -> sqlite_utils.Database:
+        """The file as a read-only sqlite-utils Database, for its owner: it knows no tenants.
+
+        Example:
+            >>> with SQLiteSessionService(":memory:") as service:
+            ...     service.db["events"].count
+            0
+        """
+        return self._sqlite.sqlite_utils()

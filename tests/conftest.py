@@ -1,0 +1,37 @@
+"""What every test starts from: a path of its own, an open store, and no way to the real data directory."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from session_sqlite import SQLiteSessionService
+
+# No deadline: an append waits for the disk. In CI the same examples every time: a red run is about the change.
+settings.register_profile("ci", deadline=None, max_examples=60, derandomize="CI" in os.environ)
+settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def _no_real_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default file of the test, and of every process it starts, lies in its temporary directory."""
+    monkeypatch.setenv("SESSION_SQLITE_PATH", str(tmp_path / "default" / "sessions.db"))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store may be made; nothing is there yet."""
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def service(path: Path) -> "Iterator[SQLiteSessionService]":
+    """An open, empty store at ``path``."""
+    from session_sqlite import SQLiteSessionService
+
+    with SQLiteSessionService(path) as service:
+        yield service

@@ -1,0 +1,153 @@
+"""The rules of the house, checked on the source as it stands: what may import what, and where a thing is said."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import session_sqlite
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "session_sqlite"
+SOURCES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = ["session_sqlite"] + [
+    module.name for module in pkgutil.walk_packages(session_sqlite.__path__, prefix="session_sqlite.")
+]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def run_python(code: str) -> str:
+    """What a new interpreter prints, started in the root of the project."""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def imported_packages(node: ast.AST) -> Iterator[str]:
+    """The top-level packages that the code imports when it runs, inside functions too."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        yield (node.module or "").partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        if not is_for_type_checkers(child):
+            yield from imported_packages(child)
+
+
+def importers_of(*packages: str) -> set[str]:
+    return {
+        name
+        for name, path in SOURCES.items()
+        if not set(packages).isdisjoint(imported_packages(ast.parse(path.read_text("utf-8"))))
+    }
+
+
+def test_imports_run_downwards_only() -> None:
+    run_python("import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
+
+
+def test_langchain_is_imported_only_under_langchain() -> None:
+    importers = importers_of("langchain", "langchain_classic", "langchain_core", "langgraph")
+    assert {name for name in importers if not name.startswith("langchain/")} == set()
+
+
+def test_sqlite_utils_is_imported_only_by_the_schema_and_the_sqlite_backend() -> None:
+    assert importers_of("sqlite_utils") <= {"schema.py", "sqlite.py"}
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = ("langchain_core", "pandas", "pydantic", "sqlalchemy")
+    loaded = run_python(f"import sys, session_sqlite; print(*(name for name in {heavy} if name in sys.modules))")
+    assert loaded.split() == []
+
+
+def test_sql_stands_only_in_the_queries_the_schema_and_the_backend() -> None:
+    statement = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP|PRAGMA|WITH|BEGIN)\s")
+    found = [
+        f"{name}:{node.lineno}: {node.value.strip()[:40]}"
+        for name, path in SOURCES.items()
+        if name not in {"queries.py", "schema.py", "sqlite.py"}
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", session_sqlite.__all__)
+def test_every_public_name_can_be_imported_and_has_a_docstring(name: str) -> None:
+    value = getattr(session_sqlite, name)
+    text = inspect.getdoc(value) or ""
+    assert text, f"{name} has no docstring"
+    assert not text.startswith(f"{name}("), f"{name} has only the signature that @dataclass writes"
+
+
+def test_the_public_names_are_listed_once_and_shown_by_dir() -> None:
+    assert len(session_sqlite.__all__) == len(set(session_sqlite.__all__))
+    assert set(session_sqlite.__all__) <= set(dir(session_sqlite))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_in_a_docstring_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    result = doctest.testmod(importlib.import_module(name), optionflags=flags)
+    assert result.failed == 0, f"{result.failed} of {result.attempted} examples failed: see the output"
+
+
+def project_files() -> Iterator[tuple[str, str]]:
+    """Name and text of every text file that git knows or would take."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout, so it is not known which files are the project's")
+    for name in listing.stdout.splitlines():
+        try:
+            yield name, (ROOT / name).read_text("utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):  # a picture; a file that was removed but not yet from git
+            continue
+
+
+def test_the_files_name_no_machine_no_registry_and_no_working_papers() -> None:
+    elsewhere = re.compile(r"/wor[k]/|(?:DESIGN|STYLE|TRAPS)[.]md|shared/[A-Zht]|pypi[.]org|pythonhosted[.]org")
+    real_data = re.compile(r"shared/dat[a]")
+    may_use_real_data = {".ci/run", "tests/real_conversations.py"}
+    found = [
+        f"{name}:{number}: {line.strip()[:80]}"
+        for name, text in project_files()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if elsewhere.search(line) or (real_data.search(line) and name not in may_use_real_data)
+    ]
+    assert found == []
+
+
+def requirements() -> list[Requirement]:
+    texts = PROJECT["dependencies"] + [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    return [requirement for requirement in map(Requirement, texts) if requirement.name != PROJECT["name"]]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_requirement_has_a_floor_and_is_no_pin(requirement: Requirement) -> None:
+    operators = {specifier.operator for specifier in requirement.specifier}
+    assert ">=" in operators
+    assert operators <= {">=", "<", "!="}
+
+
+def test_the_workflow_runs_the_test_command_of_the_readme() -> None:
+    after = (ROOT / "README.md").read_text("utf-8").partition("<!-- test command -->")[2]
+    command = next(line for line in after.splitlines() if line and not line.startswith("```"))
+    assert f"run: {command}\n" in (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")

@@ -1,0 +1,573 @@
+"""A LangChain message comes back from its event exactly as it went in, and the event's columns say what it says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import pathlib
+import sys
+import zoneinfo
+from collections import OrderedDict
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from langchain_core.documents import Document
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    BaseMessageChunk,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+from message_strategies import Finish, Level, NotedAIMessage, Point, Rights, Slotted, messages
+from pydantic import BaseModel
+
+from session_sqlite import codec
+from session_sqlite.errors import InvalidInputError, NotSerializableError
+from session_sqlite.langchain import messages as module
+from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
+from session_sqlite.models import Event, ToolCall, Usage
+
+KEY = codec.SessionKey("app", "user", "session")
+LONG = "请帮我分析这段代码 and say where it is wrong"
+
+
+def stored(event: Event) -> Event:
+    """The event after the way through its row."""
+    row = codec.encode_event(event, KEY, codec.now_text(), codec.DEFAULT_MAX_EVENT_BYTES)
+    back = codec.decode_event(tuple(row[name] for name in codec.EVENT_COLUMNS))
+    assert not back.unreadable
+    return back
+
+
+def round_trip(message: BaseMessage) -> BaseMessage:
+    (back,) = event_to_messages(stored(message_to_event(message)))
+    return back
+
+
+def exact(value: Any) -> Any:
+    """A value as nested tuples that also show types and the order of keys, which ``==`` overlooks."""
+    kind = type(value)
+    if isinstance(value, BaseModel):
+        return (
+            kind.__qualname__,
+            exact(value.__dict__),
+            sorted(value.model_fields_set),
+            exact(value.__pydantic_extra__),
+            exact(value.__pydantic_private__),
+        )
+    if isinstance(value, dict):
+        return (kind.__name__, [(exact(key), exact(item)) for key, item in value.items()])
+    if isinstance(value, (list, tuple)):
+        return (kind.__name__, [exact(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return (kind.__name__, sorted((exact(item) for item in value), key=repr))
+    if isinstance(value, Point):
+        return (kind.__name__, exact(value.x), exact(value.y))
+    if isinstance(value, Slotted):
+        return (kind.__name__, exact(value.x))
+    if isinstance(value, int) and abs(value) > 10**600:
+        return (kind.__name__, hex(value))
+    return (kind.__name__, repr(value))
+
+
+def assert_same(back: BaseMessage, message: BaseMessage) -> None:
+    assert type(back) is type(message)
+    assert exact(back) == exact(message)
+    assert exact(back.model_dump(warnings=False)) == exact(message.model_dump(warnings=False))
+
+
+CALL = {"name": "Read", "args": {"path": "main.go", "a": [1, {"b": None}]}, "id": "c1", "type": "tool_call"}
+
+MESSAGES: dict[str, BaseMessage] = {
+    "human": HumanMessage("hi"),
+    "human long": HumanMessage(LONG, name="Ann", id="m1"),
+    "human chunk": HumanMessageChunk("hi"),
+    "system": SystemMessage("be brief"),
+    "system chunk": SystemMessageChunk("be brief", id="x"),
+    "ai": AIMessage("hello"),
+    "ai named": AIMessage("hello", name="planner"),
+    "ai named like a role": AIMessage("hello", name="user"),
+    "ai named with a blank": AIMessage("hello", name=" x "),
+    "ai with calls": AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2"}]),
+    "ai with a call without id": AIMessage("", tool_calls=[{**CALL, "id": None}]),
+    "ai with a call with an empty id": AIMessage("", tool_calls=[{**CALL, "id": ""}]),
+    "ai with awkward args": AIMessage("", tool_calls=[{**CALL, "args": {"when": date(2026, 1, 2), 3: (1, 2)}}]),
+    "ai with args in another order": AIMessage("", tool_calls=[{**CALL, "args": {"b": 1, "a": 2}}]),
+    "ai with args like a tag": AIMessage("", tool_calls=[{**CALL, "args": {"$": "content"}}]),
+    "ai with invalid calls": AIMessage(
+        "", invalid_tool_calls=[{"name": "f", "args": "{", "id": "1", "error": "bad", "type": "invalid_tool_call"}]
+    ),
+    "ai with usage": AIMessage(
+        "x",
+        usage_metadata={
+            "total_tokens": 5,
+            "output_tokens": 2,
+            "input_tokens": 3,
+            "input_token_details": {"cache_read": 1, "cache_creation": 2},
+            "output_token_details": {"reasoning": 1},
+        },
+        response_metadata={"model_name": "gpt-x", "finish_reason": Finish.STOP, "logprobs": None},
+    ),
+    "ai chunk": AIMessageChunk("he", tool_call_chunks=[{"name": "f", "args": '{"a":', "id": "1", "index": 0}]),
+    "ai chunk with calls": AIMessageChunk("", tool_calls=[CALL], chunk_position="last"),
+    "tool": ToolMessage(LONG, tool_call_id="c1"),
+    "tool error": ToolMessage(LONG, tool_call_id="c1", status="error", name="Read"),
+    "tool with an empty name": ToolMessage("x", tool_call_id="c1", name=""),
+    "tool with an artifact": ToolMessage(LONG, tool_call_id="c1", artifact={"text": LONG, "raw": b"\0\xff"}),
+    "tool with blocks": ToolMessage([{"type": "text", "text": LONG}, LONG], tool_call_id=""),
+    "tool chunk": ToolMessageChunk("x", tool_call_id="c1"),
+    "function": FunctionMessage("x", name="f"),
+    "function without a name": FunctionMessage("x", name=""),
+    "function chunk": FunctionMessageChunk("x", name="f"),
+    "chat": ChatMessage("x", role="critic"),
+    "chat as a role": ChatMessage("x", role="user"),
+    "chat with an odd role": ChatMessage("x", role="\n"),
+    "chat chunk": ChatMessageChunk("x", role="critic"),
+    "remove": RemoveMessage(id="m1"),
+    "base": BaseMessage("x", type="mine"),
+    "base chunk": BaseMessageChunk("x", type="user"),
+    "subclass": NotedAIMessage("x", note={1, 2}, tags=["a"], mood="good"),
+    "extra": HumanMessage("x", mood="good", example=False, **{"$": 1, "$meta": 2, "type_": (1,)}),
+    "blocks": AIMessage([{"type": "text", "text": LONG}, {"type": "text", "text": LONG + "!"}, "tail"]),
+    "no text": AIMessage([{"type": "image_url", "image_url": {"url": "data:"}}]),
+    "surrogates": HumanMessage("a\ud800b" + "\ud83d" + "\ude00" + "代"),
+    "surrogates in blocks": AIMessage([{"type": "text", "text": LONG + "\udc00"}, {"type": "text", "text": LONG}]),
+    "surrogates elsewhere": AIMessage("x", id="\ud800", name="\udfff", additional_kwargs={"\ud800": "\udc00"}),
+    "nul": HumanMessage("a\x00b", id="\x00"),
+    "lc is data": AIMessage("x", additional_kwargs={"lc": 1, "type": "constructor", "id": ["os", "system"]}),
+    "like our own form": AIMessage("x", additional_kwargs={"$": "content", "$meta": {"class": "os:system"}}),
+    "a dollar text": AIMessage("x", additional_kwargs={"a": "$", "b": '"$"'}),
+    "null and false": AIMessage("x", additional_kwargs={"a": None, "b": False, "c": 0, "d": 0.0, "e": ""}),
+    "set to defaults": AIMessage("x", tool_calls=[], name=None, additional_kwargs={}, response_metadata={}),
+}
+
+VALUES: dict[str, Any] = {
+    "bytes": b"\0\1\xff",
+    "bytearray": bytearray(b"ab"),
+    "tuple": (1, (2, [3])),
+    "set": {1, "a", (2, 3)},
+    "frozenset": frozenset({1, 2}),
+    "datetime": datetime(2026, 1, 2, 3, 4, 5, 6),
+    "aware": datetime(2026, 1, 2, tzinfo=UTC),
+    "zoned": datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+    "date": date(2026, 1, 2),
+    "time": time(1, 2, 3, fold=1),
+    "zoned time": time(1, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+    "timedelta": timedelta(days=-1, microseconds=3),
+    "decimal": [Decimal("1.10"), Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Decimal("-0")],
+    "uuid": UUID(int=5),
+    "paths": [pathlib.Path("a"), pathlib.PurePosixPath("b"), pathlib.PureWindowsPath("c:\\d"), pathlib.Path("\udcff")],
+    "floats": [math.nan, math.inf, -math.inf, -0.0, 1e300, 5e-324],
+    "big ints": [10**4299, 10**4300, -(10**5000), 2**2000, 2**64],
+    "keys": {1: "a", None: "b", (1, 2): "c", "d": 1, True if False else 2.5: "e", Finish.STOP: 1, b"x": 2},
+    "own tags": [{"$": "bytes", "value": "AA=="}, {"$": {"$": 1}}, {"$$": 1}, {"$meta": 1}],
+    "surrogate key": {"\ud800": 1, "a": 2},
+    "enums": [Finish.STOP, Level.HIGH, Rights.READ, Rights.READ | Rights.WRITE, Rights(0), {Level.LOW: Finish.LENGTH}],
+    "documents": [Document(LONG, id="1", metadata={"a": (1,)}), Document("x")],
+    "messages": [HumanMessage("x", mood=1), AIMessage("", tool_calls=[CALL]), NotedAIMessage("x", note=b"1")],
+    "dataclasses": [Point(1), Point((1,), Point(2, {3})), Slotted({"a": b"1"})],
+    "mixed": {"a": [{"b": (b"1", {"c": {1: None}})}]},
+    "booleans": [True, 1, 1.0, False, 0, None],
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+def test_a_message_comes_back_exactly_as_it_went_in(message: BaseMessage) -> None:
+    before = exact(message)
+    back = round_trip(message)
+    assert_same(back, message)
+    assert back == message
+    assert exact(message) == before, "the caller's message was changed"
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_value_that_json_cannot_hold_comes_back_from_everywhere(value: Any) -> None:
+    for message in (
+        ToolMessage("x", tool_call_id="1", artifact=value),
+        AIMessage("x", additional_kwargs={"v": value}, mood=value),
+        AIMessage([{"type": "x", "v": value}], response_metadata={"v": value}),
+        AIMessage("x", tool_calls=[{**CALL, "args": {"v": value}}]),
+        NotedAIMessage("x", note=value),
+    ):
+        assert_same(round_trip(message), message)
+
+
+def test_plain_subclasses_come_back_as_their_plain_equal() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Name(str):
+        pass
+
+    values = [OrderedDict(a=1), Name("a"), numpy.int64(3), numpy.float32(0.5), numpy.float64("nan"), type("L", (list,), {})([1])]
+    back = round_trip(ToolMessage("x", tool_call_id="1", artifact=values)).artifact  # type: ignore[attr-defined]
+    assert [type(value) for value in back] == [dict, str, int, float, float, list]
+    assert back[:4] == values[:4] and back[5] == [1]
+
+
+def test_what_fails_validation_comes_back_as_it_was() -> None:
+    none = AIMessage("x")
+    none.content = None  # type: ignore[assignment]
+    partial = AIMessage.model_construct(content="x")
+    del partial.__dict__["usage_metadata"]
+    reordered = HumanMessage("x", id="1")
+    reordered.__dict__["content"] = reordered.__dict__.pop("content")
+    odd = [
+        none,
+        partial,
+        reordered,
+        AIMessage.model_construct(),
+        ToolMessage.model_construct(content=5, tool_call_id=None, status=7),
+        ToolMessage.model_construct(),
+        ChatMessage.model_construct(role=None),
+        FunctionMessage.model_construct(content=["x"]),
+        AIMessage.model_construct(content="x", tool_calls=[{"name": "f"}, 3, {"args": None}]),
+        AIMessage.model_construct(content="x", tool_calls=({"name": "f"},), additional_kwargs=None, id=5, name=7),
+        AIMessage.model_construct(content=[None, {"type": "text"}, {"type": ["x"], "text": 3}], usage_metadata=[1]),
+        HumanMessage.model_construct(content=Finish.STOP, type="robot"),
+        HumanMessage.model_construct({"content"}, content="x", additional_kwargs={"a": 1}),
+    ]
+    for message in odd:
+        back = round_trip(message)
+        assert type(back) is type(message)
+        assert exact(back) == exact(message)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(messages())
+def test_any_message_comes_back_exactly(message: BaseMessage) -> None:
+    before = exact(message)
+    back = round_trip(message)
+    assert type(back) is type(message)
+    assert exact(back) == before
+    assert exact(message) == before
+
+
+def test_the_message_of_an_event_does_not_change_from_one_writing_to_the_next() -> None:
+    for message in MESSAGES.values():
+        event = stored(message_to_event(message))
+        again = message_to_event(event_to_messages(event)[0])
+        assert (again.message, again.author, again.content, again.actions, again.usage, again.message_id) == (
+            event.message, event.author, event.content, event.actions, event.usage, event.message_id,
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------- columns
+
+
+@pytest.mark.parametrize(
+    ("name", "author"),
+    [
+        ("human", "user"), ("human chunk", "user"), ("system", "system"), ("ai", "assistant"), ("ai chunk", "assistant"),
+        ("ai named", "planner"), ("ai named like a role", "assistant"), ("ai named with a blank", "assistant"),
+        ("tool", "tool"), ("function", "tool"), ("remove", "system"), ("chat", "critic"), ("chat as a role", "user"),
+        ("chat with an odd role", "assistant"), ("subclass", "assistant"), ("base", "assistant"),
+    ],
+)  # fmt: skip
+def test_the_author_is_who_spoke(name: str, author: str) -> None:
+    assert message_to_event(MESSAGES[name]).author == author
+
+
+REASONING: dict[str, tuple[AIMessage, str]] = {
+    "deepseek, xai, groq, ollama": (AIMessage("x", additional_kwargs={"reasoning_content": LONG}), LONG),
+    "anthropic": (
+        AIMessage(
+            [
+                {"type": "thinking", "thinking": LONG, "signature": "s" * 30},
+                {"type": "redacted_thinking", "data": "r" * 30},
+                {"type": "thinking", "thinking": "two", "signature": "t"},
+                {"type": "text", "text": "x"},
+            ]
+        ),
+        f"{LONG}\n\ntwo",
+    ),
+    "openai": (
+        AIMessage(
+            [
+                {
+                    "type": "reasoning",
+                    "id": "rs_1",
+                    "summary": [{"type": "summary_text", "text": LONG}, {"type": "summary_text", "text": "two"}],
+                    "encrypted_content": "e" * 40,
+                }
+            ]
+        ),
+        f"{LONG}\n\ntwo",
+    ),
+    "openai, older": (
+        AIMessage("x", additional_kwargs={"reasoning": {"id": "rs", "summary": [{"type": "summary_text", "text": LONG}]}}),
+        LONG,
+    ),
+    "standard block": (AIMessage([{"type": "reasoning", "reasoning": LONG}]), LONG),
+    "mistral": (
+        AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": LONG}, {"type": "text", "text": "b"}]}]),
+        f"{LONG}\n\nb",
+    ),
+    "bedrock": (
+        AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": LONG, "signature": "s"}}]),
+        LONG,
+    ),
+    "empty": (AIMessage([{"type": "thinking", "thinking": ""}, {"type": "reasoning", "summary": []}]), ""),
+    "half a surrogate pair": (AIMessage("x", additional_kwargs={"reasoning_content": "a\ud800"}), "a\ufffd"),
+    "of the wrong type": (AIMessage("x", additional_kwargs={"reasoning_content": 3, "reasoning": None}), ""),
+}
+
+
+@pytest.mark.parametrize(("message", "reasoning"), REASONING.values(), ids=REASONING)
+def test_reasoning_of_every_shape_is_readable_and_stored_once(message: AIMessage, reasoning: str) -> None:
+    event = message_to_event(message)
+    assert event.reasoning == reasoning
+    assert event.message is not None
+    assert LONG not in event.message
+    assert_same(round_trip(message), message)
+
+
+def test_the_text_of_a_message_is_stored_once() -> None:
+    text = LONG * 1000
+    for message in (
+        HumanMessage(text),
+        AIMessage([{"type": "text", "text": text}, {"type": "text", "text": text + "."}]),
+        AIMessage(text, additional_kwargs={"raw": {"content": text}, "reasoning_content": "why " + text}),
+        ToolMessage(text, tool_call_id="1", artifact=[text], name="f"),
+    ):
+        event = message_to_event(message)
+        assert event.message is not None
+        assert len(event.message) < 400
+        assert_same(round_trip(message), message)
+
+
+def test_a_plain_message_needs_no_more_than_its_type() -> None:
+    call = AIMessage("好的", tool_calls=[CALL], id="m1", name="planner")
+    for message in (HumanMessage("hi"), call, ToolMessage("x", tool_call_id="c1", name="f"), ChatMessage("x", role="r")):
+        assert json.loads(message_to_event(message).message or "") == {"type": message.type}
+
+
+def test_the_columns_of_a_call_and_its_result() -> None:
+    event = message_to_event(AIMessage("", tool_calls=[CALL]))
+    assert event.actions == (ToolCall("Read", CALL["args"], id="c1"),)
+    result = message_to_event(ToolMessage("no such file", tool_call_id="c1", name="Read", status="error"))
+    assert (result.content, result.actions) == ("no such file", (ToolCall("Read", id="c1", error="no such file"),))
+    awkward = message_to_event(AIMessage("", tool_calls=[{"name": "f", "args": {"b": b"\0"}, "id": None}]))
+    assert awkward.actions == (ToolCall("f", {"b": {"$": "bytes", "value": "AA=="}}),)
+
+
+def test_usage_takes_what_is_a_count_and_skips_the_rest() -> None:
+    usage = message_to_event(MESSAGES["ai with usage"]).usage
+    assert usage == Usage("gpt-x", 3, 2, cache_read_tokens=1, cache_write_tokens=2, reasoning_tokens=1)
+    odd = AIMessage.model_construct(
+        content="", usage_metadata={"input_tokens": -3, "output_tokens": 2.5, "input_token_details": None}
+    )
+    assert message_to_event(odd).usage == Usage()
+    assert message_to_event(AIMessage("x")).usage is None
+
+
+def test_half_surrogate_pairs_are_shown_as_replacement_characters() -> None:
+    event = message_to_event(HumanMessage("a\ud800b"))
+    assert event.content == "a\ufffdb"
+    assert message_to_event(HumanMessage("x", id="\ud800")).message_id is None
+
+
+def test_what_is_not_a_message_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="not dict"):
+        message_to_event({"type": "human", "content": "x"})  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- what cannot be kept
+
+
+def test_an_artifact_that_cannot_be_kept_degrades_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 2]})
+    cycle: list[Any] = [1]
+    cycle.append(cycle)
+    artifact = {"frame": frame, "array": frame["a"].to_numpy(), "ok": 1, "gen": (i for i in ()), "cycle": cycle}
+    artifact["object"] = object()
+    with caplog.at_level(logging.WARNING, "session_sqlite"):
+        back = round_trip(ToolMessage("the secret text", tool_call_id="1", artifact=artifact))
+    assert back.artifact == {  # type: ignore[attr-defined]
+        "frame": "<lost: pandas.DataFrame>" if "DataFrame" not in repr(type(frame)) else f"<lost: {type(frame).__module__}.DataFrame>",
+        "array": "<lost: numpy.ndarray>",
+        "ok": 1,
+        "gen": "<lost: generator>",
+        "cycle": [1, "<lost: a cycle>"],
+        "object": "<lost: object>",
+    }
+    (record,) = caplog.records
+    assert "artifact['frame']" in record.getMessage() and "secret" not in record.getMessage()
+    whole = round_trip(ToolMessage("x", tool_call_id="1", artifact=frame))
+    assert whole.artifact.startswith("<lost: pandas")  # type: ignore[attr-defined]
+
+
+def test_a_class_that_raises_at_every_touch_loses_only_its_value() -> None:
+    class Hostile:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError("no")
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    back = round_trip(AIMessage("x", additional_kwargs={"a": 1}, handle=Hostile()))
+    assert back.additional_kwargs == {"a": 1}
+    assert back.handle.startswith("<lost: ")  # type: ignore[attr-defined]
+
+
+def test_nesting_over_200_levels_is_refused_by_path() -> None:
+    def nested(levels: int, make: Any = lambda inner: [inner]) -> Any:
+        value: Any = 1
+        for _ in range(levels):
+            value = make(value)
+        return value
+
+    message = ToolMessage("x", tool_call_id="1", artifact=nested(200))
+    assert round_trip(message) == message
+    with pytest.raises(NotSerializableError, match=r"artifact\[0\].*200 levels"):
+        message_to_event(ToolMessage("x", tool_call_id="1", artifact=nested(201)))
+    with pytest.raises(NotSerializableError):
+        message_to_event(AIMessage("x", tool_calls=[{**CALL, "args": {"a": nested(5000)}}]))
+    deep = AIMessage("x", tool_calls=[{**CALL, "args": {"a": nested(150)}}])
+    assert_same(round_trip(deep), deep)
+    tagged = ToolMessage("x", tool_call_id="1", artifact=nested(199, lambda inner: (inner,)))
+    assert exact(round_trip(tagged)) == exact(tagged)
+
+
+def test_classes_that_are_not_loaded_degrade(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = NotedAIMessage(
+        "x",
+        note=[Finish.STOP, Level.HIGH, Rights.READ | Rights.WRITE, Point(1, (2,)), NotedAIMessage("y", note=1), {Point(1, 2)}],
+        additional_kwargs={"finish": Finish.STOP, "key": {Level.LOW: 1}},
+        mood="good",
+    )
+    event = stored(message_to_event(message))
+    monkeypatch.delitem(sys.modules, "message_strategies")
+    monkeypatch.setattr(module, "_warned", set())
+    with caplog.at_level(logging.WARNING, "session_sqlite"):
+        (back,) = event_to_messages(event)
+        event_to_messages(event)
+    assert type(back) is AIMessage
+    assert back.content == "x"
+    assert back.mood == "good"  # type: ignore[attr-defined]
+    assert back.additional_kwargs == {"finish": "STOP", "key": {1: 1}}
+    note = back.note  # type: ignore[attr-defined]
+    assert note[:4] == ["STOP", 2, 3, {"x": 1, "y": (2,)}]
+    assert type(note[4]) is AIMessage and note[4].note == 1
+    assert note[5] == [{"x": 1, "y": 2}]
+    names = [record.args[0] for record in caplog.records]  # type: ignore[index]
+    assert len(names) == len(set(names)) == 5
+
+
+def test_reading_imports_nothing_and_makes_no_other_kind_of_object() -> None:
+    for name in ("antigravity:x", "os:system", "builtins:dict", "subprocess:Popen", "x", ":", "message_strategies:Point.x"):
+        for kind in ("model", "enum", "dataclass"):
+            tag = {"$": kind, "class": name, "name": "a", "value": {"args": 1}}
+            event = Event("user", "x", message=json.dumps({"type": "human", "additional_kwargs": {"v": tag}}))
+            (back,) = event_to_messages(event)
+            assert back.additional_kwargs == {"v": {"args": 1}}
+    assert "antigravity" not in sys.modules
+
+
+def test_a_damaged_message_is_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    damaged = [
+        "", "{", "[]", "3", '"x"', "{}", '{"type":"alien"}', '{"type":["human"]}', '{"type":"human","$meta":3}',
+        '{"type":"human","v":{"$":"unknown"}}', '{"type":"human","v":{"$":"bytes","value":"!"}}',
+        '{"type":"human","v":{"$":["list"]}}', '{"type":"human","v":{"$":"path","kind":"os","value":"x"}}',
+        '{"type":"human","v":{"$":"decimal","value":"x"}}', '{"type":"tool"}', '{"type":"human","$meta":{"set":3}}',
+        '{"type":"human","v":' + "[" * 100_000,
+    ]  # fmt: skip
+    events = [Event("user", "secret", message=text, id=str(i), seq=i) for i, text in enumerate(damaged)]
+    for event in events:
+        assert event_to_messages(event) == [], event.message
+    good = Event("user", "hi")
+    gone = Event("user", "x", unreadable=True)
+    with caplog.at_level(logging.WARNING, "session_sqlite"):
+        assert [message.content for message in messages_of([good, *events, gone, good])] == ["hi", "hi"]
+    (record,) = caplog.records
+    assert "secret" not in record.getMessage() and str(len(damaged) + 1) in record.getMessage()
+
+
+def test_a_field_of_another_release_is_kept_as_an_attribute_and_a_missing_one_gets_its_default() -> None:
+    event = Event("assistant", "x", message='{"type":"ai","from_the_future":{"a":1},"$meta":{"extra":{"name":"n"}}}')
+    (back,) = event_to_messages(event)
+    assert (back.from_the_future, back.name, back.tool_calls) == ({"a": 1}, "n", [])  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- native events
+
+
+def shown(event: Event) -> list[tuple[Any, ...]]:
+    rows = []
+    for message in event_to_messages(stored(event)):
+        copy.deepcopy(message)
+        assert type(message).model_validate(message.model_dump()) == message
+        rows.append((message.type, message.id, message.content))
+    return rows
+
+
+def test_a_native_event_reads_as_the_messages_that_say_the_same() -> None:
+    assert shown(Event("user", "hi", id="e")) == [("human", "e", "hi")]
+    assert shown(Event("system", "hi", id="e")) == [("system", "e", "hi")]
+    assert shown(Event("assistant", "hi", id="e", state={"a": 1})) == [("ai", "e", "hi")]
+    assert shown(Event("assistant", state={"a": 1})) == []
+    assert shown(Event("assistant", "", id="e")) == [("ai", "e", "")]
+    actions = [
+        ToolCall("Read", {"path": "x"}, id="c1", output="package main"),
+        ToolCall("Count", output={"数": [1, None]}),
+        ToolCall("Wait", id="c3"),
+        ToolCall("Fail", error="no"),
+    ]
+    event = Event("planner", "ok", id="e", reasoning="why", actions=actions, usage=Usage("m", 5, 2, 1, 0, 1))
+    ai, *results = event_to_messages(stored(event))
+    assert isinstance(ai, AIMessage)
+    assert (ai.name, ai.content, ai.additional_kwargs) == ("planner", "ok", {"reasoning_content": "why"})
+    assert [(call["name"], call["id"]) for call in ai.tool_calls] == [
+        ("Read", "c1"), ("Count", "e:1"), ("Wait", "c3"), ("Fail", "e:3"),
+    ]  # fmt: skip
+    assert ai.usage_metadata == {
+        "input_tokens": 5, "output_tokens": 2, "total_tokens": 7, "input_token_details": {"cache_read": 1},
+        "output_token_details": {"reasoning": 1},
+    }  # fmt: skip
+    assert ai.response_metadata == {"model_name": "m"}
+    assert [(r.name, r.id, r.tool_call_id, r.content, r.status) for r in results if isinstance(r, ToolMessage)] == [
+        ("Read", "e:0", "c1", "package main", "success"),
+        ("Count", "e:1", "e:1", '{"数": [1, null]}', "success"),
+        ("Fail", "e:3", "e:3", "no", "error"),
+    ]
+    assert len(shown(event)) == 4
+
+
+def test_a_native_tool_event_reads_as_a_tool_message() -> None:
+    def one(event: Event) -> tuple[Any, ...]:
+        (message,) = event_to_messages(stored(event))
+        assert isinstance(message, ToolMessage)
+        return (message.id, message.name, message.tool_call_id, message.content, message.status)
+
+    assert one(Event("tool", "out", id="e", actions=[ToolCall("f", id="c")])) == ("e", "f", "c", "out", "success")
+    assert one(Event("tool", "", id="e", actions=[ToolCall("f", output=[1])])) == ("e", "f", "e:0", "[1]", "success")
+    assert one(Event("tool", "", id="e", actions=[ToolCall("f", error="no")])) == ("e", "f", "e:0", "no", "error")
+    assert one(Event("tool", "out", id="e")) == ("e", None, "e:0", "out", "success")
+
+
+def test_a_native_event_read_as_a_message_and_written_again_says_the_same() -> None:
+    event = Event("planner", "ok", id="e", reasoning="why", actions=[ToolCall("f", {"a": 1}, id="c")], usage=Usage("m", 1, 2))
+    (message,) = event_to_messages(event)
+    again = message_to_event(message)
+    assert (again.author, again.content, again.reasoning, again.actions, again.usage) == (
+        event.author, event.content, event.reasoning, event.actions, event.usage,
+    )  # fmt: skip

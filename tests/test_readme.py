@@ -1,0 +1,99 @@
+"""What the documentation shows runs: every Python block of the README, every example, every notebook."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def sections() -> dict[str, list[str]]:
+    """The Python blocks under each ``##`` heading, padded with blank lines so that line numbers are the README's."""
+    without_blocks = ANY_BLOCK.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), README)
+    headings = [(0, "top"), *((match.start(), match[1]) for match in re.finditer(r"(?m)^## +(.+)$", without_blocks))]
+    found: dict[str, list[str]] = {}
+    for block in PYTHON_BLOCK.finditer(README):
+        heading = next(title for start, title in reversed(headings) if start <= block.start())
+        found.setdefault(heading, []).append("\n" * README.count("\n", 0, block.start(1)) + block[1])
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that documentation makes land here, and what Jupyter and matplotlib keep for a person does too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+
+
+@pytest.mark.parametrize("section", sections())
+def test_the_python_blocks_of_a_readme_section_run_in_order(section: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    for block in sections()[section]:
+        exec(compile(block, str(ROOT / "README.md"), "exec"), namespace)  # noqa: S102 - the README is our own code
+
+
+def test_no_python_block_of_the_readme_escapes() -> None:
+    assert "<!-- no test -->" not in README
+    fences = re.findall(r"^[ \t]*(?:```|~~~)[ \t]*(py\w*)", README, re.MULTILINE | re.IGNORECASE)
+    assert len(fences) == sum(map(len, sections().values())), "a Python block that is indented, or not called python"
+
+
+def run_example(example: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, str(example)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_runs_and_says_something(example: Path) -> None:
+    assert run_example(example).strip()
+
+
+def test_the_chain_with_memory_runs_again_on_what_it_remembers() -> None:
+    example = ROOT / "examples" / "chain_with_memory.py"
+    assert run_example(example) != run_example(example), "the second run shows nothing of the first"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_a_notebook_runs_without_errors(notebook: Path, tmp_path: Path) -> None:
+    document = nbformat.read(notebook, as_version=4)
+    nbformat.validate(document)
+    assert errors_in(document) == [], "the outputs stored in the file"
+    NotebookClient(
+        document, kernel_name="python3", timeout=120, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    assert errors_in(document) == []
+
+
+def errors_in(document: nbformat.NotebookNode) -> list[str]:
+    return [
+        f"{output.ename}: {output.evalue}"
+        for cell in document.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
