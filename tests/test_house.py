@@ -123,7 +123,9 @@ def project_files() -> Iterator[tuple[str, str]]:
 
 
 def test_the_files_name_no_machine_no_registry_and_no_working_papers() -> None:
-    elsewhere = re.compile(r"/wor[k]/|(?:DESIGN|STYLE|TRAPS)[.]md|shared/[A-Zht]|pypi[.]org|pythonhosted[.]org")
+    elsewhere = re.compile(
+        r"/wor[k]/|(?:DESIGN|STYLE|TRAPS)[.]md|shared/(?:[A-Z]|hooks|tools)|pypi[.]org|pythonhosted[.]org"
+    )
     real_data = re.compile(r"shared/dat[a]")
     may_use_real_data = {".ci/run", "tests/real_conversations.py"}
     found = [

@@ -290,6 +290,10 @@ class Session:
         """Removes the events and keeps the session; returns how many there were."""
         return self._store().clear_session(self)
 
+    def search(self, query: str, **filters: Any) -> Page[SearchHit]:
+        """Searches this session; takes the filters of `SessionService.search`."""
+        return self._store().search(query, session=self, **filters)
+
     @property
     def state(self) -> SessionState:
         """The live state: reads and writes go to the store at once."""
@@ -307,6 +311,28 @@ class Session:
             ("last change", _minute(self.updated_at)),
         ]
         return _html_table((), [row for row in rows if row[1]])
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """An event that a search found.
+
+    Attributes:
+        event: The event.
+        session: The session it is in.
+        snippet: A piece of the text that matched, cut between words.
+        spans: Where in the snippet the query's terms are: pairs of character offsets, the ends exclusive.
+        score: How well it fits; higher is better, comparable within one search only.
+    """
+
+    event: Event
+    session: Session
+    snippet: str
+    spans: tuple[tuple[int, int], ...]
+    score: float
+
+    def __hash__(self) -> int:
+        return hash(self.event)
 
 
 class SessionState(MutableMapping[str, Any]):
@@ -413,9 +439,14 @@ def _event_row(event: Event) -> tuple[str, ...]:
     return (str(event.seq), event.author, event.content, tools, _minute(event.created_at))
 
 
+def _hit_row(hit: SearchHit) -> tuple[str, ...]:
+    return (hit.session.title or hit.session.id, hit.event.author, hit.snippet, _minute(hit.event.created_at))
+
+
 _ANY_ROW: tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]] = (("item",), lambda item: (str(item),))
 _ROW_OF: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = {
     Session: (("session", "agent", "events", "last change"), _session_row),
+    SearchHit: (("session", "author", "found", "time"), _hit_row),
     Event: (("seq", "author", "content", "tools", "time"), _event_row),
 }
 

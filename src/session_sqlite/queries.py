@@ -145,9 +145,9 @@ INSERT INTO events
 VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :created_at, :app_name, :user_id, :seq,
         :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message)
 """
-DELETE_EVENTS = """
+DELETE_EVENTS_AFTER = """
 DELETE FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
 """
 
 # ---------------------------------------------------------------- state
@@ -186,3 +186,118 @@ DELETE_STATE_OF_SESSION = """
 DELETE FROM state
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
 """
+
+# ---------------------------------------------------------------- search
+
+# Events with the sessions they are in. `row_id` is the order of appending in the whole store.
+EVENTS_WITH_SESSIONS = """
+SELECT events.row_id,
+       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
+       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
+       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
+       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id
+  FROM events
+  JOIN sessions
+    ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
+"""
+EVENT_OF_APP = "events.app_name = :app_name"
+EVENT_OF_USER = "events.user_id = :user_id"
+EVENT_IN_SESSION = "events.session_id = :session_id"
+EVENT_BY_AUTHOR = "events.author = :author"
+EVENT_SINCE = "events.created_at >= :since"
+EVENT_UNTIL = "events.created_at < :until"
+ROW_AFTER = "events.row_id > :after_row"
+ROW_BEFORE = "events.row_id < :before_row"
+LAST_ROWS_FIRST = "ORDER BY events.row_id DESC LIMIT :limit"
+
+# SQLite's FTS5 only. Ranks and limits inside, so that the rows of events are read for the hits alone.
+_HIT_COLUMNS = """
+SELECT events.row_id,
+       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
+       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
+       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
+       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
+       hits.rank
+"""
+_HIT_JOINS = """
+  JOIN events
+    ON events.row_id = hits.row_id
+  JOIN sessions
+    ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
+"""
+HITS_BY_RANK = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH :match
+         ORDER BY rank
+         LIMIT :limit OFFSET :offset) AS hits
+{_HIT_JOINS}
+"""
+HITS_NEWEST_FIRST = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH :match
+         ORDER BY rowid DESC
+         LIMIT :limit OFFSET :offset) AS hits
+{_HIT_JOINS}
+"""
+# With conditions on the events themselves every match has to be looked at.
+ALL_HITS = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH :match) AS hits
+{_HIT_JOINS}
+"""
+BY_RANK = "ORDER BY hits.rank, hits.row_id"
+BY_RANK_LIMITED = "ORDER BY hits.rank LIMIT :limit OFFSET :offset"
+BY_ROW = "ORDER BY hits.row_id DESC"
+BY_ROW_LIMITED = "ORDER BY hits.row_id DESC LIMIT :limit OFFSET :offset"
+
+# The index is fed in the order of `row_id`, and has everything up to this one.
+INDEXED = """
+SELECT indexed, (SELECT max(row_id) FROM events)
+  FROM search_progress
+"""
+SET_INDEXED = """
+UPDATE search_progress
+   SET indexed = :indexed
+"""
+# SQLite gives the highest row_id again when its row is gone.
+LOWER_INDEXED = """
+UPDATE search_progress
+   SET indexed = (SELECT coalesce(max(row_id), 0) FROM events)
+ WHERE indexed > (SELECT coalesce(max(row_id), 0) FROM events)
+"""
+EVENTS_TO_INDEX = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message
+  FROM events
+ WHERE row_id > :after_row
+ ORDER BY row_id
+ LIMIT :limit
+"""
+INDEXED_EVENTS_OF_SESSION = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
+   AND row_id <= (SELECT indexed FROM search_progress)
+"""
+INDEX_EVENT = """
+INSERT INTO search_index (rowid, content, reasoning, tools, scope)
+VALUES (:row_id, :content, :reasoning, :tools, :scope)
+"""
+# A contentless index takes words out if it is given the very words that were put in.
+UNINDEX_EVENT = """
+INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
+VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
+"""
+EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
+CHECK_INDEX = "INSERT INTO search_index (search_index) VALUES ('integrity-check')"

@@ -18,6 +18,7 @@ say the same (a tool call with its result is two).
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import logging
@@ -182,16 +183,22 @@ def _clock_tag(value: datetime | time) -> dict[str, Any]:
 def _clock(cls: Any, tag: Mapping[str, Any]) -> Any:
     value = cls.fromisoformat(tag["value"]).replace(fold=tag.get("fold", 0))
     if "zone" in tag:
-        try:
+        with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             return value.replace(tzinfo=zoneinfo.ZoneInfo(tag["zone"]))
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            pass  # a zone that this system does not know: the offset still gives the right moment
-    return value
+    return value  # this system does not know the zone: the offset still gives the right moment
+
+
+_PATHS: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+
+
+def _path_tag(value: pathlib.PurePath) -> dict[str, Any]:
+    kinds = (cls.__name__ for cls in type(value).__mro__ if cls.__name__ in _PATHS)
+    return {"kind": next(kinds), "value": _text(str(value))}
 
 
 def _path(tag: Mapping[str, Any]) -> pathlib.PurePath:
     kind = tag["kind"]
-    if kind not in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+    if kind not in _PATHS:
         raise ValueError("not a kind of path")
     try:
         made: pathlib.PurePath = getattr(pathlib, kind)(tag["value"])
@@ -220,7 +227,7 @@ _SCALARS: Final[tuple[_Scalar, ...]] = (
     ),
     (Decimal, "decimal", lambda v: {"value": str(v)}, lambda tag: Decimal(tag["value"])),
     (UUID, "uuid", lambda v: {"value": str(v)}, lambda tag: UUID(tag["value"])),
-    (pathlib.PurePath, "path", lambda v: {"kind": type(v).__name__, "value": _text(str(v))}, _path),
+    (pathlib.PurePath, "path", _path_tag, _path),
 )
 _SCALAR_OF: Final = {kind: (name, tag) for kind, name, tag, _ in _SCALARS}
 
@@ -324,15 +331,15 @@ class _Writer:
 
     def _dict(self, value: dict[Any, Any], path: _Path, depth: int) -> Any:
         changed: dict[Any, Any] = {}
-        plain = True
         for key, item in value.items():
-            if type(key) is not str or key == "$" or not storable(key):
-                plain = False
+            if type(key) is not str or key == "$" or not (key.isascii() or storable(key)):
                 break
+            if item is None or (type(item) is str and len(item) < SHARED_TEXT and item.isascii()):
+                continue  # most of what there is
             made = self.value(item, (path, key), depth)
             if made is not item:
                 changed[key] = made
-        if plain:
+        else:
             return {**value, **changed} if changed else value
         flat: list[Any] = []
         for key, item in value.items():
@@ -358,10 +365,10 @@ class _Writer:
             plain = float(value)
         if plain is not None and bool(plain == value or (plain != plain and value != value)):
             return self.value(plain, path, depth)
-        for kind, name, tag, untag in _SCALARS:
+        for kind, name, tag, _ in _SCALARS:
             if isinstance(value, kind):
                 made = {"$": name, **tag(value)}
-                if bool(untag(made) == value):  # not so for a subclass that holds more, like pandas.Timestamp
+                if bool(_untagged(_encode(made)) == value):  # a subclass may hold more, like pandas.Timestamp
                     return made
                 break
         return self._lose(path, _lost(type(value)))
@@ -425,10 +432,10 @@ def _untag_dict(tag: _Tag) -> Any:
 
 def _untag_enum(tag: _Tag) -> Any:
     cls = _loaded(tag["class"], lambda cls: issubclass(cls, Enum))
-    if cls is not None:
-        if tag["name"] in cls.__members__:
-            return cls[tag["name"]]
-        if issubclass(cls, Flag):
+    if cls is not None and tag["name"] in cls.__members__:
+        return cls[tag["name"]]
+    if cls is not None and issubclass(cls, Flag):
+        with contextlib.suppress(ValueError, TypeError):  # flags of another release
             return cls(tag["value"])
     return tag["value"]
 
@@ -470,20 +477,20 @@ _UNTAG: Final[dict[Any, Callable[[_Tag], Any]]] = {
 }
 
 
-def _untagger(event: Event) -> Callable[[dict[str, Any]], Any]:
-    """The hook that the JSON decoder calls for each object, innermost first."""
+def _untagged(stored: str, content: str = "", reasoning: str = "") -> Any:
+    """What the JSON text holds, given the columns that it may refer to."""
 
-    def untag(decoded: dict[str, Any]) -> Any:
+    def untag(decoded: dict[str, Any]) -> Any:  # the decoder calls it for each object, innermost first
         kind = decoded.get("$", _MISSING)
         if kind is _MISSING:
             return decoded
         if kind == "content":
-            return event.content[decoded.get("from") : decoded.get("to")]
+            return content[decoded.get("from") : decoded.get("to")]
         if kind == "reasoning":
-            return event.reasoning[decoded.get("from") : decoded.get("to")]
+            return reasoning[decoded.get("from") : decoded.get("to")]
         return _UNTAG[kind](decoded)
 
-    return untag
+    return json.loads(stored, object_hook=untag)
 
 
 def _blank(plan: _Plan) -> dict[str, Any]:
@@ -554,15 +561,16 @@ def _content_parts(content: object) -> list[str]:
         return [content]
     if not isinstance(content, list):
         return []
-    texts = [block["text"] if _is_text(block) else block for block in content]
+    texts = [block.get("text") if _has_type(block, _TEXT_BLOCKS) else block for block in content]
     return [text for text in texts if isinstance(text, str)]
 
 
-def _is_text(block: object) -> bool:
-    return isinstance(block, dict) and block.get("type") == "text" and "text" in block
+def _has_type(block: object, types: frozenset[str]) -> bool:
+    return isinstance(block, dict) and isinstance(kind := block.get("type"), str) and kind in types
 
 
 _REASONING_KEYS: Final = ("thinking", "reasoning", "reasoning_content", "text", "summary", "content")
+_TEXT_BLOCKS: Final = frozenset({"text"})
 _REASONING_BLOCKS: Final = frozenset({"thinking", "reasoning", "reasoning_content"})
 _REASONING_KWARGS: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 
@@ -577,8 +585,9 @@ def _reasoning_texts(value: object, depth: int = 0) -> Iterator[str]:
             yield from _reasoning_texts(item, depth + 1)
     elif depth < 8 and isinstance(value, dict):
         for key in _REASONING_KEYS:
-            if value.get(key):
-                yield from _reasoning_texts(value[key], depth + 1)
+            found = value.get(key)
+            if isinstance(found, (str, list, dict)) and found:
+                yield from _reasoning_texts(found, depth + 1)
                 return
 
 
@@ -587,12 +596,8 @@ def _reasoning_parts(kwargs: object, content: object) -> list[str]:
     if isinstance(kwargs, dict) and kwargs:
         sources += [kwargs[key] for key in _REASONING_KWARGS if key in kwargs]
     if isinstance(content, list):
-        sources += [block for block in content if isinstance(block, dict) and _is_reasoning(block.get("type"))]
+        sources += [block for block in content if _has_type(block, _REASONING_BLOCKS)]
     return list(dict.fromkeys(text for source in sources for text in _reasoning_texts(source)))
-
-
-def _is_reasoning(kind: object) -> bool:
-    return isinstance(kind, str) and kind in _REASONING_BLOCKS
 
 
 def _usage(usage: object, response: object) -> Usage | None:
@@ -624,6 +629,7 @@ def _exact_calls(calls: list[Any]) -> tuple[ToolCall, ...] | None:
         if not (
             type(call) is dict
             and list(call) == _CALL_KEYS
+            and type(call["type"]) is str
             and call["type"] == "tool_call"
             and type(call["args"]) is dict
             and storable(call["name"])
@@ -699,7 +705,6 @@ def _event(message: BaseMessage) -> Event:
         held.add("id")
     else:
         message_id = None
-    tool_calls = None
     if kind == "ai":
         if type(name) is str and name not in ROLES and is_identifier(name):
             author = name
@@ -711,8 +716,7 @@ def _event(message: BaseMessage) -> Event:
                 actions = exact
                 held.add("tool_calls")
             else:
-                tool_calls = _Writer().value(calls, (None, "tool_calls"), 0)
-                actions = _derived_calls(tool_calls)
+                actions = _derived_calls(_Writer().value(calls, (None, "tool_calls"), 0))
         usage = _usage(values.get("usage_metadata"), values.get("response_metadata"))
     elif kind == "tool" or kind == "function":
         call_id = values.get("tool_call_id") if kind == "tool" else None
@@ -720,8 +724,9 @@ def _event(message: BaseMessage) -> Event:
             held.add("tool_call_id")
         if storable(name) and name:
             held.add("name")
-        error = content if values.get("status") == "error" else None
-        actions = (ToolCall(name if "name" in held else "", id=call_id if "tool_call_id" in held else "", error=error),)
+        status = values.get("status")
+        error = content if isinstance(status, str) and status == "error" else None
+        actions = (ToolCall(name if storable(name) else "", id=call_id if storable(call_id) else "", error=error),)
     elif kind == "chat":
         role = values.get("role")
         if type(role) is str and is_identifier(role):
@@ -752,15 +757,24 @@ def _event(message: BaseMessage) -> Event:
             type(message).__name__,
             ", ".join(writer.lost[:3]),
         )
-    return Event(
-        author,
-        content,
+    # As in `codec.decode_event`: a frozen dataclass's own __init__ takes as long as all of the above.
+    event = object.__new__(Event)
+    event.__dict__.update(
+        _EVENT,
+        author=author,
+        content=content,
         reasoning=reasoning,
         actions=actions,
+        state={},
+        metadata={},
         usage=usage,
         message=text,
         message_id=message_id,
     )
+    return event
+
+
+_EVENT: Final = dict(Event("").__dict__)
 
 
 def event_to_messages(event: Event) -> list[BaseMessage]:
@@ -819,7 +833,7 @@ def _message(event: Event, stored: str) -> BaseMessage:
     meta: Mapping[str, Any] = _NOTHING
     plan = _bare.get(stored)
     if plan is None:
-        body = json.loads(stored, object_hook=_untagger(event)) if '"$"' in stored else _decode(stored)
+        body = _untagged(stored, event.content, event.reasoning) if '"$"' in stored else _decode(stored)
         core = _CORE[body.pop("type")]  # type: ignore[attr-defined]  # not an object: an error that callers expect
         meta = body.pop("$meta", _NOTHING)  # type: ignore[attr-defined]
         if meta:

@@ -1,0 +1,376 @@
+"""Search as pure functions: text to words, a query to terms, terms to matches, snippets and spans.
+
+*Words*: text is folded (case, width, the accents of Latin letters) and divided into runs of letters, marks and
+digits; each Han, Kana and Hangul character is a word of its own, and so is each symbol. Where something stands between
+two characters of those scripts, the word ``·`` says so: a phrase of them must match with nothing between.
+
+*Terms*: a query is divided at white space, but a "quoted phrase" is one term. A term's words must stand side by side
+in order; a trailing ``*`` makes its last word a prefix. An event matches if it has all terms.
+
+The same text gives the same words on every version of Python (see `unicode_table`), so an index stays valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from session_sqlite.models import Event
+from session_sqlite.unicode_table import is_cjk, kind_of
+
+Span = tuple[int, int]
+
+FIELDS: Final = ("content", "reasoning", "tools")
+GAP: Final = "·"
+SNIPPET_CHARACTERS: Final = 160
+
+_LATIN: Final = "A-Za-z\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
+_ACCENTS: Final = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
+_HAS_ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]")
+_LATIN_WITH_ACCENTS = re.compile(f"([{_LATIN}])[{_ACCENTS}]+")
+_ASCII_WORDS = re.compile("[a-z0-9]+")
+
+
+# In text that `_Divider` has translated, a character of Han, Kana or Hangul stands between these two.
+_OPEN: Final = "\x02"
+_CLOSE: Final = "\x03"
+_GAPS = re.compile(f"{_CLOSE} +{_OPEN}")
+_INVISIBLE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # variation selectors: the same word with another face
+
+
+class _Divider(dict[int, str]):
+    """A table for `str.translate` that sets words apart; it learns a character's class when it first meets it."""
+
+    def __missing__(self, code: int) -> str:
+        character, kind = chr(code), kind_of(code)
+        if kind in "ou":
+            part = " "
+        elif is_cjk(code):
+            part = f"{_OPEN}{character}{_CLOSE}"
+        else:
+            part = character if kind == "w" else f" {character} "
+        self[code] = part
+        return part
+
+
+_divider: Final = _Divider()
+_assigned: Final[set[str]] = set()
+
+
+def _without_unassigned(text: str) -> str:
+    """A later Unicode version may fold what is not assigned in ours: it becomes a separator before that."""
+    if not _assigned.issuperset(text):
+        unknown = {character for character in set(text) - _assigned if kind_of(ord(character)) == "u"}
+        _assigned.update(set(text) - unknown)
+        for character in unknown:
+            text = text.replace(character, " ")
+    return text
+
+
+def fold(text: str) -> str:
+    """The text without differences of case, of width (NFKC) and of accents on Latin letters."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _without_unassigned(text))).casefold()
+    if _HAS_ACCENTS.search(text):
+        # Accents are marks only when they are taken apart; other scripts are put together again.
+        text = _LATIN_WITH_ACCENTS.sub(r"\1", unicodedata.normalize("NFD", text))
+    return unicodedata.normalize("NFC", text)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in order.
+
+    Example:
+        >>> words("Café: 请分析，代码 C++")
+        ['cafe', '请', '分', '析', '·', '代', '码', 'c']
+    """
+    folded = fold(text)
+    if folded.isascii():
+        return _ASCII_WORDS.findall(folded)
+    divided = folded.translate(_divider).replace(f"{_CLOSE}{_OPEN}", " ")
+    return _GAPS.sub(f" {GAP} ", divided).replace(_OPEN, " ").replace(_CLOSE, " ").split()
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that must stand side by side; the last one may be a prefix."""
+
+    words: tuple[str, ...]
+    prefix: bool = False
+
+
+_TERM = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)')
+
+
+def parse(query: str) -> tuple[Term, ...]:
+    """The terms of a query; none if it has no words. No input is an error.
+
+    Example:
+        >>> parse('don\\'t "main go" foo*')
+        (Term(words=('don', 't'), prefix=False), Term(words=('main', 'go'), prefix=False), Term(words=('foo',), prefix=True))
+    """
+    terms = []
+    for quoted, star, bare in _TERM.findall(query):
+        text = quoted or bare.removesuffix("*")
+        found = words(text)
+        if found:
+            # foo* but not foo-*: the star belongs to a word
+            starred = bool(star) if quoted else bare.endswith("*")
+            terms.append(Term(tuple(found), starred and bool(words(text[-1:]))))
+    return tuple(terms)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked search: what to find, where, and in which order.
+
+    Attributes:
+        terms: All of them must be in the event.
+        fields: Where to look: some of `FIELDS`.
+        app_name: Only of this app; None for all.
+        user_id: Only of this user; None for all.
+        session_id: Only in this session of that app and user; None for all.
+        clauses: Further conditions on events, as constants of `queries`.
+        params: What they bind.
+        newest_first: By the order of appending instead of by rank.
+    """
+
+    terms: tuple[Term, ...]
+    fields: tuple[str, ...]
+    app_name: str | None
+    user_id: str | None
+    session_id: str | None
+    clauses: tuple[str, ...]
+    params: Mapping[str, Any]
+    newest_first: bool
+
+    def match_expression(self) -> str:
+        """The request as an FTS5 query over the columns of `index_columns` and a column ``scope``.
+
+        The output of a tool's own event is its content; a search in ``tools`` alone finds it there.
+        """
+        parts = []
+        if self.app_name is not None:
+            parts.append(f'scope : "{_scope_word(self.app_name, self.user_id, self.session_id)}"')
+        columns = "{" + " ".join(self.fields) + "}"
+        for term in self.terms:
+            phrase = f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
+            part = f"{columns} : {phrase}"
+            if self.tools_alone:
+                part = f'(({part}) OR (content : {phrase} AND scope : "{_TOOL}"))'
+            parts.append(part)
+        return " AND ".join(parts)
+
+    @property
+    def tools_alone(self) -> bool:
+        """True for a search in tool calls that leaves out what was said."""
+        return "tools" in self.fields and "content" not in self.fields
+
+    def texts(self, event: Event) -> list[str]:
+        """The texts of an event that are searched."""
+        texts = field_texts(event)
+        chosen = [texts[name] for name in self.fields]
+        if self.tools_alone and event.author == "tool":
+            chosen.append(event.content)
+        return chosen
+
+
+_TOOL: Final = "tool"  # the scope word of a tool's own events; no hash looks like it
+
+
+def _scope_word(*names: str | None) -> str:
+    """One word for an app, for a user of an app, or for a session of a user of an app."""
+    text = "\0".join(name for name in names if name is not None)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def scope_words(event: Event, app_name: str, user_id: str) -> str:
+    """The words of the ``scope`` column of an event."""
+    names = [
+        _scope_word(app_name), _scope_word(app_name, user_id), _scope_word(app_name, user_id, event.session_id),
+    ]  # fmt: skip
+    return " ".join([*names, _TOOL] if event.author == "tool" else names)
+
+
+def field_texts(event: Event) -> dict[str, str]:
+    """What each field of an event is searched by."""
+    strings: list[str] = []
+    for action in event.actions:
+        strings.append(action.name)
+        strings += _strings(action.args)
+        strings += _strings(action.output)
+        if action.error is not None and action.error != event.content:
+            strings.append(action.error)
+    return {"content": event.content, "reasoning": event.reasoning, "tools": "\n".join(strings)}
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif value is not None:
+        yield json.dumps(value)
+
+
+def index_columns(event: Event) -> dict[str, str]:
+    """The words of each field, as the index stores them."""
+    return {name: " ".join(words(text)) if text else "" for name, text in field_texts(event).items()}
+
+
+def score(event: Event, request: Request) -> float:
+    """How well an event fits, without an index: 0 if it does not have all terms, else more for more of them."""
+    searched = [f" {' '.join(words(text))} " for text in request.texts(event) if text]
+    total = 0.0
+    for term in request.terms:
+        phrase = f" {' '.join(term.words)}{'' if term.prefix else ' '}"
+        found = sum(text.count(phrase) for text in searched)
+        if not found:
+            return 0.0
+        total += found / (found + 1 + sum(map(len, searched)) / 1000)
+    return total
+
+
+# ---------------------------------------------------------------- snippets
+
+
+def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
+    """A piece of the first text that has a term, and where in it the terms are (character offsets, ends exclusive)."""
+    texts = [text for text in request.texts(event) if text]
+    for text in texts:
+        if spans := locate(text, request.terms):
+            return cut(text, spans)
+    return cut(texts[0], ()) if texts else ("", ())
+
+
+def locate(text: str, terms: Sequence[Term]) -> list[Span]:
+    """Where the terms are in a text, in order and merged where they overlap."""
+    folded, origins = _fold_with_origins(text)
+    tokens = _tokens(folded)
+    spans: list[Span] = []
+    for term in terms:
+        length = len(term.words)
+        for index in range(len(tokens) - length + 1):
+            if _stands_at(tokens, index, term):
+                begin = tokens[index][1]
+                end = tokens[index + length - 1][2]
+                if term.prefix:
+                    end = tokens[index + length - 1][1] + len(term.words[-1])
+                spans.append((origins[begin][0], origins[end - 1][1]))
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _stands_at(tokens: Sequence[tuple[str, int, int]], index: int, term: Term) -> bool:
+    last = len(term.words) - 1
+    for offset, word in enumerate(term.words):
+        token = tokens[index + offset][0]
+        if token != word and not (offset == last and term.prefix and token.startswith(word)):
+            return False
+    return True
+
+
+def _tokens(folded: str) -> list[tuple[str, int, int]]:
+    """The words of folded text with their places; a gap has the place of what stands between."""
+    if folded.isascii():
+        return [(match[0], match.start(), match.end()) for match in _ASCII_WORDS.finditer(folded)]
+    tokens: list[tuple[str, int, int]] = []
+    before = ""  # the class of the word that the character before belongs to
+    for index, character in enumerate(folded):
+        code = ord(character)
+        kind = kind_of(code)
+        if kind in "ws" and is_cjk(code):
+            kind = "c"
+        if kind == "w" == before:
+            word = tokens.pop()
+            tokens.append((word[0] + character, word[1], index + 1))
+        elif kind in "wsc":
+            if kind == "c" and tokens and tokens[-1][2] < index and is_cjk(ord(tokens[-1][0][0])):
+                tokens.append((GAP, tokens[-1][2], index))
+            tokens.append((character, index, index + 1))
+        before = kind
+    return tokens
+
+
+def _fold_with_origins(text: str) -> tuple[str, list[Span]]:
+    """Folded text, and for each of its characters the place of what it was made from."""
+    if text.isascii():
+        return text.lower(), [(index, index + 1) for index in range(len(text))]
+    pieces: list[str] = []
+    origins: list[Span] = []
+    for match in _CLUSTER.finditer(text):
+        piece = fold(match[0])
+        pieces.append(piece)
+        origins += [match.span()] * len(piece)
+    return "".join(pieces), origins
+
+
+# What normalisation may join into one character, to tell where a folded one came from.
+_CLUSTER = re.compile(f".[{_ACCENTS}\u3099\u309a\uff9e\uff9f\u1160-\u11ff\ufe00-\ufe0f]*", re.DOTALL)
+
+# A cut before one of these, or after a joiner, would tear one visible character: combining marks, variation
+# selectors, joiners, the skin tones of emoji, tag characters.
+_CONTINUES = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a"
+    "\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u200c\u200d\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f"
+    "\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
+)
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+
+
+def _is_boundary(text: str, index: int) -> bool:
+    """True where a cut tears neither a word nor a visible character."""
+    if index <= 0 or index >= len(text):
+        return True
+    before, after = text[index - 1], text[index]
+    if before == "\u200d" or _CONTINUES.match(after):
+        return False
+    if _FLAG.match(before) and _FLAG.match(after):
+        start = index
+        while start and _FLAG.match(text[start - 1]):
+            start -= 1
+        return (index - start) % 2 == 0
+    if before.isspace() or after.isspace():
+        return True
+    return len(words(before + after)) != 1
+
+
+def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
+    """About `SNIPPET_CHARACTERS` of the text around its first span, cut between words; spans moved along."""
+    if len(text) <= SNIPPET_CHARACTERS:
+        return text, tuple(spans)
+    first = spans[0] if spans else (0, 0)
+    begin = max(0, first[0] - SNIPPET_CHARACTERS // 3)
+    end = min(len(text), max(begin + SNIPPET_CHARACTERS, first[1]))
+    begin = max(0, min(begin, end - SNIPPET_CHARACTERS))
+    begin = _boundary(text, begin, first[0], 1)
+    end = _boundary(text, end, first[1], -1)
+    head = "…" if begin > 0 else ""
+    shift = len(head) - begin
+    shown = tuple((start + shift, stop + shift) for start, stop in spans if begin <= start and stop <= end)
+    return f"{head}{text[begin:end]}{'…' if end < len(text) else ''}", shown
+
+
+def _boundary(text: str, index: int, limit: int, step: int) -> int:
+    """The next place towards ``limit`` where the text may be cut; ``limit`` if there is none."""
+    while index != limit and not _is_boundary(text, index):
+        index += step
+    while not _is_boundary(text, index) and 0 < index < len(text):  # a match inside of a word: out again
+        index -= step
+    return index
