@@ -31,7 +31,7 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.models import ANY, REMOVE, Event, Page, Session, SessionState, ToolCall, Usage
+from session_sqlite.models import ANY, REMOVE, Event, Page, SearchHit, Session, SessionState, ToolCall, Usage
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 
@@ -59,6 +59,7 @@ __all__ = [
     "ReadOnlyStoreError",
     "SQLiteChatMessageHistory",
     "SQLiteSessionService",
+    "SearchHit",
     "Session",
     "SessionError",
     "SessionExistsError",

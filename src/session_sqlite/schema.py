@@ -95,19 +95,42 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (create_sessions_events_a
 SCHEMA_VERSION: Final = len(STEPS)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Applies the steps that the file has not seen. The caller holds the write transaction that they become part of."""
+def create_search_index(db: Database) -> None:
+    """The index of `sqlite_search`, and how far it has got.
+
+    Not one of the steps: whether a file has an index is fixed when it is made. sqlite-utils can only index a table's own text. This index has words of our own (the ``ascii`` tokenizer takes them
+    as they are) and no copy of the text; what is in ``scope`` counts nothing in a rank.
+    """
+    db.conn.execute(
+        "CREATE VIRTUAL TABLE search_index USING fts5"
+        " (content, reasoning, tools, scope, content = '', tokenize = 'ascii')"
+    )
+    db.conn.execute("INSERT INTO search_index (search_index, rank) VALUES ('rank', 'bm25(1.0, 1.0, 1.0, 0.0)')")
+    db.table("search_progress").insert({"id": 1, "indexed": 0}, pk="id")
+
+
+def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
+    """Applies the steps that the file has not seen; ``search`` says whether a new file gets a search index.
+
+    The caller holds the write transaction that all of it becomes part of.
+    """
     from sqlite_utils import Database, Migrations
 
+    db = Database(connection, execute_plugins=False)
+    is_new = not db.table("sessions").exists()
     migrations = Migrations(MIGRATION_SET)
     for step in STEPS:
         migrations()(step)
-    migrations.apply(Database(connection, execute_plugins=False))
+    migrations.apply(db)
+    if is_new and search:
+        create_search_index(db)
     # sqlite-utils has no verb for these two; inside the transaction they commit with the tables.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+HAS_FTS5: Final = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
+HAS_SEARCH_INDEX: Final = "SELECT 1 FROM sqlite_master WHERE name = 'search_index'"
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
 # One row from each end of each table.
 PROBES: Final = (

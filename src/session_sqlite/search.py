@@ -112,8 +112,8 @@ def parse(query: str) -> tuple[Term, ...]:
     """The terms of a query; none if it has no words. No input is an error.
 
     Example:
-        >>> parse('don\\'t "main go" foo*')
-        (Term(words=('don', 't'), prefix=False), Term(words=('main', 'go'), prefix=False), Term(words=('foo',), prefix=True))
+        >>> [term.words for term in parse('don‘t "main go" C++')]
+        [('don', 't'), ('main', 'go'), ('c',)]
     """
     terms = []
     for quoted, star, bare in _TERM.findall(query):

@@ -7,59 +7,31 @@ its arguments, encodes what is to be written, and then runs one transaction; eac
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
+from session_sqlite.database import Database, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     DuplicateEventError,
     InvalidInputError,
     SessionExistsError,
-    SessionNotFoundError,
     StaleSessionError,
 )
+from session_sqlite.history_queries import HistoryQueries
 from session_sqlite.models import ANY, REMOVE, AnyOf, Event, Page, Session
+from session_sqlite.scoped import as_is, missing
+
+__all__ = ["Database", "SessionService"]
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Params = Mapping[str, Any]
 
 DEFAULT_LIST_LIMIT: Final = 50
 CHUNK_EVENTS: Final = 500  # how many rows a stream or a filtered list reads at a time
-
-
-class Transaction(Protocol):
-    """A write transaction that is under way."""
-
-    def rows(self, sql: str, params: Params) -> list[Row]:
-        """Runs a query and returns all of its rows."""
-
-    def run(self, sql: str, params: Params) -> int:
-        """Runs a statement and returns the number of rows that it changed."""
-
-    def run_many(self, sql: str, params: Sequence[Params]) -> None:
-        """Runs a statement once for each set of parameters."""
-
-
-class Database(Protocol):
-    """What a backend provides. Every method raises errors of `session_sqlite.errors`, never the driver's."""
-
-    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
-        """Runs one query and returns what ``make`` makes of each row; ``make`` does not touch the database."""
-
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """Runs ``work`` in one transaction that holds the write lock from its start: all of it or nothing.
-
-        ``work`` may be run again from its beginning after a conflict, so it changes nothing but the database.
-        """
-
-    def close(self) -> None:
-        """Releases everything; later calls raise `StoreClosedError`. Closing twice is harmless."""
 
 
 @dataclass(frozen=True)
@@ -94,58 +66,11 @@ class _Append:
         self.named = any(event.id != "" for event in self.events)
 
 
-class SessionService:
+class SessionService(HistoryQueries):
     """Sessions, their events and their state, in any `Database`.
 
     Made by a backend (`SQLiteSessionService`); see `scope` for one with other defaults. Usable from any thread.
     """
-
-    def __init__(
-        self,
-        database: Database,
-        *,
-        app_name: str | AnyOf = "default",
-        user_id: str | AnyOf = "default",
-        max_event_bytes: int = codec.DEFAULT_MAX_EVENT_BYTES,
-    ) -> None:
-        self._app_name, self._user_id = checked_scope(app_name, user_id)
-        self._max_event_bytes = codec.whole_number(max_event_bytes, "max_event_bytes")
-        self._database = database
-        self._is_view = False
-
-    @property
-    def app_name(self) -> str | AnyOf:
-        """The app of calls that name none; `ANY` for a view across apps."""
-        return self._app_name
-
-    @property
-    def user_id(self) -> str | AnyOf:
-        """The user of calls that name none; `ANY` for a view across users."""
-        return self._user_id
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._database}, app_name={self._app_name!r}, user_id={self._user_id!r})"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the store; later calls raise `StoreClosedError`. A view made by `scope` leaves the store open."""
-        if not self._is_view:
-            self._database.close()
-
-    def scope(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> Self:
-        """A view of the same store with another app or user as the default, made without I/O.
-
-        A web server scopes once a request: ``service.scope(user_id=request.user.id)``. `ANY` reads across.
-        """
-        view = copy.copy(self)
-        view._app_name, view._user_id = self._scope(app_name, user_id)
-        view._is_view = True
-        return view
 
     # ------------------------------------------------------------ sessions
 
@@ -192,36 +117,6 @@ class SessionService:
             return tx.rows(queries.SESSION, key.params())[0]
 
         return self._session(self._database.write(work))
-
-    def get_session(
-        self,
-        session_id: Session | str,
-        *,
-        app_name: str | AnyOf | None = None,
-        user_id: str | AnyOf | None = None,
-    ) -> Session:
-        """Reads a session.
-
-        With `ANY` as the app or user, the one session with this id; `InvalidInputError` if several have it.
-
-        Raises:
-            SessionNotFoundError: This app and user have no such session.
-        """
-        if isinstance(session_id, Session):
-            key = _key_of(session_id)
-            found = self._database.read(queries.SESSION, key.params(), self._session)
-            name = str(key)
-        else:
-            id = codec.identifier(session_id, "session_id")
-            clauses, params = self._scope_clauses(app_name, user_id)
-            sql = queries.joined(queries.SESSIONS, [*clauses, queries.WITH_ID], queries.LATEST_FIRST)
-            found = self._database.read(sql, {**params, "session_id": id, "limit": 2}, self._session)
-            name = f"session {id!r}"
-        if not found:
-            raise SessionNotFoundError(f"there is no {name}")
-        if len(found) > 1:
-            raise InvalidInputError(f"several apps or users have a {name}: name the app_name and user_id")
-        return found[0]
 
     def list_sessions(
         self,
@@ -322,7 +217,7 @@ class SessionService:
             params = key.params()
             stored = tx.rows(queries.SESSION_METADATA, params)
             if not stored:
-                raise _missing(key)
+                raise missing(key)
             for sql, change in changes:
                 tx.run(sql, {**params, **change})
             if metadata is not None:
@@ -347,6 +242,7 @@ class SessionService:
         key = self._key(session)
 
         def work(tx: Transaction) -> bool:
+            self._remove_events(tx, key)
             tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
             return tx.run(queries.DELETE_SESSION, key.params()) > 0
 
@@ -362,8 +258,8 @@ class SessionService:
 
         def work(tx: Transaction) -> int:
             if not tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}):
-                raise _missing(key)
-            return tx.run(queries.DELETE_EVENTS, key.params())
+                raise missing(key)
+            return self._remove_events(tx, key)
 
         return self._database.write(work)
 
@@ -523,9 +419,9 @@ class SessionService:
             SessionNotFoundError: There is no such session.
         """
         key = self._key_to_read(session)
-        rows = self._database.read(queries.STATE, key.params(), _as_is)
+        rows = self._database.read(queries.STATE, key.params(), as_is)
         if not rows:
-            raise _missing(key)
+            raise missing(key)
         state = {}
         for name, value in rows:
             if name is not None and (decoded := codec.decode_state_value(name, value)) is not REMOVE:
@@ -544,9 +440,9 @@ class SessionService:
         params = {
             **owner.params(), "owner_user": row["user_id"], "owner_session": row["session_id"], "key": row["key"],
         }  # fmt: skip
-        rows = self._database.read(queries.STATE_VALUE, params, _as_is)
+        rows = self._database.read(queries.STATE_VALUE, params, as_is)
         if not rows:
-            raise _missing(owner)
+            raise missing(owner)
         stored, value = rows[0]
         if stored is None or name is None:
             return default
@@ -571,63 +467,11 @@ class SessionService:
         def work(tx: Transaction) -> None:
             touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}) if changes else 0
             if not touched and not tx.rows(queries.LAST_SEQ, key.params()):
-                raise _missing(key)
+                raise missing(key)
             _write_state(tx, key, changes, now)
 
         self._database.write(work)
         return self.get_state(Session(key.session_id, key.app_name, key.user_id))
-
-    # ------------------------------------------------------------ whose, and which
-
-    def _scope(self, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> tuple[str | AnyOf, str | AnyOf]:
-        return checked_scope(
-            self._app_name if app_name is None else app_name, self._user_id if user_id is None else user_id
-        )
-
-    def _scope_clauses(
-        self, app_name: str | AnyOf | None, user_id: str | AnyOf | None
-    ) -> tuple[list[str], dict[str, Any]]:
-        app, user = self._scope(app_name, user_id)
-        clauses: list[str] = []
-        params: dict[str, Any] = {}
-        if app is not ANY:
-            clauses.append(queries.OF_APP)
-            params["app_name"] = app
-        if user is not ANY:
-            clauses.append(queries.OF_USER)
-            params["user_id"] = user
-        return clauses, params
-
-    def _exact_key(self, session_id: object, app_name: str | None = None, user_id: str | None = None) -> SessionKey:
-        app, user = self._scope(app_name, user_id)
-        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
-            raise InvalidInputError(
-                "this needs one app and one user, not ANY: name them, use service.scope(…), or give a Session"
-            )
-        return SessionKey(app, user, codec.identifier(session_id, "session_id"))
-
-    def _key(self, session: object) -> SessionKey:
-        """The session that a call writes to. Raises `InvalidInputError`."""
-        if isinstance(session, Session):
-            return _key_of(session)
-        return self._exact_key(session)
-
-    def _key_to_read(self, session: object) -> SessionKey:
-        """The session that a call reads: under `ANY`, an id is looked up across."""
-        if isinstance(session, Session):
-            return _key_of(session)
-        if self._app_name is ANY or self._user_id is ANY:
-            return _key_of(self.get_session(session))  # type: ignore[arg-type]  # it checks its argument
-        return self._exact_key(session)
-
-    def _session(self, row: Row) -> Session:
-        session = codec.decode_session(row)
-        session.__dict__["_service"] = self
-        return session
-
-    def _require(self, key: SessionKey) -> None:
-        if not self._database.read(queries.LAST_SEQ, key.params(), _as_is):
-            raise _missing(key)
 
     # ------------------------------------------------------------ reading events
 
@@ -727,7 +571,7 @@ class SessionService:
         return self._select(earlier, None, codec.decode_event) + window
 
     def _last_seq_before(self, sql: str, key: SessionKey, seq: int) -> int | None:
-        rows = self._database.read(sql, {**key.params(), "before": seq}, _as_is)
+        rows = self._database.read(sql, {**key.params(), "before": seq}, as_is)
         return rows[0][0] if rows else None
 
     # ------------------------------------------------------------ writing events
@@ -747,14 +591,14 @@ class SessionService:
         params = key.params()
         now = codec.now_text()
         if batch.replace:
-            tx.run(queries.DELETE_EVENTS, params)
+            self._remove_events(tx, key)
         rows = batch.rows
         already: dict[str, Event] = {}
         known: list[Row] = []
         if batch.named or batch.expected_seq is not None or not rows:
             known = tx.rows(queries.LAST_SEQ, params)
             if not known and not batch.create:
-                raise _missing(key)
+                raise missing(key)
             rows, already = self._not_yet_stored(tx, key, batch)
             if (rows or not batch.rows) and batch.expected_seq is not None:
                 last_seq = known[0][0] if known else 0
@@ -766,7 +610,7 @@ class SessionService:
             advance = {**params, "now": now, "count": len(rows)}
             if not tx.run(queries.ADVANCE_SESSION, advance):
                 if not batch.create:
-                    raise _missing(key)
+                    raise missing(key)
                 tx.run(
                     queries.INSERT_SESSION,
                     codec.encode_session(key, agent_id="", title="", metadata=None, state={}, now=now),
@@ -785,6 +629,8 @@ class SessionService:
             else:
                 tx.run_many(queries.INSERT_EVENT, rows)
             _write_state(tx, key, delta, now)
+            if self._database.index is not None:
+                self._database.index.appended(tx, len(rows))
         if already:
             placed = {row["id"]: row for row in rows}
             return [
@@ -792,6 +638,16 @@ class SessionService:
                 for event, row in zip(batch.events, batch.rows, strict=True)
             ]
         return [codec.stored_event(event, row) for event, row in zip(batch.events, batch.rows, strict=True)]
+
+    def _remove_events(self, tx: Transaction, key: SessionKey, after_seq: int = 0) -> int:
+        """Removes a session's events after a seq, with their words in the search index; returns how many."""
+        index = self._database.index
+        if index is not None:
+            index.forget(tx, key, after_seq)
+        removed = tx.run(queries.DELETE_EVENTS_AFTER, {**key.params(), "after": after_seq})
+        if index is not None:
+            index.removed(tx)
+        return removed
 
     def _not_yet_stored(
         self, tx: Transaction, key: SessionKey, batch: _Append
@@ -816,30 +672,6 @@ class SessionService:
             if not codec.same_content(known, row, event):
                 raise DuplicateEventError(f"{key} has an event {id!r} with other content: give the new one another id")
         return [row for row, _ in fresh.values()], already
-
-
-def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str | AnyOf]:
-    """The app and user that a call means: identifiers or `ANY`. Raises `InvalidInputError`."""
-    return (
-        app_name if isinstance(app_name, AnyOf) else codec.identifier(app_name, "app_name"),
-        user_id if isinstance(user_id, AnyOf) else codec.identifier(user_id, "user_id"),
-    )
-
-
-def _as_is(row: Row) -> Row:
-    return row
-
-
-def _key_of(session: Session) -> SessionKey:
-    return SessionKey(
-        codec.identifier(session.app_name, "app_name"),
-        codec.identifier(session.user_id, "user_id"),
-        codec.identifier(session.id, "session_id"),
-    )
-
-
-def _missing(key: SessionKey) -> SessionNotFoundError:
-    return SessionNotFoundError(f"there is no {key}")
 
 
 def _position(place: object, name: str, key: SessionKey) -> int:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 import platformdirs
 
 from session_sqlite import codec, schema
+from session_sqlite.database import Params, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     InvalidInputError,
@@ -36,7 +37,9 @@ from session_sqlite.errors import (
     StoreFullError,
 )
 from session_sqlite.models import AnyOf
-from session_sqlite.service import Params, Row, SessionService, Transaction, checked_scope
+from session_sqlite.scoped import checked_scope
+from session_sqlite.service import SessionService
+from session_sqlite.sqlite_search import SQLiteSearchIndex
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -110,11 +113,17 @@ class SQLiteTransaction:
 class SQLiteDatabase:
     """A `Database` in one SQLite file, or in memory."""
 
-    def __init__(self, path: object, *, durability: object, read_only: object, busy_timeout: object) -> None:
+    def __init__(
+        self, path: object, *, durability: object, read_only: object, busy_timeout: object, search: object
+    ) -> None:
         if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
             raise InvalidInputError("durability must be 'full' or 'fast'")
         if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, (int, float)) or not busy_timeout >= 0:
             raise InvalidInputError("busy_timeout must be a number of seconds, 0 or more")
+        if search is not None and not isinstance(search, bool):
+            raise InvalidInputError("search must be True, False or None")
+        self._new_files_have_index = search is not False
+        self._index: SQLiteSearchIndex | None = None
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
             raise StoreError(f"SQLite {'.'.join(map(str, MINIMUM_SQLITE))} or newer is needed, this is "
                              f"{sqlite3.sqlite_version}")  # fmt: skip
@@ -141,6 +150,8 @@ class SQLiteDatabase:
         self._for_sqlite_utils: sqlite3.Connection | None
         self._start_without_connections()
         self._open()
+        if self.read(schema.HAS_SEARCH_INDEX, {}, tuple):
+            self._index = SQLiteSearchIndex(self)
         _LIVE.add(self)
 
     def __str__(self) -> str:
@@ -162,13 +173,18 @@ class SQLiteDatabase:
                         raise
                 return _read_damaged_text(connection, sql, params, make)
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
+    @property
+    def index(self) -> SQLiteSearchIndex | None:
+        """See `Database.index`."""
+        return self._index
+
+    def write(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
         """See `Database.write`."""
         if self.read_only:
             self._check_open()
             raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
-        with self._writer() as connection, self._translated():
-            self._begin(connection)
+        with self._writer(patience) as connection, self._translated():
+            self._begin(connection, patience)
             try:
                 result = work(SQLiteTransaction(connection))
                 connection.execute("COMMIT")
@@ -233,8 +249,8 @@ class SQLiteDatabase:
             raise StoreClosedError("an in-memory store does not cross a fork: open one in each process")
 
     @contextmanager
-    def _writer(self) -> Iterator[sqlite3.Connection]:
-        if not self._lock.acquire(timeout=self._busy_timeout + 1):
+    def _writer(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
+        if not self._lock.acquire(timeout=self._busy_timeout + 1 if patience is None else patience):
             raise self._busy()
         try:
             self._check_open()
@@ -283,12 +299,12 @@ class SQLiteDatabase:
             raise
         return connection
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+    def _begin(self, connection: sqlite3.Connection, patience: float | None = None) -> None:
+        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"), patience)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _patiently(self, attempt: Callable[[], T], patience: float | None = None) -> T:
         """Tries until it works or the deadline has passed, in short steps that Ctrl-C can interrupt."""
-        deadline = time.monotonic() + self._busy_timeout
+        deadline = time.monotonic() + (self._busy_timeout if patience is None else patience)
         while True:
             try:
                 return attempt()
@@ -422,7 +438,11 @@ class SQLiteDatabase:
         try:
             # sqlite-utils reads before it writes: in our IMMEDIATE transaction nobody can have come between.
             if self._version(connection) < schema.SCHEMA_VERSION:
-                schema.migrate(connection)
+                if self._new_files_have_index and not connection.execute(schema.HAS_FTS5).fetchone():
+                    raise StoreError(
+                        "this SQLite has no FTS5: use another build of it, or make the store with search=False"
+                    )
+                schema.migrate(connection, search=self._new_files_have_index)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -556,6 +576,8 @@ class SQLiteSessionService(SessionService):
         durability: ``"full"``: an append that returned survives a power cut. ``"fast"``: it survives the end of the
             process, but a power cut or a crash of the system can take the latest appends (never damage the file);
             in return an append does not wait for the disk.
+        search: Whether a new file gets a search index; without one, searches read every event. It stays as the file
+            was made. None: a new file has one.
         read_only: Open an existing store for reading only; a write is a `ReadOnlyStoreError`.
         max_event_bytes: The most text that one event may have, in bytes of UTF-8.
         busy_timeout: How many seconds a write waits for other writers before `StoreBusyError`.
@@ -582,6 +604,7 @@ class SQLiteSessionService(SessionService):
         app_name: str | AnyOf = "default",
         user_id: str | AnyOf = "default",
         durability: Durability = "full",
+        search: bool | None = None,
         read_only: bool = False,
         max_event_bytes: int = codec.DEFAULT_MAX_EVENT_BYTES,
         busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
@@ -590,7 +613,9 @@ class SQLiteSessionService(SessionService):
         codec.whole_number(max_event_bytes, "max_event_bytes")
         if path is None:
             path = database_file(app_name="default" if isinstance(app_name, AnyOf) else app_name)
-        database = SQLiteDatabase(path, durability=durability, read_only=read_only, busy_timeout=busy_timeout)
+        database = SQLiteDatabase(
+            path, durability=durability, read_only=read_only, busy_timeout=busy_timeout, search=search
+        )
         super().__init__(database, app_name=app_name, user_id=user_id, max_event_bytes=max_event_bytes)
         self._sqlite = database
 

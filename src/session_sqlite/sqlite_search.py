@@ -7,16 +7,13 @@ an event is found as soon as its append has returned. Removing events takes thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
+from session_sqlite.database import Database, Found, Row, Transaction
 from session_sqlite.errors import ReadOnlyStoreError, StoreBusyError
-from session_sqlite.models import Event
-from session_sqlite.service import Database, Found, Row, Transaction, scan
-
-T = TypeVar("T")
+from session_sqlite.history_queries import scan, tenant_clauses
 
 CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
 CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers before it scans instead
@@ -50,15 +47,7 @@ class SQLiteSearchIndex:
         params: dict[str, Any] = {
             **request.params, "match": request.match_expression(), "limit": limit, "offset": offset,
         }  # fmt: skip
-        tenant = [
-            clause
-            for clause, name in (
-                (queries.EVENT_OF_APP, "app_name"),
-                (queries.EVENT_OF_USER, "user_id"),
-                (queries.EVENT_IN_SESSION, "session_id"),
-            )
-            if name in request.params
-        ]
+        tenant = tenant_clauses(request)
         if request.clauses or (request.user_id is not None and request.app_name is None):
             tail = queries.BY_ROW_LIMITED if request.newest_first else queries.BY_RANK_LIMITED
             sql = queries.joined(queries.ALL_HITS, [*tenant, *request.clauses], tail)
@@ -96,11 +85,6 @@ class SQLiteSearchIndex:
                 self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
             except (ReadOnlyStoreError, StoreBusyError):
                 return mark, last
-
-    def verify(self) -> list[str]:
-        """What is wrong with the index, in words for `SessionService.check`; empty if nothing is."""
-        # (filled in by check)
-        raise NotImplementedError
 
     def rebuild(self) -> None:
         """Empties the index and fills it again, in one transaction."""

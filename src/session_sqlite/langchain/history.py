@@ -22,7 +22,8 @@ from session_sqlite.async_service import in_thread
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError
 from session_sqlite.langchain.messages import message_to_event, messages_of
 from session_sqlite.models import AnyOf, Event, Session
-from session_sqlite.service import SessionService, checked_scope
+from session_sqlite.scoped import checked_scope
+from session_sqlite.service import SessionService
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 
 if TYPE_CHECKING:
@@ -229,7 +230,10 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         try:
             return write()
         except Exception as error:
-            logger.error("session %r was not written: %s: %s", self._session.id, type(error).__name__, error)
+            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
+            logger.error(  # noqa: TRY400
+                "session %r was not written: %s: %s", self._session.id, type(error).__name__, error
+            )
             raise
 
     # ------------------------------------------------------------ windows
