@@ -31,7 +31,18 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.models import ANY, REMOVE, Event, Page, SearchHit, Session, SessionState, ToolCall, Usage
+from session_sqlite.models import (
+    ANY,
+    REMOVE,
+    Event,
+    Page,
+    SearchHit,
+    Session,
+    SessionOverview,
+    SessionState,
+    ToolCall,
+    Usage,
+)
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 
@@ -64,6 +75,7 @@ __all__ = [
     "SessionError",
     "SessionExistsError",
     "SessionNotFoundError",
+    "SessionOverview",
     "SessionService",
     "SessionState",
     "StaleSessionError",

@@ -40,6 +40,11 @@ EVENT_COLUMNS: Final = (
     "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
 )  # fmt: skip
 
+TOOL_CALL_COLUMNS: Final = (
+    "app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "invocation_id", "event_id", "call_id",
+    "name", "args", "output", "error", "status", "result_seq", "result_at",
+)  # fmt: skip
+
 
 class SessionKey(NamedTuple):
     """What names one session: it is unique for its app and user."""
@@ -592,6 +597,23 @@ def decode_session(row: Sequence[Any]) -> Session:
             logger.warning("the time %s of session %r cannot be read", name, fields["id"])
             fields[name] = None
     return session
+
+
+def decode_time(column: object) -> datetime | None:
+    """The time in a column; None if it holds none."""
+    try:
+        return datetime.fromisoformat(column)  # type: ignore[arg-type]  # not text: TypeError
+    except (ValueError, TypeError):
+        return None
+
+
+def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
+    """A row of the view ``tool_calls`` as a dict."""
+    call = dict(zip(TOOL_CALL_COLUMNS, row, strict=True))
+    call["args"] = decode_object(call["args"])
+    call["created_at"] = decode_time(call["created_at"])
+    call["result_at"] = decode_time(call["result_at"])
+    return call
 
 
 def merge_metadata(column: object, changes: object) -> str:

@@ -11,14 +11,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite import codec, queries
-from session_sqlite.database import Database, Found, Params
+from session_sqlite.database import Database, Found, Params, Row
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import ANY, AnyOf, Page, SearchHit, Session
-from session_sqlite.scoped import ScopedService, as_is
+from session_sqlite.models import ANY, AnyOf, Page, SearchHit, Session, SessionOverview
+from session_sqlite.scoped import ScopedService, SessionListing, as_is
 from session_sqlite.search import FIELDS, Request, parse, score, snippet
 
 DEFAULT_SEARCH_LIMIT: Final = 20
 CHUNK_EVENTS: Final = 1000
+TOOL_STATUSES: Final = ("pending", "ok", "error")
+USAGE_SUMS: Final = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
 
 
 class HistoryQueries(ScopedService):
@@ -82,6 +86,156 @@ class HistoryQueries(ScopedService):
             found = every[offset : offset + limit + 1]
         hits = [self._hit(one, request) for one in found[:limit]]
         return Page(hits, codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None)
+
+    def session_overviews(
+        self,
+        *,
+        limit: int | None = DEFAULT_SEARCH_LIMIT,
+        cursor: str | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[SessionOverview]:
+        """What a sidebar shows: the latest sessions with their first message and how many events they have.
+
+        One statement that reads no event but the first message of each session. The order and the pages are those of
+        `SessionService.list_sessions`.
+        """
+        limit = codec.optional_number(limit, "limit")
+        listing = SessionListing(*self._scope(app_name, user_id), cursor)
+        rows = listing.read(self._database, queries.OVERVIEWS, None if limit is None else limit + 1)
+        page = rows if limit is None else rows[:limit]
+        columns = len(codec.SESSION_COLUMNS)
+        overviews = [SessionOverview(self._session(row[:columns]), row[-2], row[-1]) for row in page]
+        return Page(overviews, listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None)
+
+    def tool_calls(
+        self,
+        name: str | None = None,
+        *,
+        session: Session | str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> list[dict[str, Any]]:
+        """The calls of tools with their results, in the order of time.
+
+        Args:
+            name: Only of the tool with exactly this name.
+            session: Only in this session.
+            status: ``"pending"`` (no result yet), ``"ok"`` or ``"error"``.
+            since: Only called from this time on (inclusive).
+            until: Only called before this time (exclusive).
+            limit: At most so many; None for all.
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each call with the columns of the view ``tool_calls``; ``args`` is a dict, ``created_at`` and
+            ``result_at`` are datetimes.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        if name is not None:
+            clauses.append(queries.TOOL_NAME)
+            params["name"] = codec.text(name, "name")
+        if status is not None:
+            if status not in TOOL_STATUSES:
+                raise InvalidInputError(f"status must be one of {', '.join(TOOL_STATUSES)}")
+            clauses.append(queries.TOOL_STATUS)
+            params["status"] = status
+        tail = queries.TOOL_CALLS_IN_ORDER
+        if limit is not None:
+            params["limit"] = codec.whole_number(limit, "limit")
+            tail += queries.LIMITED
+        return self._database.read(queries.joined(queries.TOOL_CALLS, clauses, tail), params, codec.decode_tool_call)
+
+    def usage(
+        self,
+        by: str | Sequence[str] = ("day", "model"),
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> list[dict[str, Any]]:
+        """The tokens that models used, summed up by group.
+
+        Args:
+            by: What to group by: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``,
+                ``session_id``, ``agent_id``; an empty list for one sum.
+            session: Only in this session.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each group, in order: the group, ``replies`` (events with a usage) and the sums of
+            ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``, ``reasoning_tokens``.
+        """
+        groups = [by] if isinstance(by, str) else list(by)
+        if not all(group in queries.USAGE_GROUPS for group in groups):
+            raise InvalidInputError(f"by must be some of {', '.join(queries.USAGE_GROUPS)}")
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        names = (*dict.fromkeys(groups), "replies", *USAGE_SUMS)
+        sql = queries.usage_by(list(dict.fromkeys(groups)), clauses)
+        return self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True)))
+
+    def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
+        """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
+
+        Returns:
+            A dict with ``sessions``, ``apps``, ``users``, ``events``, ``first_event``, ``last_event`` (datetimes, or
+            None), ``authors`` (events by author), ``tools`` (by name: ``calls``, ``errors``, ``pending``; the most
+            used first) and ``tokens`` (the sums of `usage`).
+        """
+        clauses, params = self._scope_clauses(app_name, user_id)
+
+        def rows(sql: str, tail: str = "") -> list[Row]:
+            return self._database.read(queries.joined(sql, clauses, tail), params, as_is)
+
+        sessions, apps, users = rows(queries.COUNT_SESSIONS)[0]
+        authors = rows(queries.COUNT_EVENTS, queries.BY_AUTHORS)
+        return {
+            "sessions": sessions,
+            "apps": apps,
+            "users": users,
+            "events": sum(row[1] for row in authors),
+            "first_event": min((when for row in authors if (when := codec.decode_time(row[2]))), default=None),
+            "last_event": max((when for row in authors if (when := codec.decode_time(row[3]))), default=None),
+            "authors": {row[0]: row[1] for row in authors},
+            "tools": {
+                name: {"calls": calls, "errors": errors, "pending": pending}
+                for name, calls, errors, pending in rows(queries.COUNT_TOOL_CALLS, queries.BY_TOOLS)
+            },
+            "tokens": self.usage((), app_name=app_name, user_id=user_id)[0],
+        }
+
+    def _history_clauses(
+        self,
+        session: Session | str | None,
+        since: datetime | None,
+        until: datetime | None,
+        app_name: str | AnyOf | None,
+        user_id: str | AnyOf | None,
+    ) -> tuple[list[str], dict[str, Any]]:
+        """The conditions that all of these share. Raises `SessionNotFoundError` for a session that is not there."""
+        if session is None:
+            clauses, params = self._scope_clauses(app_name, user_id)
+        elif app_name is not None or user_id is not None:
+            raise InvalidInputError("a session belongs to one app and user: give a session or these, not both")
+        else:
+            key = self._key_to_read(session)
+            self._require(key)
+            clauses, params = [queries.OF_SESSION], key.params()
+        for name, when, clause in (("since", since, queries.SINCE), ("until", until, queries.UNTIL)):
+            if when is not None:
+                clauses.append(clause)
+                params[name] = codec.time_text(codec.utc(when, name))
+        return clauses, params
 
     def _search_request(
         self,

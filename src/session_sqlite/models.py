@@ -335,6 +335,24 @@ class SearchHit:
         return hash(self.event)
 
 
+@dataclass(frozen=True)
+class SessionOverview:
+    """What a list of conversations shows of one.
+
+    Attributes:
+        session: The session.
+        first_message: The first thing the user said in it; None if the user said nothing yet.
+        event_count: How many events it has.
+    """
+
+    session: Session
+    first_message: str | None
+    event_count: int
+
+    def __hash__(self) -> int:
+        return hash(self.session)
+
+
 class SessionState(MutableMapping[str, Any]):
     """The state that a session sees, live: ``app:`` and ``user:`` keys are shared, others are the session's own.
 
@@ -439,6 +457,12 @@ def _event_row(event: Event) -> tuple[str, ...]:
     return (str(event.seq), event.author, event.content, tools, _minute(event.created_at))
 
 
+def _overview_row(overview: SessionOverview) -> tuple[str, ...]:
+    session = overview.session
+    name = session.title or overview.first_message or session.id
+    return (name, session.agent_id, f"{overview.event_count:,}", _minute(session.updated_at))
+
+
 def _hit_row(hit: SearchHit) -> tuple[str, ...]:
     return (hit.session.title or hit.session.id, hit.event.author, hit.snippet, _minute(hit.event.created_at))
 
@@ -446,6 +470,7 @@ def _hit_row(hit: SearchHit) -> tuple[str, ...]:
 _ANY_ROW: tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]] = (("item",), lambda item: (str(item),))
 _ROW_OF: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = {
     Session: (("session", "agent", "events", "last change"), _session_row),
+    SessionOverview: (("session", "agent", "events", "last change"), _overview_row),
     SearchHit: (("session", "author", "found", "time"), _hit_row),
     Event: (("seq", "author", "content", "tools", "time"), _event_row),
 }

@@ -4,7 +4,7 @@ Portable SQL with ``:named`` parameters, which SQLite and the servers read alike
 takes clauses; `joined` puts constant clauses together with AND. Values are always bound.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
@@ -29,9 +29,9 @@ UPDATED_BEFORE = "updated_at < :updated_before"
 METADATA_LIKE = "metadata LIKE :metadata_{} ESCAPE '!'"
 
 # The latest first. Within one app and user the index on (app_name, user_id, updated_at, id) gives this order.
-LATEST_FIRST = "ORDER BY updated_at DESC, id DESC LIMIT :limit"
+LATEST_FIRST = "ORDER BY updated_at DESC, id DESC"
 BEYOND = "(updated_at, id) < (:at_updated, :at_id)"
-LATEST_FIRST_OF_ANY = "ORDER BY updated_at DESC, id DESC, app_name DESC, user_id DESC LIMIT :limit"
+LATEST_FIRST_OF_ANY = "ORDER BY updated_at DESC, id DESC, app_name DESC, user_id DESC"
 BEYOND_OF_ANY = "(updated_at, id, app_name, user_id) < (:at_updated, :at_id, :at_app, :at_user)"
 
 SESSION = """
@@ -304,3 +304,76 @@ EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
 CHECK_INDEX = "INSERT INTO search_index (search_index) VALUES ('integrity-check')"
 
 NOTHING = "SELECT 1"
+
+# ---------------------------------------------------------------- over the views
+
+OVERVIEWS = """
+SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
+       (SELECT first.content
+          FROM events AS first
+         WHERE first.app_name = sessions.app_name
+           AND first.user_id = sessions.user_id
+           AND first.session_id = sessions.id
+           AND first.author = 'user'
+         ORDER BY first.seq
+         LIMIT 1) AS first_message,
+       (SELECT count(*)
+          FROM events
+         WHERE events.app_name = sessions.app_name
+           AND events.user_id = sessions.user_id
+           AND events.session_id = sessions.id) AS event_count
+  FROM sessions
+"""
+TOOL_CALLS = """
+SELECT app_name, user_id, session_id, seq, created_at, agent_id, invocation_id, event_id, call_id, name, args, output,
+       error, status, result_seq, result_at
+  FROM tool_calls
+"""
+TOOL_NAME = "name = :name"
+TOOL_STATUS = "status = :status"
+TOOL_CALLS_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
+
+# The groups that usage can be counted by; the name is the column of the answer.
+USAGE_GROUPS = {
+    "day": "substr(created_at, 1, 10) AS day",
+    "month": "substr(created_at, 1, 7) AS month",
+    "model": "coalesce(json_extract(usage, '$.model'), '') AS model",
+    "app_name": "app_name",
+    "user_id": "user_id",
+    "session_id": "session_id",
+    "agent_id": "agent_id",
+}
+USAGE_SUMS = """
+       count(*) AS replies,
+       coalesce(sum(json_extract(usage, '$.input_tokens')), 0) AS input_tokens,
+       coalesce(sum(json_extract(usage, '$.output_tokens')), 0) AS output_tokens,
+       coalesce(sum(json_extract(usage, '$.cache_read_tokens')), 0) AS cache_read_tokens,
+       coalesce(sum(json_extract(usage, '$.cache_write_tokens')), 0) AS cache_write_tokens,
+       coalesce(sum(json_extract(usage, '$.reasoning_tokens')), 0) AS reasoning_tokens
+  FROM events
+"""
+HAS_USAGE = "usage IS NOT NULL AND json_valid(usage)"
+
+
+def usage_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
+    """Sums of tokens for each of the groups, which are names of `USAGE_GROUPS`; of everything if there are none."""
+    columns = ", ".join(USAGE_GROUPS[group] for group in groups)
+    names = ", ".join(groups)
+    tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
+    return joined(f"SELECT {f'{columns},' if columns else ''} {USAGE_SUMS}", [HAS_USAGE, *clauses], tail)
+
+
+COUNT_SESSIONS = """
+SELECT count(*), count(DISTINCT app_name), count(DISTINCT app_name || char(0) || user_id)
+  FROM sessions
+"""
+COUNT_EVENTS = """
+SELECT author, count(*), min(created_at), max(created_at)
+  FROM events
+"""
+BY_AUTHORS = "GROUP BY author ORDER BY count(*) DESC, author"
+COUNT_TOOL_CALLS = """
+SELECT name, count(*), sum(status = 'error'), sum(status = 'pending')
+  FROM tool_calls
+"""
+BY_TOOLS = "GROUP BY name ORDER BY count(*) DESC, name"

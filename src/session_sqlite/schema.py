@@ -91,15 +91,176 @@ def create_sessions_events_and_state(db: Database) -> None:
     )
 
 
-STEPS: Final[tuple[Callable[[Database], None], ...]] = (create_sessions_events_and_state,)
+def create_views(db: Database) -> None:
+    """What people read: tool calls with their results, tokens by day, sessions at a glance, transcripts."""
+    # sqlite-utils makes no partial indexes. A row without the column costs these nothing.
+    # The result of a call, by the id that joins them; a message by its own id.
+    db.conn.execute(
+        "CREATE INDEX events_tool_call ON events (app_name, user_id, session_id, tool_call_id)"
+        " WHERE tool_call_id IS NOT NULL"
+    )
+    db.conn.execute(
+        "CREATE INDEX events_message ON events (app_name, user_id, session_id, message_id) WHERE message_id IS NOT NULL"
+    )
+    for name, sql in VIEWS.items():
+        db.create_view(name, sql)
+
+
+# A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
+VIEWS: Final = {
+    # One row a call. The result is the action's own (an event that was never a message) or the first later event of
+    # the tool with the call's id; a tool's event whose call was never stored is a row too.
+    "tool_calls": """
+SELECT calls.app_name,
+       calls.user_id,
+       calls.session_id,
+       calls.seq,
+       calls.created_at,
+       calls.agent_id,
+       calls.invocation_id,
+       calls.event_id,
+       calls.call_id,
+       calls.name,
+       calls.args,
+       coalesce(calls.output, results.content) AS output,
+       coalesce(calls.error, results.error) AS error,
+       CASE
+         WHEN coalesce(calls.error, results.error) IS NOT NULL THEN 'error'
+         WHEN calls.output IS NOT NULL OR results.seq IS NOT NULL THEN 'ok'
+         ELSE 'pending'
+       END AS status,
+       results.seq AS result_seq,
+       coalesce(results.created_at, CASE WHEN calls.output IS NOT NULL THEN calls.created_at END) AS result_at
+  FROM (SELECT events.app_name, events.user_id, events.session_id, events.seq, events.created_at, events.agent_id,
+               events.invocation_id, events.id AS event_id,
+               coalesce(json_extract(action.value, '$.id'), '') AS call_id,
+               json_extract(action.value, '$.name') AS name,
+               coalesce(json_extract(action.value, '$.args'), '{}') AS args,
+               CASE json_type(action.value, '$.output')
+                 WHEN 'true' THEN 'true'
+                 WHEN 'false' THEN 'false'
+                 ELSE json_extract(action.value, '$.output')
+               END AS output,
+               json_extract(action.value, '$.error') AS error
+          FROM events
+          JOIN json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action
+         WHERE events.actions <> '[]'
+           AND events.author <> 'tool') AS calls
+  LEFT JOIN (SELECT app_name, user_id, session_id, tool_call_id, seq, created_at, content,
+                    CASE WHEN json_valid(actions) THEN json_extract(actions, '$[0].error') END AS error
+               FROM events
+              WHERE tool_call_id IS NOT NULL
+                AND author = 'tool') AS results
+    ON results.app_name = calls.app_name
+   AND results.user_id = calls.user_id
+   AND results.session_id = calls.session_id
+   AND results.tool_call_id = calls.call_id
+   AND results.seq = (SELECT min(first.seq)
+                        FROM events AS first
+                       WHERE first.app_name = calls.app_name
+                         AND first.user_id = calls.user_id
+                         AND first.session_id = calls.session_id
+                         AND first.tool_call_id = calls.call_id
+                         AND first.author = 'tool'
+                         AND first.seq > calls.seq)
+   AND calls.call_id <> ''
+ UNION ALL
+SELECT events.app_name,
+       events.user_id,
+       events.session_id,
+       events.seq,
+       events.created_at,
+       events.agent_id,
+       events.invocation_id,
+       events.id,
+       coalesce(events.tool_call_id, ''),
+       json_extract(events.actions, '$[0].name'),
+       coalesce(json_extract(events.actions, '$[0].args'), '{}'),
+       CASE WHEN events.content <> '' THEN events.content ELSE json_extract(events.actions, '$[0].output') END,
+       json_extract(events.actions, '$[0].error'),
+       CASE WHEN json_extract(events.actions, '$[0].error') IS NULL THEN 'ok' ELSE 'error' END,
+       events.seq,
+       events.created_at
+  FROM events
+ WHERE events.author = 'tool'
+   AND events.actions <> '[]'
+   AND json_valid(events.actions)
+   AND NOT EXISTS (SELECT 1
+                     FROM events AS caller
+                     JOIN json_each(CASE WHEN json_valid(caller.actions) THEN caller.actions ELSE '[]' END) AS action
+                    WHERE caller.app_name = events.app_name
+                      AND caller.user_id = events.user_id
+                      AND caller.session_id = events.session_id
+                      AND caller.seq < events.seq
+                      AND caller.author <> 'tool'
+                      AND caller.actions <> '[]'
+                      AND json_extract(action.value, '$.id') = events.tool_call_id)
+""",
+    "usage_by_day": """
+SELECT app_name,
+       user_id,
+       substr(created_at, 1, 10) AS day,
+       coalesce(json_extract(usage, '$.model'), '') AS model,
+       count(*) AS replies,
+       sum(coalesce(json_extract(usage, '$.input_tokens'), 0)) AS input_tokens,
+       sum(coalesce(json_extract(usage, '$.output_tokens'), 0)) AS output_tokens,
+       sum(coalesce(json_extract(usage, '$.cache_read_tokens'), 0)) AS cache_read_tokens,
+       sum(coalesce(json_extract(usage, '$.cache_write_tokens'), 0)) AS cache_write_tokens,
+       sum(coalesce(json_extract(usage, '$.reasoning_tokens'), 0)) AS reasoning_tokens
+  FROM events
+ WHERE usage IS NOT NULL
+   AND json_valid(usage)
+ GROUP BY app_name, user_id, day, model
+""",
+    "session_overview": """
+SELECT sessions.app_name,
+       sessions.user_id,
+       sessions.id,
+       sessions.agent_id,
+       sessions.title,
+       (SELECT first.content
+          FROM events AS first
+         WHERE first.app_name = sessions.app_name
+           AND first.user_id = sessions.user_id
+           AND first.session_id = sessions.id
+           AND first.author = 'user'
+         ORDER BY first.seq
+         LIMIT 1) AS first_message,
+       (SELECT count(*)
+          FROM events
+         WHERE events.app_name = sessions.app_name
+           AND events.user_id = sessions.user_id
+           AND events.session_id = sessions.id) AS event_count,
+       sessions.created_at,
+       sessions.updated_at AS last_activity
+  FROM sessions
+""",
+    "transcript": """
+SELECT app_name,
+       user_id,
+       session_id,
+       seq,
+       created_at,
+       author,
+       content,
+       reasoning,
+       (SELECT group_concat(json_extract(action.value, '$.name'), ', ')
+          FROM json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action) AS tools
+  FROM events
+ ORDER BY app_name, user_id, session_id, seq
+""",
+}
+
+STEPS: Final[tuple[Callable[[Database], None], ...]] = (create_sessions_events_and_state, create_views)
 SCHEMA_VERSION: Final = len(STEPS)
 
 
 def create_search_index(db: Database) -> None:
     """The index of `sqlite_search`, and how far it has got.
 
-    Not one of the steps: whether a file has an index is fixed when it is made. sqlite-utils can only index a table's own text. This index has words of our own (the ``ascii`` tokenizer takes them
-    as they are) and no copy of the text; what is in ``scope`` counts nothing in a rank.
+    Not one of the steps: whether a file has an index is fixed when it is made. sqlite-utils can only index a table's
+    own text. This index has words of our own (the ``ascii`` tokenizer takes them as they are) and no copy of the text;
+    what is in ``scope`` counts nothing in a rank.
     """
     db.conn.execute(
         "CREATE VIRTUAL TABLE search_index USING fts5"
@@ -131,6 +292,7 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
 
 HAS_FTS5: Final = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
 HAS_SEARCH_INDEX: Final = "SELECT 1 FROM sqlite_master WHERE name = 'search_index'"
+TOUCH_SEARCH_INDEX: Final = "SELECT rowid FROM search_index LIMIT 0"
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
 # One row from each end of each table.
 PROBES: Final = (

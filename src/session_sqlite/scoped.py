@@ -6,6 +6,7 @@ The bottom of `SessionService`. Every statement carries an app and a user; here 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Self
 
 from session_sqlite import codec, queries
@@ -86,7 +87,7 @@ class ScopedService:
         else:
             id = codec.identifier(session_id, "session_id")
             clauses, params = self._scope_clauses(app_name, user_id)
-            sql = queries.joined(queries.SESSIONS, [*clauses, queries.WITH_ID], queries.LATEST_FIRST)
+            sql = queries.joined(queries.SESSIONS, [*clauses, queries.WITH_ID], queries.LATEST_FIRST + queries.LIMITED)
             found = self._database.read(sql, {**params, "session_id": id, "limit": 2}, self._session)
             name = f"session {id!r}"
         if not found:
@@ -144,6 +145,53 @@ class ScopedService:
     def _require(self, key: SessionKey) -> None:
         if not self._database.read(queries.LAST_SEQ, key.params(), as_is):
             raise missing(key)
+
+
+class SessionListing:
+    """One list of sessions, the latest first: its condition, its order and its cursors.
+
+    Within one app and user the index on (app_name, user_id, updated_at, id) gives the order; across, it is sorted.
+    """
+
+    def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None) -> None:
+        self.clauses: list[str] = []
+        self.params: dict[str, Any] = {}
+        if not isinstance(app, AnyOf):
+            self.clauses.append(queries.OF_APP)
+            self.params["app_name"] = app
+        if not isinstance(user, AnyOf):
+            self.clauses.append(queries.OF_USER)
+            self.params["user_id"] = user
+        self._scope = ("sessions", repr(app), repr(user))
+        across = len(self.clauses) < 2
+        self._order = queries.LATEST_FIRST_OF_ANY if across else queries.LATEST_FIRST
+        self._beyond = queries.BEYOND_OF_ANY if across else queries.BEYOND
+        self._position: Sequence[str] | None = None
+        if cursor is not None:
+            self._position = codec.decode_cursor(cursor, self._scope, [str, str, str, str])
+
+    def read(self, database: Database, statement: str, limit: int | None) -> list[Row]:
+        """The next rows, which begin with the columns of a session; the listing moves on behind them."""
+        clauses, params, order = self.clauses, dict(self.params), self._order
+        if self._position is not None:
+            clauses = [*clauses, self._beyond]
+            params.update(zip(("at_updated", "at_id", "at_app", "at_user"), self._position, strict=True))
+        if limit is not None:
+            order += queries.LIMITED
+            params["limit"] = limit
+        rows = database.read(queries.joined(statement, clauses, order), params, as_is)
+        if rows:
+            self._position = self._position_of(rows[-1])
+        return rows
+
+    def cursor_after(self, row: Row) -> str:
+        """The cursor for what follows a row."""
+        return codec.encode_cursor(self._scope, self._position_of(row))
+
+    @staticmethod
+    def _position_of(row: Row) -> tuple[str, str, str, str]:
+        columns = dict(zip(codec.SESSION_COLUMNS, row, strict=False))
+        return columns["updated_at"], columns["id"], columns["app_name"], columns["user_id"]
 
 
 def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str | AnyOf]:

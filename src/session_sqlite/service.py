@@ -7,7 +7,7 @@ its arguments, encodes what is to be written, and then runs one transaction; eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -23,8 +23,8 @@ from session_sqlite.errors import (
     StaleSessionError,
 )
 from session_sqlite.history_queries import HistoryQueries
-from session_sqlite.models import ANY, REMOVE, AnyOf, Event, Page, Session
-from session_sqlite.scoped import as_is, missing
+from session_sqlite.models import REMOVE, AnyOf, Event, Page, Session
+from session_sqlite.scoped import SessionListing, as_is, missing
 
 __all__ = ["Database", "SessionService"]
 
@@ -57,6 +57,7 @@ class _Append:
 
     events: list[Event]
     rows: list[dict[str, Any]]
+    now: str
     expected_seq: int | None = None
     create: bool = False
     replace: bool = False
@@ -146,8 +147,8 @@ class SessionService(HistoryQueries):
             A page; its ``next_cursor`` is None on the last one.
         """
         limit = codec.optional_number(limit, "limit")
-        app, user = self._scope(app_name, user_id)
-        clauses, params = self._scope_clauses(app_name, user_id)
+        listing = SessionListing(*self._scope(app_name, user_id), cursor)
+        clauses, params = listing.clauses, listing.params
         if agent_id is not None:
             clauses.append(queries.OF_AGENT)
             params["agent_id"] = codec.identifier(agent_id, "agent_id", optional=True)
@@ -159,33 +160,18 @@ class SessionService(HistoryQueries):
             params["updated_before"] = codec.time_text(codec.utc(updated_before, "updated_before"))
         wanted = _metadata_filter(metadata, clauses, params)
 
-        across = app is ANY or user is ANY
-        order = queries.LATEST_FIRST_OF_ANY if across else queries.LATEST_FIRST
-        beyond = queries.BEYOND_OF_ANY if across else queries.BEYOND
-        scope = ("sessions", repr(app), repr(user))
-        position: Sequence[str] | None = None
-        if cursor is not None:
-            position = codec.decode_cursor(cursor, scope, [str, str, str, str])
-
         found: list[tuple[Row, Session]] = []
         sought = None if limit is None else limit + 1
-        while limit != 0:
-            batch = sought if sought is not None and not wanted else CHUNK_EVENTS
-            if position is not None:
-                params.update(zip(("at_updated", "at_id", "at_app", "at_user"), position, strict=True))
-            sql = queries.joined(queries.SESSIONS, clauses if position is None else [*clauses, beyond], order)
-            rows = self._database.read(sql, {**params, "limit": batch}, lambda row: (row, self._session(row)))
-            found += [pair for pair in rows if _has_metadata(pair[1], wanted)]
-            if len(rows) < batch or (sought is not None and len(found) >= sought):
+        batch = CHUNK_EVENTS if wanted else sought
+        while True:
+            rows = listing.read(self._database, queries.SESSIONS, batch)
+            pairs = [(row, self._session(row)) for row in rows]
+            found += [pair for pair in pairs if _has_metadata(pair[1], wanted)]
+            if batch is None or len(rows) < batch or (sought is not None and len(found) >= sought):
                 break
-            position = _session_position(rows[-1][0])
-        if limit == 0:
-            self._database.read(queries.joined(queries.SESSIONS, clauses, order), {**params, "limit": 0}, tuple)
-        if sought is None or len(found) < sought:
-            return Page(session for _, session in found)
-        page = found[:limit]
-        next_cursor = codec.encode_cursor(scope, _session_position(page[-1][0])) if page else None
-        return Page((session for _, session in page), next_cursor)
+        page = [session for _, session in found[:limit]]
+        more = bool(page) and len(found) > len(page)
+        return Page(page, listing.cursor_after(found[len(page) - 1][0]) if more else None)
 
     def update_session(
         self,
@@ -581,7 +567,7 @@ class SessionService(HistoryQueries):
             raise InvalidInputError(f"events must be a list of Event, not {type(events).__name__}")
         batch = list(events)
         now = codec.now_text()
-        return _Append(batch, [codec.encode_event(event, key, now, self._max_event_bytes) for event in batch])
+        return _Append(batch, [codec.encode_event(event, key, now, self._max_event_bytes) for event in batch], now)
 
     def _write_batch(self, key: SessionKey, batch: _Append) -> list[Event]:
         return self._database.write(lambda tx: self._append(tx, key, batch))
@@ -589,7 +575,7 @@ class SessionService(HistoryQueries):
     def _append(self, tx: Transaction, key: SessionKey, batch: _Append) -> list[Event]:
         """Places a batch in its session. The first statement takes the session's lock."""
         params = key.params()
-        now = codec.now_text()
+        now = batch.now
         if batch.replace:
             self._remove_events(tx, key)
         rows = batch.rows
@@ -701,11 +687,6 @@ def _has_metadata(session: Session, wanted: Mapping[str, Any]) -> bool:
     return all(
         name in session.metadata and codec.same_json(session.metadata[name], value) for name, value in wanted.items()
     )
-
-
-def _session_position(row: Row) -> tuple[str, str, str, str]:
-    columns = dict(zip(codec.SESSION_COLUMNS, row, strict=True))
-    return columns["updated_at"], columns["id"], columns["app_name"], columns["user_id"]
 
 
 def _write_state(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> None:

@@ -16,10 +16,10 @@ import time
 import urllib.parse
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import platformdirs
 
@@ -30,6 +30,7 @@ from session_sqlite.errors import (
     InvalidInputError,
     NewerSchemaError,
     NotAStoreError,
+    QueryError,
     ReadOnlyStoreError,
     StoreBusyError,
     StoreClosedError,
@@ -53,6 +54,7 @@ MINIMUM_FILE_BYTES: Final = 512  # the smallest page: a shorter file that is not
 STEP_SECONDS: Final = 0.02  # how long SQLite itself waits for a lock before Python looks at the deadline
 READERS: Final = 4
 DEFAULT_BUSY_TIMEOUT: Final = 30.0
+DEFAULT_QUERY_TIMEOUT: Final = 30.0
 
 Durability = Literal["full", "fast"]
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
@@ -89,6 +91,11 @@ def path_text(path: object) -> str:
     return name
 
 
+def _check_seconds(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
+
+
 class SQLiteTransaction:
     """A write transaction on the writer connection."""
 
@@ -114,12 +121,11 @@ class SQLiteDatabase:
     """A `Database` in one SQLite file, or in memory."""
 
     def __init__(
-        self, path: object, *, durability: object, read_only: object, busy_timeout: object, search: object
+        self, path: object, *, durability: object, read_only: object, busy_timeout: float, search: object
     ) -> None:
         if not isinstance(durability, str) or durability not in _SYNCHRONOUS:
             raise InvalidInputError("durability must be 'full' or 'fast'")
-        if isinstance(busy_timeout, bool) or not isinstance(busy_timeout, (int, float)) or not busy_timeout >= 0:
-            raise InvalidInputError("busy_timeout must be a number of seconds, 0 or more")
+        _check_seconds(busy_timeout, "busy_timeout")
         if search is not None and not isinstance(search, bool):
             raise InvalidInputError("search must be True, False or None")
         self._new_files_have_index = search is not False
@@ -228,6 +234,33 @@ class SQLiteDatabase:
                     connection.execute("PRAGMA query_only = ON")
                 self._for_sqlite_utils = connection
             return Database(self._for_sqlite_utils, execute_plugins=False)
+
+    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> list[dict[str, Any]]:
+        """See `SQLiteSessionService.query`."""
+        self._check_open()
+        deadline = time.monotonic() + timeout
+        with self._translated():
+            connection = self._connect("ro")
+        try:
+            if self.path is None:
+                # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+                connection.execute("PRAGMA read_uncommitted = ON")
+                connection.execute("PRAGMA query_only = ON")
+            if self._index is not None:  # FTS5 cannot introduce its table under an authorizer
+                connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
+            connection.set_authorizer(_allow_reading)
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+            cursor = connection.execute(sql, params)
+            if cursor.description is None:
+                raise QueryError("the query returns no rows: query() takes one SELECT")
+            names = _distinct([column[0] for column in cursor.description])
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise _query_error(error, timeout) from error
+        except (OverflowError, UnicodeEncodeError, ValueError) as error:
+            raise QueryError("a parameter is not a value that SQLite has") from error
+        finally:
+            connection.close()
 
     # ------------------------------------------------------------ connections
 
@@ -530,13 +563,64 @@ def _read_damaged_text(connection: sqlite3.Connection, sql: str, params: Params,
         connection.text_factory = str
 
 
+# ---------------------------------------------------------------- queries of the file's owner
+
+PROGRESS_STEPS: Final = 10_000  # SQLite's virtual instructions between two looks at the clock: well under 1 ms
+_READING: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+_INNOCENT_PRAGMAS: Final = frozenset(
+    {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
+     "database_list", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
+     "data_version"}
+)  # fmt: skip
+# These tell without a value and change with one.
+_PRAGMAS_THAT_TELL: Final = frozenset(
+    {"user_version", "application_id", "schema_version", "page_count", "page_size", "freelist_count", "encoding",
+     "journal_mode", "synchronous", "foreign_keys", "query_only"}
+)  # fmt: skip
+_DANGEROUS_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer"})
+
+
+def _allow_reading(action: int, first: str | None, second: str | None, *_: object) -> int:
+    """SQLite's authorizer: what is not known to be reading is not allowed."""
+    if action in _READING:
+        dangerous = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DANGEROUS_FUNCTIONS
+        return sqlite3.SQLITE_DENY if dangerous else sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_PRAGMA:
+        name = (first or "").lower()
+        innocent = name in _INNOCENT_PRAGMAS or (name in _PRAGMAS_THAT_TELL and second is None)
+        return sqlite3.SQLITE_OK if innocent else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_DENY
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names of columns, numbered where they repeat: id, id_2."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return distinct
+
+
+def _query_error(error: Exception, timeout: float) -> QueryError:
+    code = _primary_code(error)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return QueryError(f"the query took more than {timeout:g} s: narrow it, or give a longer timeout")
+    if code in {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY}:
+        return QueryError("query() only reads: use the verbs of the service to write")
+    # What SQLite says here is about the caller's own SQL, and of use to its author.
+    return QueryError(f"the query failed: {error}")
+
+
 # ---------------------------------------------------------------- errors
 
 _MAKE_WRITABLE: Final = "change its permissions, or use read_only=True"
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
-def _primary_code(error: sqlite3.Error) -> int:
+def _primary_code(error: Exception) -> int:
     # The driver's own complaints (ProgrammingError, InterfaceError) have no code.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF
@@ -634,3 +718,28 @@ class SQLiteSessionService(SessionService):
             0
         """
         return self._sqlite.sqlite_utils()
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
+    ) -> list[dict[str, Any]]:
+        """Runs one reading SQL statement and returns its rows as dicts, for the file's owner: it knows no tenants.
+
+        Args:
+            sql: One statement over the tables and views of the file. SQLite itself refuses whatever would write,
+                attach another file or change a setting.
+            params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
+            timeout: How many seconds it may take.
+
+        Raises:
+            QueryError: It does more than read, is more than one statement, is wrong, or took too long.
+
+        Example:
+            >>> with SQLiteSessionService(":memory:") as service:
+            ...     service.query("SELECT count(*) AS sessions FROM sessions")
+            [{'sessions': 0}]
+        """
+        codec.text(sql, "sql")
+        if isinstance(params, str) or not isinstance(params, (Sequence, Mapping)):
+            raise InvalidInputError("params must be a sequence or a mapping of values")
+        _check_seconds(timeout, "timeout")
+        return self._sqlite.query(sql, params, timeout)
