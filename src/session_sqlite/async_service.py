@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
+from session_sqlite.conversations import DEFAULT_LIST_LIMIT
 from session_sqlite.models import AnyOf, Event, Page, Session, ToolCall, Usage
-from session_sqlite.service import DEFAULT_LIST_LIMIT, SessionService
+from session_sqlite.service import SessionService
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -34,10 +34,12 @@ DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 
 SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
+    "parent_seq",
 )  # fmt: skip
 EVENT_COLUMNS: Final = (
     "id", "session_id", "author", "content", "reasoning", "actions", "metadata", "created_at", "app_name", "user_id",
     "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
+    "supersedes",
 )  # fmt: skip
 
 TOOL_CALL_COLUMNS: Final = (
@@ -325,6 +327,14 @@ def decode_state(column: object) -> dict[str, Any]:
     return decoded
 
 
+def decode_state_or_empty(column: object) -> dict[str, Any]:
+    """The same, but a damaged column says nothing: it must not stop a fork or a rewind."""
+    try:
+        return decode_state(column)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+
+
 def decode_state_value(name: str, column: object) -> Any:
     """The value in a row of the state table; `REMOVE`, with a warning in the log, for one that is damaged."""
     try:
@@ -464,13 +474,14 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         "tool_call_id": tool_call_id,
         "message_id": message_id,
         "message": message,
+        "supersedes": whole_number(event.supersedes, "supersedes") or None,
     }
 
 
 def decode_event(row: Sequence[Any]) -> Event:
     """The event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
     (id, session_id, author, content, reasoning, actions, metadata, created_at, _app_name, _user_id, seq, agent_id,
-     branch, invocation_id, state, usage, _tool_call_id, message_id, message) = row  # fmt: skip
+     branch, invocation_id, state, usage, _tool_call_id, message_id, message, supersedes) = row  # fmt: skip
     # A frozen dataclass's __init__ sets each field through object.__setattr__: filling __dict__ is three times faster.
     event = object.__new__(Event)
     fields = event.__dict__
@@ -491,6 +502,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["session_id"] = session_id
         fields["message"] = message
         fields["message_id"] = message_id
+        fields["supersedes"] = supersedes or 0
         fields["unreadable"] = False
         fields["raw"] = ""
         if not (type(author) is type(content) is type(reasoning) is type(id) is str) or (
@@ -574,6 +586,7 @@ def encode_session(
         "updated_at": now,
         "last_seq": 0,
         "parent_id": None,
+        "parent_seq": None,
         "initial_state": encode_state(
             {name: value for name, value in state.items() if not name.startswith(("app:", "user:"))}
         ),

@@ -139,6 +139,7 @@ class Event:
         message: The LangChain message it came from, in the stored form of ``session_sqlite.langchain``; None for
             an event that was never a message.
         message_id: That message's own id.
+        supersedes: Of a summary: the ``seq`` up to which it stands for the events before it; 0 for any other event.
         unreadable: True if the stored row could not be decoded; such an event has what could be read.
         raw: The stored row as JSON text, of an unreadable event only.
 
@@ -164,6 +165,7 @@ class Event:
     session_id: str = ""
     message: str | None = field(default=None, repr=False)
     message_id: str | None = field(default=None, repr=False)
+    supersedes: int = 0
     unreadable: bool = False
     raw: str = field(default="", repr=False)
 
@@ -192,6 +194,7 @@ class Session:
         updated_at: When it last changed (aware, UTC); never goes back.
         last_seq: The highest ``seq`` that was ever given in it; also after events were removed.
         parent_id: The session it was forked from, if any.
+        parent_seq: The last ``seq`` of that session that the fork has a copy of.
     """
 
     id: str
@@ -204,6 +207,7 @@ class Session:
     updated_at: datetime | None = None
     last_seq: int = 0
     parent_id: str | None = None
+    parent_seq: int | None = None
 
     # Not a field: it takes no part in equality, repr, dataclasses.asdict or pickling.
     _service: ClassVar[SessionService | None] = None
@@ -285,6 +289,18 @@ class Session:
     def last_events(self, n: int) -> list[Event]:
         """The latest events, at most n, starting at a turn; see `SessionService.last_events`."""
         return self._store().last_events(self, n)
+
+    def fork(self, *, at: Event | str | int | None = None, session_id: str | None = None, title: str = "") -> Session:
+        """Copies the session up to and including an event; see `SessionService.fork_session`."""
+        return self._store().fork_session(self, at=at, session_id=session_id, title=title)
+
+    def rewind(self, *, turns: int | None = None, to: Event | str | int | None = None) -> list[Event]:
+        """Takes back whole turns, or all after an event; see `SessionService.rewind_session`."""
+        return self._store().rewind_session(self, turns=turns, to=to)
+
+    def summarize(self, summarizer: Any, *, keep_last: int) -> Event | None:
+        """Stores a summary of all but the latest events; see `SessionService.summarize_session`."""
+        return self._store().summarize_session(self, summarizer, keep_last=keep_last)
 
     def clear(self) -> int:
         """Removes the events and keeps the session; returns how many there were."""

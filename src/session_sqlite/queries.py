@@ -16,7 +16,8 @@ def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
 # ---------------------------------------------------------------- sessions
 
 SESSIONS = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id
+SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
+       parent_seq
   FROM sessions
 """
 OF_APP = "app_name = :app_name"
@@ -35,7 +36,8 @@ LATEST_FIRST_OF_ANY = "ORDER BY updated_at DESC, id DESC, app_name DESC, user_id
 BEYOND_OF_ANY = "(updated_at, id, app_name, user_id) < (:at_updated, :at_id, :at_app, :at_user)"
 
 SESSION = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id
+SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
+       parent_seq
   FROM sessions
  WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
 """
@@ -51,9 +53,10 @@ SELECT last_seq
 """
 INSERT_SESSION = """
 INSERT INTO sessions
-       (id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, initial_state)
+       (id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq,
+        initial_state)
 VALUES (:id, :app_name, :user_id, :agent_id, :title, :metadata, :created_at, :updated_at, :last_seq, :parent_id,
-        :initial_state)
+        :parent_seq, :initial_state)
 """
 # updated_at never goes back, whatever the clock does.
 TOUCH_SESSION = """
@@ -92,7 +95,8 @@ DELETE FROM sessions
 
 EVENTS = """
 SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
   FROM events
 """
 OF_SESSION = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"
@@ -107,6 +111,9 @@ UNTIL = "created_at < :until"
 # Narrows to what may match; the service compares the tools' names themselves.
 TOOL_LIKE = "actions LIKE :tool ESCAPE '!'"
 
+NOT_A_SUMMARY = "supersedes IS NULL"
+A_SUMMARY = "supersedes IS NOT NULL"
+
 OLDEST_FIRST = "ORDER BY seq"
 NEWEST_FIRST = "ORDER BY seq DESC"
 LIMITED = " LIMIT :limit"
@@ -115,7 +122,8 @@ LIMITED = " LIMIT :limit"
 EVENT_BY_ID = """
 SELECT events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
-       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message
+       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       events.supersedes
   FROM events AS named
  CROSS JOIN events
  WHERE named.id = :event_id
@@ -141,9 +149,10 @@ SELECT seq
 INSERT_EVENT = """
 INSERT INTO events
        (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-        branch, invocation_id, state, usage, tool_call_id, message_id, message)
+        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes)
 VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :created_at, :app_name, :user_id, :seq,
-        :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message)
+        :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message,
+        :supersedes)
 """
 DELETE_EVENTS_AFTER = """
 DELETE FROM events
@@ -195,8 +204,10 @@ SELECT events.row_id,
        events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       events.supersedes,
        sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
-       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id
+       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
+       sessions.parent_seq
   FROM events
   JOIN sessions
     ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
@@ -218,8 +229,10 @@ SELECT events.row_id,
        events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       events.supersedes,
        sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
        sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
+       sessions.parent_seq,
        hits.rank
 """
 _HIT_JOINS = """
@@ -277,7 +290,8 @@ UPDATE search_progress
 EVENTS_TO_INDEX = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
   FROM events
  WHERE row_id > :after_row
  ORDER BY row_id
@@ -286,7 +300,8 @@ SELECT row_id,
 INDEXED_EVENTS_OF_SESSION = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
    AND row_id <= (SELECT indexed FROM search_progress)
@@ -309,6 +324,7 @@ NOTHING = "SELECT 1"
 
 OVERVIEWS = """
 SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
+       parent_seq,
        (SELECT first.content
           FROM events AS first
          WHERE first.app_name = sessions.app_name
@@ -377,3 +393,60 @@ SELECT name, count(*), sum(status = 'error'), sum(status = 'pending')
   FROM tool_calls
 """
 BY_TOOLS = "GROUP BY name ORDER BY count(*) DESC, name"
+
+# ---------------------------------------------------------------- life cycle
+
+EVENT_AT_SEQ = """
+SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq = :seq
+"""
+SESSION_WITH_STATE = """
+SELECT agent_id, title, metadata, initial_state
+  FROM sessions
+ WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+"""
+OWN_STATE = """
+SELECT key, value
+  FROM state
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
+STATE_CHANGES = """
+SELECT seq, state
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND state <> '{}'
+ ORDER BY seq
+"""
+USER_SEQS_NEWEST_FIRST = """
+SELECT seq
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND author = 'user'
+ ORDER BY seq DESC
+ LIMIT :limit
+"""
+# Numbered anew: the order of a session has no gaps.
+COPY_EVENTS = """
+INSERT INTO events
+       (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes)
+SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id,
+       row_number() OVER (ORDER BY seq), agent_id, branch, invocation_id, state, usage, tool_call_id, message_id,
+       message,
+       CASE WHEN supersedes IS NOT NULL
+            THEN (SELECT count(*)
+                    FROM events AS earlier
+                   WHERE earlier.app_name = events.app_name
+                     AND earlier.user_id = events.user_id
+                     AND earlier.session_id = events.session_id
+                     AND earlier.seq <= events.supersedes)
+       END
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+"""
+COUNT_EVENTS_UNTIL = """
+SELECT count(*)
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+"""

@@ -106,6 +106,16 @@ def create_views(db: Database) -> None:
         db.create_view(name, sql)
 
 
+def add_summaries_and_fork_points(db: Database) -> None:
+    """A summary says up to which seq it stands for the events before it; a fork says where its source was left."""
+    db.table("events").add_column("supersedes", int)
+    db.table("sessions").add_column("parent_seq", int)
+    # The newest summary of a session. Partial, so that other events cost it nothing.
+    db.conn.execute(
+        "CREATE INDEX events_summary ON events (app_name, user_id, session_id, seq) WHERE supersedes IS NOT NULL"
+    )
+
+
 # A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
 VIEWS: Final = {
     # One row a call. The result is the action's own (an event that was never a message) or the first later event of
@@ -251,7 +261,11 @@ SELECT app_name,
 """,
 }
 
-STEPS: Final[tuple[Callable[[Database], None], ...]] = (create_sessions_events_and_state, create_views)
+STEPS: Final[tuple[Callable[[Database], None], ...]] = (
+    create_sessions_events_and_state,
+    create_views,
+    add_summaries_and_fork_points,
+)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

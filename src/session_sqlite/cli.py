@@ -1,0 +1,364 @@
+"""The command `session-sqlite`: look at the conversations in a store, and delete one.
+
+Each verb opens the store, does one thing and closes it. Verbs that read never make a file. People get text whose
+control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from tabulate import tabulate
+
+from session_sqlite import __version__, codec
+from session_sqlite.errors import SessionError, SessionNotFoundError
+from session_sqlite.models import ANY, REMOVE, Event, Session, ToolCall, Usage
+from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.transcript import display_width, fitted, terminal_text, time_shown, visible
+
+DEFAULT_LIMIT: Final = 50
+COLUMNS_UNLESS_TERMINAL: Final = 120
+LEAST_TITLE: Final = 16  # columns
+LONGEST_TITLE: Final = 60
+LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
+GAP: Final = 2  # columns between two of a table
+
+# What JSON allows in a string and a terminal obeys all the same.
+_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class _Commands(click.Group):
+    """Verbs whose errors are one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SessionError as error:
+            raise click.ClickException(visible(error)) from error
+
+
+def _db_option(default_said: str) -> Decorator:
+    return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default_said}")
+
+
+_DEFAULT_FILE: Final = "Default: SESSION_SQLITE_PATH, or what the verb path prints."
+_app_option = click.option("--app", metavar="NAME", help="Only of this app.")
+_user_option = click.option("--user", metavar="ID", help="Only of this user.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (UTF-8).")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@_db_option(_DEFAULT_FILE)
+@click.version_option(__version__, prog_name="session-sqlite")
+@click.pass_context
+def main(ctx: click.Context, db: str | None) -> None:
+    """Look at the conversations that AI applications keep in a local SQLite file."""
+    ctx.obj = db
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal or pipe that cannot show a character gets its escape
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@main.command()
+@_db_option("Default: a new temporary file.")
+@click.pass_obj
+def demo(group_db: str | None, db: str | None) -> None:
+    """Write a little conversation and show it.
+
+    It is in Chinese and English, with reasoning, tool calls and state. Running it again on the same file changes
+    nothing.
+    """
+    path = db or group_db or os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
+    with SQLiteSessionService(path, app_name="demo", user_id="you") as service:
+        session = service.create_session(
+            session_id="demo", agent_id="reviewer", title="代码审查 · Code review", exist_ok=True
+        )
+        session.add_events(_demo_events())
+        _print_conversation(session.refresh(), session.events())
+        if service.path is not None:
+            command = f"session-sqlite --db {_quoted(str(service.path))}"
+            _print(f"\nThat is now in a file. Try:\n  {command} list\n  {command} show demo --last 3")
+
+
+@main.command()
+@click.option("--app", metavar="NAME", default="default", help="The file of this app.")
+@_db_option(_DEFAULT_FILE)
+@click.pass_obj
+def path(group_db: str | None, db: str | None, app: str) -> None:
+    """Print where the store's file is.
+
+    Without --db that is SESSION_SQLITE_PATH, or an app's file in the platform's data directory. The file need not be
+    there.
+    """
+    given = db or group_db
+    _print(os.path.abspath(given) if given else str(database_file(app_name=app)))
+
+
+@main.command("list")
+@_app_option
+@_user_option
+@click.option("--agent", metavar="ID", help="Only of this agent.")
+@click.option("--limit", type=click.IntRange(min=0), default=DEFAULT_LIMIT, show_default=True, help="At most so many.")
+@_json_option
+@_db_option(_DEFAULT_FILE)
+@click.pass_obj
+def list_sessions(
+    group_db: str | None,
+    db: str | None,
+    app: str | None,
+    user: str | None,
+    agent: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the conversations, the latest change first.
+
+    Of all apps and users, unless --app or --user is given. One without a title shows what its user said first. Times
+    are UTC.
+    """
+    with _store(db or group_db, app, user) as service:
+        sessions = service.list_sessions(agent_id=agent, limit=limit)
+        if as_json:
+            _print_json([dataclasses.asdict(session) for session in sessions])
+            return
+        if sessions:
+            titles = [_title(service, session) for session in sessions]
+            width = shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
+            _print(_table(sessions, titles, width))
+        else:
+            click.echo("No sessions.", err=True)
+        if sessions.next_cursor is not None:
+            click.echo("There are more: see --limit.", err=True)
+
+
+@main.command()
+@click.argument("session_id")
+@_app_option
+@_user_option
+@click.option("--last", type=click.IntRange(min=0), metavar="N", help="The last N events, from the start of a turn on.")
+@click.option("--full", is_flag=True, help="Do not cut what tools were given and what they said.")
+@_json_option
+@_db_option(_DEFAULT_FILE)
+@click.pass_obj
+def show(
+    group_db: str | None,
+    db: str | None,
+    session_id: str,
+    app: str | None,
+    user: str | None,
+    last: int | None,
+    full: bool,
+    as_json: bool,
+) -> None:
+    r"""Show a conversation.
+
+    Name the --app and --user if several have a session with this id. An id that begins with "-" goes after "--".
+    Control characters in it are shown as escapes such as \x1b. Times are UTC.
+    """
+    with _store(db or group_db, app, user) as service:
+        session = service.get_session(session_id)
+        if as_json:
+            every = session.events() if last is None else session.last_events(last)
+            _print_json({"session": dataclasses.asdict(session), "events": list(map(_event_for_json, every))})
+        else:
+            events = session.iter_events() if last is None else session.last_events(last)
+            _print_conversation(session, events, full=full)
+
+
+@main.command()
+@click.argument("session_id")
+@_app_option
+@_user_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_db_option(_DEFAULT_FILE)
+@click.pass_obj
+def delete(group_db: str | None, db: str | None, session_id: str, app: str | None, user: str | None, yes: bool) -> None:
+    """Delete a conversation, after asking.
+
+    Its events and its own state go with it. Name the --app and --user if several have a session with this id. An id
+    that begins with "-" goes after "--".
+    """
+    with _store(db or group_db, app, user, read_only=False) as service:
+        session = service.get_session(session_id)
+        name = f"session {visible(session.id)} of app {visible(session.app_name)}, user {visible(session.user_id)}"
+        if not yes:
+            title = fitted(visible(_title(service, session)), LONGEST_TITLE)
+            click.confirm(f"Delete {name}{f' ({title})' if title else ''}?", abort=True, err=True)
+        if not session.delete():
+            raise SessionNotFoundError(f"there is no {name}: it was deleted meanwhile")
+        _print(f"Deleted {name}.")
+
+
+def _store(path: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> SQLiteSessionService:
+    """Opens the store of a verb; a file that is not there is an error, also for one that writes."""
+    file = Path(database_file() if path is None else path)
+    if path != ":memory:" and not file.exists():
+        where = visible(os.path.abspath(file))
+        raise click.ClickException(
+            f"there is no store at {where}: name another with --db, or see `session-sqlite demo`"
+        )
+    return SQLiteSessionService(
+        file if path is None else path,
+        app_name=ANY if app is None else app,
+        user_id=ANY if user is None else user,
+        read_only=read_only,
+    )
+
+
+# ---------------------------------------------------------------- output
+
+
+def _print(text: str) -> None:
+    # Click would make a stream of its own over one that is ASCII; this one has been told what to do.
+    click.echo(text, file=sys.stdout)
+
+
+def _print_json(document: object) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=_for_json)
+    # Every one of these stands inside a string.
+    text = _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    click.echo(text.encode())  # UTF-8, whatever the terminal's encoding is
+
+
+def _for_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else visible(value)
+
+
+def _event_for_json(event: Event) -> dict[str, Any]:
+    """An event's fields, without its LangChain message; a key that its state removes as the file has it."""
+    fields = dataclasses.asdict(event)
+    del fields["message"]
+    return fields | {"state": json.loads(codec.encode_state(event.state))}
+
+
+def _print_conversation(session: Session, events: Iterable[Event], *, full: bool = False) -> None:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
+    for block in terminal_text(session, events, width=width, full=full, colour=colour):
+        _print(block)
+
+
+def _title(service: SQLiteSessionService, session: Session) -> str:
+    """The session's title, or else what its user said first, in one line."""
+    if session.title:
+        return session.title
+    said = service.list_events(session, author="user", limit=1)
+    return " ".join(said[0].content[:1000].split()) if said else ""
+
+
+def _table(sessions: list[Session], titles: list[str], width: int) -> str:
+    """A table, the title last since its width is known least.
+
+    What is too wide: first an app, user or agent that is the same in every row moves into a line below, then names and
+    titles are cut, and where no title would be left each session takes lines of its own. Ids are never cut.
+    """
+    columns = {
+        "id": [visible(session.id) for session in sessions],
+        "app": [visible(session.app_name) for session in sessions],
+        "user": [visible(session.user_id) for session in sessions],
+        "agent": [visible(session.agent_id) for session in sessions],
+        "events": [f"{session.last_seq:,}" for session in sessions],
+        "last change": [time_shown(session.updated_at, "minutes") for session in sessions],
+        "title": [fitted(visible(title), LONGEST_TITLE) for title in titles],
+    }
+    if not any(columns["agent"]):
+        del columns["agent"]
+    names = [name for name in ("app", "user", "agent") if name in columns]
+    shared: dict[str, str] = {}
+    if _title_room(columns, width) < LEAST_TITLE:
+        shared = {name: columns.pop(name)[0] for name in names if len(set(columns[name])) == 1}
+    if _title_room(columns, width) < LEAST_TITLE:
+        columns |= {name: [fitted(cell, LONGEST_NAME) for cell in columns[name]] for name in names if name in columns}
+    if (room := _title_room(columns, width)) < LEAST_TITLE:
+        return _blocks(columns | {name: [value] * len(sessions) for name, value in shared.items()}, width)
+    columns["title"] = [fitted(title, room) for title in columns["title"]]
+    text = tabulate(
+        columns,
+        headers="keys",
+        disable_numparse=True,
+        colalign=["right" if name == "events" else "left" for name in columns],
+    )
+    # Without the package wcwidth, tabulate fills the last column with more blanks than there is room for.
+    lines = [fitted(line, width).rstrip() for line in text.splitlines()]
+    if shared:
+        lines += ["", "All: " + " · ".join(f"{name} {value}" for name, value in shared.items())]
+    return "\n".join(lines)
+
+
+def _title_room(columns: dict[str, list[str]], width: int) -> int:
+    others = [max(map(display_width, [name, *cells])) + GAP for name, cells in columns.items() if name != "title"]
+    return width - sum(others)
+
+
+def _blocks(columns: dict[str, list[str]], width: int) -> str:
+    blocks = []
+    for cells in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, cells, strict=True))
+        about = [f"{name} {row[name]}" for name in ("app", "user", "agent") if row.get(name)]
+        lines = [row["title"], " · ".join([row["last change"], f"{row['events']} events", *about])]
+        blocks.append("\n".join([row["id"], *(f"  {fitted(line, width - 2)}" for line in lines if line)]))
+    return "\n".join(blocks)
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if os.name == "nt" else shlex.quote(path)
+
+
+# ---------------------------------------------------------------- the demo
+
+
+def _demo_events() -> list[Event]:
+    """Whoever changes these gives them other ids: an id stands for its content, also in files that are there."""
+    code = "package main\n\nfunc main() {\n\tgo worker()\n}\n"
+    model = "demo-model"
+    return [
+        Event("user", "请帮我分析这段代码：main.go 为什么没有输出？", id="demo-1"),
+        Event(
+            "assistant",
+            "好的，我先读一下入口文件。",
+            reasoning="没有输出，可能是 main 提前返回了。先看入口。",
+            actions=[ToolCall("Read", {"path": "main.go"}, id="call-1", output=code)],
+            state={"step": 1, "user:language": "zh-CN"},
+            usage=Usage(model, input_tokens=812, output_tokens=64, reasoning_tokens=22),
+            id="demo-2",
+        ),
+        Event(
+            "assistant",
+            "原因是 main 启动 goroutine 之后马上返回，程序就结束了。\n用 sync.WaitGroup 等待 worker 完成即可。",
+            usage=Usage(model, input_tokens=1_034, output_tokens=118, cache_read_tokens=768),
+            id="demo-3",
+        ),
+        Event("user", "Thanks! Please fix it and run the tests.", id="demo-4"),
+        Event(
+            "assistant",
+            reasoning="Add a WaitGroup, then run the tests.",
+            actions=[
+                ToolCall("Edit", {"path": "main.go", "insert": "var wg sync.WaitGroup"}, id="call-2", output="saved"),
+                ToolCall("Bash", {"command": "go test ./..."}, id="call-3", error="go: command not found"),
+            ],
+            state={"step": 2},
+            usage=Usage(model, input_tokens=1_310, output_tokens=140, cache_read_tokens=1_024, reasoning_tokens=16),
+            id="demo-5",
+        ),
+        Event(
+            "assistant",
+            "main.go now waits for its worker. I could not run the tests: Go is not installed here.",
+            state={"step": REMOVE},
+            usage=Usage(model, input_tokens=1_489, output_tokens=41, cache_read_tokens=1_280),
+            id="demo-6",
+        ),
+    ]

@@ -1,0 +1,236 @@
+"""A conversation as text for a terminal: a head that says what it is, then one block an event.
+
+Pure functions of a session and its events. What users, models and tools wrote is never trusted: a character that
+could drive the terminal or turn the direction of writing is shown as its escape (`visible`), and text stands indented,
+so that it cannot pass for the head of an event. Widths are in columns of the terminal, where Chinese takes two.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from session_sqlite.models import REMOVE, Event, Session, ToolCall, Usage
+
+DEFAULT_WIDTH: Final = 100
+OUTPUT_LINES: Final = 10  # of a tool's output, unless all is asked for
+LEAST_COLUMNS: Final = 20  # shown of any argument, however narrow the terminal
+TAB_COLUMNS: Final = 8
+
+# Control characters except tab and newline, line separators, what turns the direction of writing, half surrogates.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_IN_LINE = re.compile(rf"[\t\n]|{_UNSAFE.pattern}")
+
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_BOLD: Final = "1"
+_DIM: Final = "2"
+_RED: Final = "31"
+_YELLOW: Final = "33"
+_CYAN: Final = "36"
+_COLOUR_OF: Final = {"user": "1;32", "assistant": "1;34", "system": "1;35", "tool": "1;36"}
+
+
+def terminal_text(
+    session: Session,
+    events: Iterable[Event],
+    *,
+    width: int = DEFAULT_WIDTH,
+    full: bool = False,
+    colour: bool = False,
+) -> Iterator[str]:
+    """Renders a conversation, a block at a time: the session's head, then each event.
+
+    Args:
+        session: The session.
+        events: Its events, or some of them; a stream is read as it is rendered.
+        width: How many columns a line of a tool's arguments or output may take; what is cut is counted.
+        full: Cut nothing.
+        colour: Use the terminal's colours.
+
+    Yields:
+        Blocks of lines, without the newline at their end.
+
+    Example:
+        >>> for block in terminal_text(Session("s-1", title="Tea"), [Event("user", "Which tea?", seq=1)]):
+        ...     print(block)
+        Tea
+        session s-1 · app default · user default
+        <BLANKLINE>
+        #1 user
+          Which tea?
+    """
+    terminal = _Terminal(width, full, colour)
+    yield "\n".join(terminal.head(session))
+    for event in events:
+        yield "\n".join(["", *terminal.event(event)])
+
+
+def visible(text: object, *, lines: bool = False) -> str:
+    r"""The text with every character that could drive a terminal shown as its escape.
+
+    Args:
+        text: The text; anything else as `str` shows it.
+        lines: Keep newlines and tabs.
+
+    Example:
+        >>> print(visible("red \x1b[31m"))
+        red \x1b[31m
+    """
+    return (_UNSAFE if lines else _UNSAFE_IN_LINE).sub(_escape, str(text))
+
+
+def display_width(text: str) -> int:
+    """How many columns a line takes.
+
+    Example:
+        >>> display_width("代码 ok")
+        7
+    """
+    return len(text) if text.isascii() and "\t" not in text else sum(map(_columns, text))
+
+
+def fitted(text: str, width: int) -> str:
+    """A line cut to a width, with an ellipsis where it was cut.
+
+    Example:
+        >>> fitted("请帮我分析代码", 7)
+        '请帮我…'
+    """
+    if display_width(text) <= width:
+        return text
+    taken = 0
+    for index, character in enumerate(text):
+        taken += _columns(character)
+        if taken >= width:
+            return text[:index] + "…"
+    return text
+
+
+def time_shown(when: datetime | None, timespec: str = "seconds") -> str:
+    """A time as people read it, without its zone (all are UTC); empty for none."""
+    return "" if when is None else when.replace(tzinfo=None).isoformat(" ", timespec)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
+
+
+def _columns(character: str) -> int:
+    if character == "\t":
+        return TAB_COLUMNS
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+@dataclass(frozen=True)
+class _Terminal:
+    """Where the text goes; its methods yield lines."""
+
+    width: int
+    full: bool
+    colour: bool
+
+    def paint(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def head(self, session: Session) -> Iterator[str]:
+        if session.title:
+            yield self.paint(visible(session.title), _BOLD)
+        named = {
+            "session": session.id, "app": session.app_name, "user": session.user_id, "agent": session.agent_id,
+            "forked from": session.parent_id,
+        }  # fmt: skip
+        yield " · ".join(f"{name} {visible(value)}" for name, value in named.items() if value)
+        times = {"created": session.created_at, "last change": session.updated_at}
+        if known := [f"{name} {time_shown(when)} UTC" for name, when in times.items() if when]:
+            yield self.paint(" · ".join(known), _DIM)
+
+    def event(self, event: Event) -> Iterator[str]:
+        yield self.event_head(event)
+        if event.unreadable:
+            yield self.paint("  [unreadable: this row cannot be decoded; as it is stored:]", _RED)
+            yield from self.cut_text(event.raw, "  ")
+            return
+        for line in _lines(event.reasoning):
+            yield self.paint(f"  ┆ {line}", _DIM)
+        if event.author == "tool":
+            for action in event.actions:
+                yield f"  ← {self.tool(action)}"
+            yield from self.cut_text(event.content, "    ")
+        else:
+            yield from (f"  {line}".rstrip() for line in _lines(event.content))
+        for action in event.actions:
+            if event.author != "tool":
+                yield from self.cut_line(f"  → {self.tool(action)} ", _json(action.args) if action.args else "")
+            yield from self.result(action, event.content)
+        for key, value in event.state.items():
+            change = "removed" if value is REMOVE else f"= {_json(value)}"
+            yield from self.cut_line(f"  {self.paint('state', _CYAN)} {visible(key)} ", change)
+        if event.usage is not None:
+            yield self.paint(f"  {_usage(event.usage)}", _DIM)
+
+    def event_head(self, event: Event) -> str:
+        author = self.paint(visible(event.author), _COLOUR_OF.get(event.author, _COLOUR_OF["assistant"]))
+        agent = "" if event.agent_id == event.author else event.agent_id
+        named = {"agent": agent, "branch": event.branch}
+        about = [time_shown(event.created_at), *(f"{name} {visible(value)}" for name, value in named.items() if value)]
+        number = self.paint(f"#{visible(event.seq)}", _DIM)
+        return f"{number} {author} {self.paint(' · '.join(filter(None, about)), _DIM)}".rstrip()
+
+    def tool(self, action: ToolCall) -> str:
+        failed = "" if action.error is None else f" {self.paint('failed', _RED)}"
+        return f"{self.paint(visible(action.name), _CYAN)}{failed}"
+
+    def result(self, action: ToolCall, said: str) -> Iterator[str]:
+        """What a call brought, unless the event has said it as its content."""
+        if action.output is not None:
+            yield from self.cut_text(action.output if isinstance(action.output, str) else _json(action.output), "    ")
+        if action.error is not None and action.error != said:
+            yield from self.cut_text(f"error: {action.error}", "    ")
+
+    def cut_text(self, text: str, indent: str) -> Iterator[str]:
+        lines = _lines(text)
+        shown = lines if self.full else [fitted(line, self.width - len(indent)) for line in lines[:OUTPUT_LINES]]
+        yield from (f"{indent}{line}".rstrip() for line in shown)
+        yield from self.cut_note(lines, shown)
+
+    def cut_line(self, start: str, text: str) -> Iterator[str]:
+        text = visible(text)
+        room = max(self.width - display_width(_SGR.sub("", start)), LEAST_COLUMNS)
+        shown = text if self.full else fitted(text, room)
+        yield f"{start}{shown}".rstrip()
+        yield from self.cut_note([text], [shown])
+
+    def cut_note(self, lines: Sequence[str], shown: Sequence[str]) -> Iterator[str]:
+        """Says what was cut: characters of the lines that are shown, and whole lines."""
+        characters = sum(
+            len(line) - (len(kept) - 1) for line, kept in zip(lines, shown, strict=False) if line != kept
+        )  # kept ends in an ellipsis
+        counts = {"character": characters, "line": len(lines) - len(shown)}
+        notes = [f"{count:,} more {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count]
+        if notes:
+            yield self.paint(f"    [{' and '.join(notes)}]", _YELLOW)
+
+
+def _usage(usage: Usage) -> str:
+    cached = {"from cache": usage.cache_read_tokens, "to cache": usage.cache_write_tokens}
+    of_input = ", ".join(f"{count:,} {name}" for name, count in cached.items() if count)
+    of_output = f"{usage.reasoning_tokens:,} reasoning" if usage.reasoning_tokens else ""
+    counts = [(usage.input_tokens, "in", of_input), (usage.output_tokens, "out", of_output)]
+    tokens = ", ".join(f"{count:,} {way}{f' ({of})' if of else ''}" for count, way, of in counts)
+    return f"{visible(usage.model)} tokens: {tokens}".lstrip()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _lines(text: str) -> list[str]:
+    return visible(text.replace("\r\n", "\n"), lines=True).rstrip("\n").split("\n") if text else []
