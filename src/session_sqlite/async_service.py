@@ -18,7 +18,8 @@ from datetime import datetime
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from session_sqlite.conversations import DEFAULT_LIST_LIMIT
-from session_sqlite.models import AnyOf, Event, Page, Session, ToolCall, Usage
+from session_sqlite.models import AnyOf, Event, Page, SearchHit, Session, SessionOverview, ToolCall, Usage
+from session_sqlite.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.service import SessionService
 
 T = TypeVar("T")
@@ -207,6 +208,24 @@ class AsyncSession:
         """See `Session.clear`."""
         return await self._service.clear_session(self)
 
+    async def search(self, query: str, **filters: Any) -> Page[SearchHit]:
+        """See `Session.search`."""
+        return await self._service.search(query, session=self, **filters)
+
+    async def fork(
+        self, *, at: Event | str | int | None = None, session_id: str | None = None, title: str = ""
+    ) -> AsyncSession:
+        """See `Session.fork`."""
+        return await self._service.fork_session(self, at=at, session_id=session_id, title=title)
+
+    async def rewind(self, *, turns: int | None = None, to: Event | str | int | None = None) -> list[Event]:
+        """See `Session.rewind`."""
+        return await self._service.rewind_session(self, turns=turns, to=to)
+
+    async def summarize(self, summarizer: Any, *, keep_last: int) -> Event | None:
+        """See `Session.summarize`."""
+        return await self._service.summarize_session(self, summarizer, keep_last=keep_last)
+
     async def get_state(self) -> dict[str, Any]:
         """See `SessionService.get_state`."""
         return await self._service.get_state(self)
@@ -392,6 +411,88 @@ class AsyncSessionService:
     async def update_state(self, session: AsyncSession | Session | str, delta: Mapping[str, Any]) -> dict[str, Any]:
         """See `SessionService.update_state`."""
         return await in_thread(self._sync.update_state, _plain(session), delta)
+
+    async def search(
+        self, query: str, *, session: AsyncSession | Session | str | None = None, **filters: Any
+    ) -> Page[SearchHit]:
+        """See `SessionService.search`, whose filters it takes."""
+        return await in_thread(self._sync.search, query, session=_plain_or_none(session), **filters)
+
+    async def session_overviews(self, **filters: Any) -> Page[SessionOverview]:
+        """See `SessionService.session_overviews`, whose filters it takes."""
+        return await in_thread(self._sync.session_overviews, **filters)
+
+    async def tool_calls(
+        self, name: str | None = None, *, session: AsyncSession | Session | str | None = None, **filters: Any
+    ) -> list[dict[str, Any]]:
+        """See `SessionService.tool_calls`, whose filters it takes."""
+        return await in_thread(self._sync.tool_calls, name, session=_plain_or_none(session), **filters)
+
+    async def usage(
+        self,
+        by: str | Sequence[str] = ("day", "model"),
+        *,
+        session: AsyncSession | Session | str | None = None,
+        **filters: Any,
+    ) -> list[dict[str, Any]]:
+        """See `SessionService.usage`, whose filters it takes."""
+        return await in_thread(self._sync.usage, by, session=_plain_or_none(session), **filters)
+
+    async def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
+        """See `SessionService.stats`."""
+        return await in_thread(self._sync.stats, app_name=app_name, user_id=user_id)
+
+    async def fork_session(
+        self,
+        session: AsyncSession | Session | str,
+        *,
+        at: Event | str | int | None = None,
+        session_id: str | None = None,
+        title: str = "",
+    ) -> AsyncSession:
+        """See `SessionService.fork_session`."""
+        copy = await in_thread(self._sync.fork_session, _plain(session), at=at, session_id=session_id, title=title)
+        return AsyncSession(copy, self)
+
+    async def rewind_session(
+        self,
+        session: AsyncSession | Session | str,
+        *,
+        turns: int | None = None,
+        to: Event | str | int | None = None,
+    ) -> list[Event]:
+        """See `SessionService.rewind_session`."""
+        return await in_thread(self._sync.rewind_session, _plain(session), turns=turns, to=to)
+
+    async def summarize_session(
+        self, session: AsyncSession | Session | str, summarizer: Any, *, keep_last: int
+    ) -> Event | None:
+        """See `SessionService.summarize_session`; the summarizer is called in the worker thread."""
+        return await in_thread(self._sync.summarize_session, _plain(session), summarizer, keep_last=keep_last)
+
+    async def prune(self, **what: Any) -> PruneReport:
+        """See `SessionService.prune`, whose arguments it takes."""
+        return await in_thread(self._sync.prune, **what)
+
+    async def erase(
+        self,
+        session: AsyncSession | Session | str | None = None,
+        *,
+        user_id: str | None = None,
+        app_name: str | AnyOf | None = None,
+    ) -> EraseReport:
+        """See `SessionService.erase`."""
+        return await in_thread(self._sync.erase, _plain_or_none(session), user_id=user_id, app_name=app_name)
+
+    async def redact(
+        self, pattern: Any, *, session: AsyncSession | Session | str | None = None, **how: Any
+    ) -> RedactReport:
+        """See `SessionService.redact`, whose arguments it takes."""
+        return await in_thread(self._sync.redact, pattern, session=_plain_or_none(session), **how)
+
+
+def _plain_or_none(session: AsyncSession | Session | str | None) -> Session | str | None:
+    return None if session is None else _plain(session)
 
 
 def _plain(session: AsyncSession | Session | str) -> Session | str:

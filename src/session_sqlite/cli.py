@@ -14,9 +14,10 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +26,18 @@ from tabulate import tabulate
 
 from session_sqlite import __version__, codec
 from session_sqlite.errors import SessionError, SessionNotFoundError
-from session_sqlite.models import ANY, REMOVE, Event, Session, ToolCall, Usage
+from session_sqlite.models import ANY, REMOVE, Event, Session, SessionOverview, ToolCall, Usage
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 from session_sqlite.transcript import display_width, fitted, terminal_text, time_shown, visible
 
 DEFAULT_LIMIT: Final = 50
 COLUMNS_UNLESS_TERMINAL: Final = 120
-LEAST_TITLE: Final = 16  # columns
+LEAST_TITLE: Final = 12  # columns
 LONGEST_TITLE: Final = 60
+FIRST_MESSAGE_READ: Final = 1000  # characters, of which a title is made
 LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
 GAP: Final = 2  # columns between two of a table
+HEADER_PADDING: Final = 2  # what tabulate adds to the width of a header
 
 # What JSON allows in a string and a terminal obeys all the same.
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -56,7 +59,7 @@ def _db_option(default_said: str) -> Decorator:
     return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default_said}")
 
 
-_DEFAULT_FILE: Final = "Default: SESSION_SQLITE_PATH, or what the verb path prints."
+_DEFAULT_FILE: Final = "Default: what `session-sqlite path` prints."
 _app_option = click.option("--app", metavar="NAME", help="Only of this app.")
 _user_option = click.option("--user", metavar="ID", help="Only of this user.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (UTF-8).")
@@ -82,7 +85,9 @@ def demo(group_db: str | None, db: str | None) -> None:
     It is in Chinese and English, with reasoning, tool calls and state. Running it again on the same file changes
     nothing.
     """
-    path = db or group_db or os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
+    path = _given(db, group_db)
+    if path is None:
+        path = os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
     with SQLiteSessionService(path, app_name="demo", user_id="you") as service:
         session = service.create_session(
             session_id="demo", agent_id="reviewer", title="代码审查 · Code review", exist_ok=True
@@ -104,15 +109,22 @@ def path(group_db: str | None, db: str | None, app: str) -> None:
     Without --db that is SESSION_SQLITE_PATH, or an app's file in the platform's data directory. The file need not be
     there.
     """
-    given = db or group_db
-    _print(os.path.abspath(given) if given else str(database_file(app_name=app)))
+    given = _given(db, group_db)
+    _print(str(database_file(app_name=app)) if given is None else os.path.abspath(given))
 
 
 @main.command("list")
 @_app_option
 @_user_option
 @click.option("--agent", metavar="ID", help="Only of this agent.")
-@click.option("--limit", type=click.IntRange(min=0), default=DEFAULT_LIMIT, show_default=True, help="At most so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="At most so many.",
+)
 @_json_option
 @_db_option(_DEFAULT_FILE)
 @click.pass_obj
@@ -130,19 +142,18 @@ def list_sessions(
     Of all apps and users, unless --app or --user is given. One without a title shows what its user said first. Times
     are UTC.
     """
-    with _store(db or group_db, app, user) as service:
-        sessions = service.list_sessions(agent_id=agent, limit=limit)
-        if as_json:
-            _print_json([dataclasses.asdict(session) for session in sessions])
-            return
-        if sessions:
-            titles = [_title(service, session) for session in sessions]
-            width = shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
-            _print(_table(sessions, titles, width))
-        else:
-            click.echo("No sessions.", err=True)
-        if sessions.next_cursor is not None:
-            click.echo("There are more: see --limit.", err=True)
+    with _store(_given(db, group_db), app, user) as service:
+        found = list(islice(_overviews(service, agent), limit + 1))
+    listed = found[:limit]
+    if as_json:
+        _print_json([_overview_for_json(overview) for overview in listed])
+        return
+    if listed:
+        _print(_table(listed, _width()))
+    elif not found:
+        click.echo("No sessions.", err=True)
+    if len(found) > len(listed):
+        click.echo("There are more: see --limit.", err=True)
 
 
 @main.command()
@@ -169,7 +180,7 @@ def show(
     Name the --app and --user if several have a session with this id. An id that begins with "-" goes after "--".
     Control characters in it are shown as escapes such as \x1b. Times are UTC.
     """
-    with _store(db or group_db, app, user) as service:
+    with _store(_given(db, group_db), app, user) as service:
         session = service.get_session(session_id)
         if as_json:
             every = session.events() if last is None else session.last_events(last)
@@ -192,15 +203,19 @@ def delete(group_db: str | None, db: str | None, session_id: str, app: str | Non
     Its events and its own state go with it. Name the --app and --user if several have a session with this id. An id
     that begins with "-" goes after "--".
     """
-    with _store(db or group_db, app, user, read_only=False) as service:
+    with _store(_given(db, group_db), app, user, read_only=False) as service:
         session = service.get_session(session_id)
         name = f"session {visible(session.id)} of app {visible(session.app_name)}, user {visible(session.user_id)}"
         if not yes:
-            title = fitted(visible(_title(service, session)), LONGEST_TITLE)
+            title = fitted(visible(session.title), LONGEST_TITLE)
             click.confirm(f"Delete {name}{f' ({title})' if title else ''}?", abort=True, err=True)
         if not session.delete():
             raise SessionNotFoundError(f"there is no {name}: it was deleted meanwhile")
         _print(f"Deleted {name}.")
+
+
+def _given(db: str | None, group_db: str | None) -> str | None:
+    return group_db if db is None else db
 
 
 def _store(path: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> SQLiteSessionService:
@@ -245,38 +260,59 @@ def _event_for_json(event: Event) -> dict[str, Any]:
     return fields | {"state": json.loads(codec.encode_state(event.state))}
 
 
+def _width() -> int:
+    return shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
+
+
 def _print_conversation(session: Session, events: Iterable[Event], *, full: bool = False) -> None:
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    width = shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
-    for block in terminal_text(session, events, width=width, full=full, colour=colour):
+    for block in terminal_text(session, events, width=_width(), full=full, colour=colour):
         _print(block)
 
 
-def _title(service: SQLiteSessionService, session: Session) -> str:
+def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview]:
+    """The sessions, the latest change first, read a page at a time."""
+    cursor = None
+    while True:
+        page = service.session_overviews(limit=DEFAULT_LIMIT, cursor=cursor)
+        yield from (overview for overview in page if agent is None or overview.session.agent_id == agent)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _overview_for_json(overview: SessionOverview) -> dict[str, Any]:
+    return dataclasses.asdict(overview.session) | {
+        "first_message": overview.first_message,
+        "event_count": overview.event_count,
+    }
+
+
+def _title(overview: SessionOverview) -> str:
     """The session's title, or else what its user said first, in one line."""
-    if session.title:
-        return session.title
-    said = service.list_events(session, author="user", limit=1)
-    return " ".join(said[0].content[:1000].split()) if said else ""
+    said = str(overview.first_message or "")[:FIRST_MESSAGE_READ]
+    return fitted(visible(overview.session.title or " ".join(said.split())), LONGEST_TITLE)
 
 
-def _table(sessions: list[Session], titles: list[str], width: int) -> str:
+def _table(overviews: list[SessionOverview], width: int) -> str:
     """A table, the title last since its width is known least.
 
     What is too wide: first an app, user or agent that is the same in every row moves into a line below, then names and
     titles are cut, and where no title would be left each session takes lines of its own. Ids are never cut.
     """
+    sessions = [overview.session for overview in overviews]
     columns = {
         "id": [visible(session.id) for session in sessions],
         "app": [visible(session.app_name) for session in sessions],
         "user": [visible(session.user_id) for session in sessions],
         "agent": [visible(session.agent_id) for session in sessions],
-        "events": [f"{session.last_seq:,}" for session in sessions],
+        "events": [f"{overview.event_count:,}" for overview in overviews],
         "last change": [time_shown(session.updated_at, "minutes") for session in sessions],
-        "title": [fitted(visible(title), LONGEST_TITLE) for title in titles],
+        "title": [_title(overview) for overview in overviews],
     }
     if not any(columns["agent"]):
         del columns["agent"]
+    every = dict(columns)
     names = [name for name in ("app", "user", "agent") if name in columns]
     shared: dict[str, str] = {}
     if _title_room(columns, width) < LEAST_TITLE:
@@ -284,7 +320,7 @@ def _table(sessions: list[Session], titles: list[str], width: int) -> str:
     if _title_room(columns, width) < LEAST_TITLE:
         columns |= {name: [fitted(cell, LONGEST_NAME) for cell in columns[name]] for name in names if name in columns}
     if (room := _title_room(columns, width)) < LEAST_TITLE:
-        return _blocks(columns | {name: [value] * len(sessions) for name, value in shared.items()}, width)
+        return _blocks(every, width)
     columns["title"] = [fitted(title, room) for title in columns["title"]]
     text = tabulate(
         columns,
@@ -293,15 +329,15 @@ def _table(sessions: list[Session], titles: list[str], width: int) -> str:
         colalign=["right" if name == "events" else "left" for name in columns],
     )
     # Without the package wcwidth, tabulate fills the last column with more blanks than there is room for.
-    lines = [fitted(line, width).rstrip() for line in text.splitlines()]
+    lines = [line.rstrip() for line in text.splitlines()]
     if shared:
         lines += ["", "All: " + " · ".join(f"{name} {value}" for name, value in shared.items())]
     return "\n".join(lines)
 
 
 def _title_room(columns: dict[str, list[str]], width: int) -> int:
-    others = [max(map(display_width, [name, *cells])) + GAP for name, cells in columns.items() if name != "title"]
-    return width - sum(others)
+    widths = {name: max(len(name) + HEADER_PADDING, *map(display_width, cells)) for name, cells in columns.items()}
+    return width - sum(widths[name] + GAP for name in columns if name != "title")
 
 
 def _blocks(columns: dict[str, list[str]], width: int) -> str:

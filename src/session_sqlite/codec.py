@@ -31,6 +31,8 @@ MAX_STATE_KEY: Final = 256
 MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300  # Python's own limit for reading an integer back from text
 DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
+NO_LIMIT: Final = 2**63
+LAST_POSSIBLE_SEQ: Final = 2**63 - 1
 
 SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",

@@ -239,6 +239,7 @@ class Conversations(HistoryQueries):
         def work(tx: Transaction) -> int:
             if not tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}):
                 raise missing(key)
+            self._start_from_present_state(tx, key)
             return self._remove_events(tx, key)
 
         return self._database.write(work)
@@ -592,6 +593,7 @@ class Conversations(HistoryQueries):
         params = key.params()
         now = batch.now
         if batch.replace:
+            self._start_from_present_state(tx, key)
             self._remove_events(tx, key)
         rows = batch.rows
         already: dict[str, Event] = {}
@@ -640,12 +642,23 @@ class Conversations(HistoryQueries):
             ]
         return [codec.stored_event(event, row) for event, row in zip(batch.events, batch.rows, strict=True)]
 
-    def _remove_events(self, tx: Transaction, key: SessionKey, after_seq: int = 0) -> int:
-        """Removes a session's events after a seq, with their words in the search index; returns how many."""
+    def _start_from_present_state(self, tx: Transaction, key: SessionKey) -> None:
+        """Without the events that led to it, the present state is what a later rewind goes back to."""
+        own = {
+            name: value
+            for name, column in tx.rows(queries.OWN_STATE, key.params())
+            if (value := codec.decode_state_value(name, column)) is not REMOVE
+        }
+        tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(own)})
+
+    def _remove_events(
+        self, tx: Transaction, key: SessionKey, after_seq: int = 0, until_seq: int = codec.LAST_POSSIBLE_SEQ
+    ) -> int:
+        """Removes a session's events after a seq and up to one, and their words in the index; returns how many."""
         index = self._database.index
         if index is not None:
-            index.forget(tx, key, after_seq)
-        removed = tx.run(queries.DELETE_EVENTS_AFTER, {**key.params(), "after": after_seq})
+            index.forget(tx, key, after_seq, until_seq)
+        removed = tx.run(queries.DELETE_EVENTS, {**key.params(), "after": after_seq, "until_seq": until_seq})
         if index is not None:
             index.removed(tx)
         return removed

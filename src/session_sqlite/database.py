@@ -49,6 +49,9 @@ class Database(Protocol):
     def index(self) -> SearchIndex | None:
         """The search index; None if there is none, and searches scan."""
 
+    def purge(self) -> list[str]:
+        """Makes text that was deleted unrecoverable; returns what may still hold it, in words."""
+
     def close(self) -> None:
         """Releases everything; later calls raise `StoreClosedError`. Closing twice is harmless."""
 
@@ -75,8 +78,11 @@ class SearchIndex(Protocol):
     def find(self, request: Request, limit: int, offset: int) -> list[Found]:
         """The hits in the request's order, from ``offset`` on; it sees every event whose append has returned."""
 
-    def forget(self, tx: Transaction, key: SessionKey, after_seq: int) -> None:
-        """Takes out the words of a session's events after a seq, which are about to be removed."""
+    def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
+        """Takes out the words of a session's events after a seq and up to one, which are about to be removed."""
+
+    def changed(self, tx: Transaction, before: Row, after: Row) -> None:
+        """Is told, in the same transaction, what an event's row (with its row_id first) was and is."""
 
     def removed(self, tx: Transaction) -> None:
         """Is told, in the same transaction, that events were removed."""

@@ -90,7 +90,7 @@ class LifeCycle(Conversations):
             )
             tx.run(queries.INSERT_SESSION, row)
             tx.run(queries.COPY_EVENTS, {**events, "new_id": copy.session_id})
-            write_state(tx, copy, _own_state(tx, source, until), now)
+            write_state(tx, copy, own_state(tx, source, until), now)
             return tx.rows(queries.SESSION, copy.params())[0]
 
         return self._session(self._database.write(work))
@@ -134,7 +134,7 @@ class LifeCycle(Conversations):
             sql = queries.joined(queries.EVENTS, (queries.OF_SESSION, queries.AFTER), queries.OLDEST_FIRST)
             gone = [codec.decode_event(row) for row in tx.rows(sql, {**key.params(), "after": until})]
             if gone:
-                state = _own_state(tx, key, until)
+                state = own_state(tx, key, until)
                 present = {name for name, _ in tx.rows(queries.OWN_STATE, key.params())}
                 self._remove_events(tx, key, until)
                 write_state(tx, key, {**dict.fromkeys(present - state.keys(), REMOVE), **state}, now)
@@ -245,7 +245,7 @@ def _seq_of(tx: Transaction, key: SessionKey, event: Event | str | int) -> int:
     return codec.decode_event(found[0]).seq
 
 
-def _own_state(tx: Transaction, key: SessionKey, until: int) -> dict[str, Any]:
+def own_state(tx: Transaction, key: SessionKey, until: int) -> dict[str, Any]:
     """The session's own state as it was after an event.
 
     Rebuilt from the state at creation and the events' changes; a key that no event ever changed is as it is now.

@@ -326,7 +326,7 @@ class Session:
             ("created", _minute(self.created_at)),
             ("last change", _minute(self.updated_at)),
         ]
-        return _html_table((), [row for row in rows if row[1]])
+        return html_table((), [row for row in rows if row[1]])
 
 
 @dataclass(frozen=True)
@@ -453,7 +453,7 @@ class Page(list[T]):
         head, row = _ROW_OF.get(type(self[0]), _ANY_ROW) if self else _ANY_ROW
         rest = "" if len(self) <= PAGE_ROWS_SHOWN else f"<p>… and {len(self) - PAGE_ROWS_SHOWN:,} more</p>"
         more = "" if self.next_cursor is None else "<p>There are more: next_cursor is set.</p>"
-        return _html_table(head, [row(item) for item in shown]) + rest + more
+        return html_table(head, [row(item) for item in shown]) + rest + more
 
 
 PAGE_ROWS_SHOWN: Final = 50
@@ -492,7 +492,7 @@ _ROW_OF: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = 
 }
 
 
-def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A plain table; every cell is escaped and cut, since models and users wrote it."""
 
     def cell(text: str) -> str:

@@ -154,9 +154,10 @@ VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :c
         :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message,
         :supersedes)
 """
-DELETE_EVENTS_AFTER = """
+DELETE_EVENTS = """
 DELETE FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+   AND seq > :after AND seq <= :until_seq
 """
 
 # ---------------------------------------------------------------- state
@@ -304,6 +305,7 @@ SELECT row_id,
        supersedes
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
+   AND seq <= :until_seq
    AND row_id <= (SELECT indexed FROM search_progress)
 """
 INDEX_EVENT = """
@@ -449,4 +451,121 @@ COUNT_EVENTS_UNTIL = """
 SELECT count(*)
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+"""
+SET_INITIAL_STATE = """
+UPDATE sessions
+   SET initial_state = :state
+ WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+"""
+
+# ---------------------------------------------------------------- retention
+
+SESSION_KEYS = """
+SELECT app_name, user_id, id
+  FROM sessions
+"""
+SESSION_AGE = """
+SELECT updated_at
+  FROM sessions
+ WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+"""
+HIGHEST_SEQ = """
+SELECT max(seq)
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
+FIRST_SEQ_SINCE = """
+SELECT min(seq)
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND created_at >= :since
+"""
+FORKS = """
+SELECT id
+  FROM sessions
+ WHERE app_name = :app_name AND user_id = :user_id AND parent_id = :session_id
+"""
+DELETE_STATE = """
+DELETE FROM state
+"""
+EVENTS_WITH_ROW_ID = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
+  FROM events
+"""
+EVENT_OF_ROW = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
+  FROM events
+ WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
+UPDATE_EVENT_TEXT = """
+UPDATE events
+   SET content = :content,
+       reasoning = :reasoning,
+       actions = :actions,
+       metadata = :metadata,
+       state = :state,
+       message = :message
+ WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
+
+# ---------------------------------------------------------------- maintenance of a SQLite file
+
+OPTIMIZE_INDEX = "INSERT INTO search_index (search_index) VALUES ('optimize')"
+EVENTS_UP_TO = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
+  FROM events
+ WHERE row_id <= :until_row
+"""
+VOCABULARY = """
+SELECT term, col, cnt
+  FROM temp.search_vocabulary
+"""
+COUNT_SESSIONS_BEHIND = """
+SELECT count(*)
+  FROM sessions
+ WHERE last_seq < (SELECT max(seq)
+                     FROM events
+                    WHERE events.app_name = sessions.app_name
+                      AND events.user_id = sessions.user_id
+                      AND events.session_id = sessions.id)
+"""
+RAISE_LAST_SEQ = """
+UPDATE sessions
+   SET last_seq = (SELECT max(seq)
+                     FROM events
+                    WHERE events.app_name = sessions.app_name
+                      AND events.user_id = sessions.user_id
+                      AND events.session_id = sessions.id)
+ WHERE last_seq < (SELECT max(seq)
+                     FROM events
+                    WHERE events.app_name = sessions.app_name
+                      AND events.user_id = sessions.user_id
+                      AND events.session_id = sessions.id)
+"""
+COUNT_STRAY_STATE = """
+SELECT count(*)
+  FROM state
+ WHERE session_id <> ''
+   AND NOT EXISTS (SELECT 1
+                     FROM sessions
+                    WHERE sessions.app_name = state.app_name
+                      AND sessions.user_id = state.user_id
+                      AND sessions.id = state.session_id)
+"""
+DELETE_STRAY_STATE = """
+DELETE FROM state
+ WHERE session_id <> ''
+   AND NOT EXISTS (SELECT 1
+                     FROM sessions
+                    WHERE sessions.app_name = state.app_name
+                      AND sessions.user_id = state.user_id
+                      AND sessions.id = state.session_id)
 """

@@ -306,7 +306,9 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
 
 HAS_FTS5: Final = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
 HAS_SEARCH_INDEX: Final = "SELECT 1 FROM sqlite_master WHERE name = 'search_index'"
+OPEN_VOCABULARY: Final = "CREATE VIRTUAL TABLE temp.search_vocabulary USING fts5vocab (main, search_index, col)"
 TOUCH_SEARCH_INDEX: Final = "SELECT rowid FROM search_index LIMIT 0"
+TOUCH_TABLE_FUNCTIONS: Final = ("SELECT 1 FROM json_each('[]')", "SELECT 1 FROM json_tree('[]')")
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
 # One row from each end of each table.
 PROBES: Final = (

@@ -2,16 +2,16 @@
 
 A `SessionService` is a thin thing: a database, and the app and user that its calls mean by default (`scoped`). Its
 verbs are divided by subject, and each part builds on the one before: `history_queries` reads across sessions,
-`conversations` has sessions, events and state, `life_cycle` what becomes of them over the years.
+`conversations` has sessions, events and state, `life_cycle` forks, rewinds and summaries, `retention` what is not kept.
 """
 
 from session_sqlite.database import Database
-from session_sqlite.life_cycle import LifeCycle
+from session_sqlite.retention import Retention
 
 __all__ = ["Database", "SessionService"]
 
 
-class SessionService(LifeCycle):
+class SessionService(Retention):
     """Sessions, their events and their state, in any `Database`.
 
     Made by a backend (`SQLiteSessionService`); see `scope` for one with other defaults. Usable from any thread.

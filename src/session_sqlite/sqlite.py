@@ -40,6 +40,7 @@ from session_sqlite.errors import (
 from session_sqlite.models import AnyOf
 from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
+from session_sqlite.sqlite_maintenance import CheckReport, backup, check, purge
 from session_sqlite.sqlite_search import SQLiteSearchIndex
 
 if TYPE_CHECKING:
@@ -218,7 +219,34 @@ class SQLiteDatabase:
         for connection in connections:
             connection.close()
 
+    def purge(self) -> list[str]:
+        """See `Database.purge`."""
+        return purge(self)
+
     # ------------------------------------------------------------ for the file's owner
+
+    @contextmanager
+    def connection_to_read(self) -> Iterator[sqlite3.Connection]:
+        """A connection that only reads, of its own, for long work; closed at the end."""
+        self._check_open()
+        with self._translated():
+            connection = self._connect("ro")
+            try:
+                if self.path is None:
+                    # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+                    connection.execute("PRAGMA read_uncommitted = ON")
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def connection_to_write(self) -> Iterator[sqlite3.Connection]:
+        """The writer connection outside of any transaction, for statements that cannot be in one."""
+        if self.read_only:
+            self._check_open()
+            raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
+        with self._writer() as connection, self._translated():
+            yield connection
 
     def sqlite_utils(self) -> sqlite_utils.Database:
         """A read-only sqlite-utils Database on a connection of its own, made at the first call."""
@@ -237,30 +265,26 @@ class SQLiteDatabase:
 
     def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> list[dict[str, Any]]:
         """See `SQLiteSessionService.query`."""
-        self._check_open()
         deadline = time.monotonic() + timeout
-        with self._translated():
-            connection = self._connect("ro")
-        try:
-            if self.path is None:
-                # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
-                connection.execute("PRAGMA read_uncommitted = ON")
-                connection.execute("PRAGMA query_only = ON")
-            if self._index is not None:  # FTS5 cannot introduce its table under an authorizer
+        with self.connection_to_read() as connection:
+            connection.execute("PRAGMA query_only = ON")
+            # A virtual table cannot introduce itself to a connection under an authorizer.
+            for touch in schema.TOUCH_TABLE_FUNCTIONS:
+                connection.execute(touch).fetchall()
+            if self._index is not None:
                 connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
             connection.set_authorizer(_allow_reading)
             connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
-            cursor = connection.execute(sql, params)
-            if cursor.description is None:
-                raise QueryError("the query returns no rows: query() takes one SELECT")
-            names = _distinct([column[0] for column in cursor.description])
-            return [dict(zip(names, row, strict=True)) for row in cursor]
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise _query_error(error, timeout) from error
-        except (OverflowError, UnicodeEncodeError, ValueError) as error:
-            raise QueryError("a parameter is not a value that SQLite has") from error
-        finally:
-            connection.close()
+            try:
+                cursor = connection.execute(sql, params)
+                if cursor.description is None:
+                    raise QueryError("the query returns no rows: query() takes one SELECT")
+                names = _distinct([column[0] for column in cursor.description])
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                raise _query_error(error, timeout) from error
+            except (OverflowError, ValueError) as error:
+                raise QueryError("a parameter is not a value that SQLite has") from error
 
     # ------------------------------------------------------------ connections
 
@@ -743,3 +767,25 @@ class SQLiteSessionService(SessionService):
             raise InvalidInputError("params must be a sequence or a mapping of values")
         _check_seconds(timeout, "timeout")
         return self._sqlite.query(sql, params, timeout)
+
+    def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Copies the store, as of one moment, into one new file while others go on writing; returns its path.
+
+        The copy can be opened as a store; only its owner can read it.
+
+        Args:
+            path: The new file; its folders are made.
+            overwrite: Replace a file that is there.
+        """
+        return backup(self._sqlite, path, overwrite=overwrite)
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Looks at everything that can go wrong with the file: its pages, order, search index, permissions, disk.
+
+        It reads all of it, and changes nothing unless ``repair`` is true: then it rebuilds what can be rebuilt from
+        the rest (indexes, the search index, ``last_seq``) and deletes state that belongs to no session.
+
+        Returns:
+            The findings, each with advice; ``.ok`` sums them up.
+        """
+        return check(self._sqlite, repair=repair)

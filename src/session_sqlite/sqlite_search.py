@@ -57,10 +57,17 @@ class SQLiteSearchIndex:
             sql = queries.joined(queries.HITS_BY_RANK, tenant, queries.BY_RANK)
         return self._database.read(sql, params, _found)
 
-    def forget(self, tx: Transaction, key: SessionKey, after_seq: int) -> None:
+    def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """See `SearchIndex.forget`."""
-        rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, {**key.params(), "after": after_seq})
-        tx.run_many(queries.UNINDEX_EVENT, [_columns(row) for row in rows])
+        params = {**key.params(), "after": after_seq, "until_seq": until_seq}
+        rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, params)
+        tx.run_many(queries.UNINDEX_EVENT, [_params(row) for row in rows])
+
+    def changed(self, tx: Transaction, before: Row, after: Row) -> None:
+        """See `SearchIndex.changed`."""
+        if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+            tx.run(queries.UNINDEX_EVENT, _params(before))
+            tx.run(queries.INDEX_EVENT, _params(after))
 
     def removed(self, tx: Transaction) -> None:
         """See `SearchIndex.removed`."""
@@ -104,7 +111,7 @@ def _index_chunk(tx: Transaction, mark: int | None) -> int:
         mark = tx.rows(queries.INDEXED, {})[0][0]
     rows = tx.rows(queries.EVENTS_TO_INDEX, {"after_row": mark, "limit": CHUNK_EVENTS})
     if rows:
-        tx.run_many(queries.INDEX_EVENT, [_columns(row) for row in rows])
+        tx.run_many(queries.INDEX_EVENT, [_params(row) for row in rows])
         tx.run(queries.SET_INDEXED, {"indexed": rows[-1][0]})
     return len(rows)
 
@@ -113,14 +120,14 @@ _APP: Final = EVENT_COLUMNS.index("app_name") + 1
 _USER: Final = EVENT_COLUMNS.index("user_id") + 1
 
 
-def _columns(row: Row) -> dict[str, Any]:
-    """The words of an event's row, which begins with its row_id."""
+def words_of_row(row: Row) -> dict[str, str]:
+    """The words of each column of the index, of an event's row that begins with its row_id."""
     event = codec.decode_event(row[1:])
-    return {
-        "row_id": row[0],
-        **search.index_columns(event),
-        "scope": search.scope_words(event, row[_APP], row[_USER]),
-    }
+    return {**search.index_columns(event), "scope": search.scope_words(event, row[_APP], row[_USER])}
+
+
+def _params(row: Row) -> dict[str, Any]:
+    return {"row_id": row[0], **words_of_row(row)}
 
 
 def _found(row: Row) -> Found:

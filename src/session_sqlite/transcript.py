@@ -1,8 +1,9 @@
 """A conversation as text for a terminal: a head that says what it is, then one block an event.
 
 Pure functions of a session and its events. What users, models and tools wrote is never trusted: a character that
-could drive the terminal or turn the direction of writing is shown as its escape (`visible`), and text stands indented,
-so that it cannot pass for the head of an event. Widths are in columns of the terminal, where Chinese takes two.
+could drive the terminal or turn the direction of writing is shown as its escape (`visible`), and every line of theirs
+is indented: only the head of an event begins at the margin. Widths are in columns of the terminal, of which a Chinese
+character takes two.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def terminal_text(
         >>> for block in terminal_text(Session("s-1", title="Tea"), [Event("user", "Which tea?", seq=1)]):
         ...     print(block)
         Tea
-        session s-1 · app default · user default
+        session s-1
+        app default · user default
         <BLANKLINE>
         #1 user
           Which tea?
@@ -143,8 +145,9 @@ class _Terminal:
     def head(self, session: Session) -> Iterator[str]:
         if session.title:
             yield self.paint(visible(session.title), _BOLD)
+        yield f"session {visible(session.id)}"
         named = {
-            "session": session.id, "app": session.app_name, "user": session.user_id, "agent": session.agent_id,
+            "app": session.app_name, "user": session.user_id, "agent": session.agent_id,
             "forked from": session.parent_id,
         }  # fmt: skip
         yield " · ".join(f"{name} {visible(value)}" for name, value in named.items() if value)

@@ -944,3 +944,38 @@ def _new(cls: type[BaseMessage], **fields: Any) -> BaseMessage:
     plan = _plan(cls)
     made: BaseMessage = _assemble(plan, _blank(plan), fields, set(), _NOTHING)
     return made
+
+
+# ---------------------------------------------------------------- redaction
+
+
+def redacted(event: Event, change: Callable[[str], str]) -> str | None:
+    """The stored message of an event with each text in it changed; None for an event that was never a message.
+
+    Types, ids and what is tagged (bytes, times, classes) stay: they say what the message is. A text that a column holds
+    changes with the column; a piece of one is written out, since the places in it would no longer be right.
+    """
+    if event.message is None:
+        return None
+
+    def walk(value: Any, name: str = "") -> Any:
+        if isinstance(value, str):
+            return value if name in _STRUCTURE else change(value)
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        kind = value.get("$")
+        if kind in ("content", "reasoning") and "from" in value:
+            column = event.content if kind == "content" else event.reasoning
+            return change(column[value["from"] : value["to"]])
+        if kind in ("dict", "tuple", "set", "frozenset"):
+            return {**value, "value": walk(value.get("value"))}
+        if "$" in value:
+            return value
+        return {key: item if key == "$meta" else walk(item, key) for key, item in value.items()}
+
+    return _encode(walk(json.loads(event.message)))
+
+
+_STRUCTURE: Final = frozenset({"type", "id", "tool_call_id", "role", "status", "index"})
