@@ -15,12 +15,16 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from session_sqlite.conversations import DEFAULT_LIST_LIMIT
+from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import AnyOf, Event, Page, SearchHit, Session, SessionOverview, ToolCall, Usage
 from session_sqlite.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.service import SessionService
+from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
+from session_sqlite.sqlite_maintenance import CheckReport
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -469,6 +473,29 @@ class AsyncSessionService:
     ) -> Event | None:
         """See `SessionService.summarize_session`; the summarizer is called in the worker thread."""
         return await in_thread(self._sync.summarize_session, _plain(session), summarizer, keep_last=keep_last)
+
+    async def query(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        timeout: float = DEFAULT_QUERY_TIMEOUT,  # SQLite's own limit, not the caller's patience
+    ) -> list[dict[str, Any]]:
+        """See `SQLiteSessionService.query`."""
+        return await in_thread(self._of_file().query, sql, params, timeout=timeout)
+
+    async def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """See `SQLiteSessionService.backup`."""
+        return await in_thread(self._of_file().backup, path, overwrite=overwrite)
+
+    async def check(self, *, repair: bool = False) -> CheckReport:
+        """See `SQLiteSessionService.check`."""
+        return await in_thread(self._of_file().check, repair=repair)
+
+    def _of_file(self) -> SQLiteSessionService:
+        if not isinstance(self._sync, SQLiteSessionService):
+            raise InvalidInputError("this is for stores in a SQLite file")
+        return self._sync
 
     async def prune(self, **what: Any) -> PruneReport:
         """See `SessionService.prune`, whose arguments it takes."""
