@@ -18,13 +18,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_bu
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
-from session_sqlite.async_service import in_thread
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError
 from session_sqlite.langchain.messages import message_to_event, messages_of
 from session_sqlite.models import AnyOf, Event, Session
 from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
+from session_sqlite.threads import in_thread
 
 if TYPE_CHECKING:
     from langchain_core.chat_history import BaseChatMessageHistory

@@ -1,0 +1,92 @@
+"""Rounds in random order, medians, and the table that is printed."""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        case: What was done.
+        ours: The median of ours.
+        floor: The median of what it is compared with.
+        target: The most that ours may be, as a multiple of the floor; None if there is none.
+        unit: What the two are in: ``"s"`` (seconds) or ``"B"`` (bytes).
+    """
+
+    case: str
+    ours: float
+    floor: float
+    target: float | None
+    unit: str = "s"
+
+    @property
+    def ratio(self) -> float:
+        """Ours as a multiple of the floor."""
+        return self.ours / self.floor
+
+    def cells(self) -> tuple[str, ...]:
+        """The line as text."""
+        target, verdict = "", ""
+        if self.target is not None:
+            target = f"≤ {self.target:g}×" if self.target >= 1 else f"≥ {1 / self.target:g}× faster"
+            verdict = "" if self.ratio <= self.target else "missed"
+        ratio = f"{self.ratio:.2f}×" if self.target is None or self.target >= 1 else f"{1 / self.ratio:.1f}× faster"
+        return self.case, _amount(self.ours, self.unit), _amount(self.floor, self.unit), ratio, target, verdict
+
+
+def medians(rounds: int, /, *, calls: int = 1, **variants: Callable[[], object]) -> dict[str, float]:
+    """The median seconds of one call of each variant.
+
+    A round times every variant once, in random order. Before each the garbage collector runs, and it stays on: both
+    sides start from the same heap and pay for what they allocate. What a call returns is freed outside of the time.
+
+    Args:
+        rounds: How many rounds.
+        calls: How many calls in a row are timed together, for what is too short to be timed alone.
+        variants: The functions.
+    """
+    for run in variants.values():  # caches, prepared statements, lazy imports
+        run()
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    order = list(variants)
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            run = variants[name]
+            gc.collect()
+            begin = time.perf_counter()
+            results = [run() for _ in range(calls)]
+            times[name].append((time.perf_counter() - begin) / calls)
+            del results
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "B":
+        return f"{value / 1e6:,.2f} MB"
+    for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= size:
+            return f"{value / size:,.1f} {name}"
+    return f"{value * 1e9:.0f} ns"
+
+
+HEAD = ("case", "ours", "floor", "ratio", "target", "")
+
+
+def print_table(figures: list[Figure]) -> None:
+    """Prints the figures in columns."""
+    lines = [HEAD, *(figure.cells() for figure in figures)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    for line in lines:
+        first, *rest = line
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())
