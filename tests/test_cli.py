@@ -334,6 +334,30 @@ def test_an_unreadable_event_is_shown_as_such(run: Run, service: SQLiteSessionSe
     assert "[broken" in event["raw"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "events SET state = '{\"a\": NaN}'",
+        f'events SET actions = \'[{{"name": "x", "args": {{"a": {"[" * 500}{"]" * 500}}}}}]\'',
+        'events SET actions = \'[{"name": "x", "args": {}, "output": "\\ud800"}]\'',
+        "events SET content = CAST(x'ff41' AS TEXT), author = x'ff'",
+        "sessions SET metadata = '[', updated_at = 'yesterday', title = x'ff1b'",
+    ],
+)
+def test_a_file_that_someone_edited_can_still_be_looked_at(
+    run: Run, service: SQLiteSessionService, path: Path, change: str
+) -> None:
+    service.create_session(session_id="s").add_event("assistant", "hello", actions=[ToolCall("x")], state={"a": 1})
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE {change}")
+    connection.close()
+    for args in (("list",), ("show", "s"), ("list", "--json"), ("show", "s", "--json")):
+        result = run(*args)
+        assert result.exit_code == 0, result.output
+        if "--json" in args:
+            assert json.loads(result.stdout)
+
+
 def test_a_session_that_is_not_there_is_an_error(run: Run, service: SQLiteSessionService) -> None:
     service.create_session(session_id="s", user_id="alice")
     assert_fails(run("show", "nope"), "'nope'")

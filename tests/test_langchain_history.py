@@ -562,7 +562,7 @@ BUDGETS = [0, 1, 7, 8, 22, 23, 24, 40, 50, 55, 90, 120, 1000]
 
 @pytest.mark.parametrize(
     ("limits", "budgets"),
-    [(range(22), [None]), ([None], range(0, 140)), ([0, 1, 2, 5, 6, 7, 11, 12, 16, 18, 30], BUDGETS)],
+    [(range(22), [None]), ([None], range(140)), ([0, 1, 2, 5, 6, 7, 11, 12, 16, 18, 30], BUDGETS)],
     ids=["limit", "max_tokens", "both"],
 )
 def test_a_window_is_the_latest_whole_turns_that_fit(limits: Any, budgets: Any, service: SQLiteSessionService) -> None:
