@@ -7,7 +7,9 @@ The asynchronous service is one more backend: `Driven` calls it from synchronous
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -49,16 +51,19 @@ def rows_about(dump: Dump, *words: str) -> list[tuple[str, tuple[Any, ...]]]:
     return found
 
 
+@functools.cache
+def _empty_file() -> bytes:
+    """An empty store, made once: opening a copy takes a third of the time of making one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "empty.db")
+        SQLiteSessionService(path).close()
+        return path.read_bytes()
+
+
 @contextmanager
 def sqlite_file(folder: Path) -> Iterator[Store]:
+    (folder / "conformance.db").write_bytes(_empty_file())
     with SQLiteSessionService(folder / "conformance.db", app_name="app", user_id="user", durability="fast") as service:
-        yield Store(service, lambda: dump_of(service.db))
-
-
-@contextmanager
-def sqlite_file_without_search(folder: Path) -> Iterator[Store]:
-    path = folder / "conformance.db"
-    with SQLiteSessionService(path, app_name="app", user_id="user", durability="fast", search=False) as service:
         yield Store(service, lambda: dump_of(service.db))
 
 
@@ -81,7 +86,6 @@ def asynchronous(folder: Path) -> Iterator[Store]:
 
 BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "file": sqlite_file,
-    "no-search": sqlite_file_without_search,
     "memory": sqlite_memory,
     "async": asynchronous,
 }

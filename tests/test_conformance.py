@@ -232,8 +232,7 @@ def test_metadata_values_are_found_by_json_equality(service: Any) -> None:
     service.create_session(session_id="without")
     for number, value in enumerate(VALUES):
         assert ids(service.list_sessions(metadata={"k": value})) == [str(number)], repr(value)[:50]
-    one = service.list_sessions(metadata={"k": 1.0})
-    assert ids(one) == [str(VALUES.index(2) - 2)]
+    assert ids(service.list_sessions(metadata={"k": 1.0})) == [str([repr(value) for value in VALUES].index("1"))]
 
 
 def test_all_metadata_that_is_asked_for_must_fit(service: Any) -> None:

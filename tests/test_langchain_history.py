@@ -621,6 +621,20 @@ def test_a_system_message_before_the_first_turn_comes_with_the_whole_conversatio
     assert texts(history) == ["hi", "yes", "no"]
 
 
+@pytest.mark.parametrize("window", [{"limit": 1}, {"limit": 3}, {"max_tokens": 5, "token_counter": letters}], ids=str)
+def test_a_user_s_event_that_says_nothing_begins_no_window(window: dict[str, Any], path: Path) -> None:
+    whole = SQLiteChatMessageHistory("s", path)
+    whole.add_messages(
+        [HumanMessage("zero"), AIMessage("yes"), HumanMessage("one"), AIMessage("", tool_calls=[TOOL_CALL])]
+    )
+    whole.service.append_event("s", Event("user", state={"window": "open"}))
+    whole.add_message(ToolMessage("package main", tool_call_id="call-1"))
+    history = SQLiteChatMessageHistory("s", path, **window)
+    assert texts(history) == ["one", "", "package main"]
+    whole.service.append_event("s", Event("user", state={"window": "closed"}))
+    assert texts(history) == ["one", "", "package main"]
+
+
 # ---------------------------------------------------------------- rows that nobody can read
 
 

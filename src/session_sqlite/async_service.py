@@ -335,6 +335,16 @@ class AsyncSessionService:
             self._sync.append_events, _plain(session), events, expected_seq=expected_seq, create=create
         )
 
+    async def append_messages(
+        self, session: AsyncSession | Session | str, events: Iterable[Event], *, create: bool = False
+    ) -> list[Event]:
+        """See `SessionService.append_messages`."""
+        return await in_thread(self._sync.append_messages, _plain(session), events, create=create)
+
+    async def find_messages(self, session: AsyncSession | Session | str, message_ids: Iterable[str]) -> dict[str, int]:
+        """See `SessionService.find_messages`."""
+        return await in_thread(self._sync.find_messages, _plain(session), message_ids)
+
     async def replace_events(self, session: AsyncSession | Session | str, events: Iterable[Event]) -> list[Event]:
         """See `SessionService.replace_events`."""
         return await in_thread(self._sync.replace_events, _plain(session), events)

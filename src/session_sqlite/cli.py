@@ -24,7 +24,7 @@ from typing import Any, Final
 import click
 from tabulate import tabulate
 
-from session_sqlite import __version__, codec
+from session_sqlite import __version__
 from session_sqlite.errors import SessionError, SessionNotFoundError
 from session_sqlite.models import ANY, REMOVE, Event, Session, SessionOverview, ToolCall, Usage
 from session_sqlite.sqlite import SQLiteSessionService, database_file
@@ -146,7 +146,7 @@ def list_sessions(
         found = list(islice(_overviews(service, agent), limit + 1))
     listed = found[:limit]
     if as_json:
-        _print_json([_overview_for_json(overview) for overview in listed])
+        _print_json("[", map(_overview_for_json, listed), "]")
         return
     if listed:
         _print(_table(listed, _width()))
@@ -182,11 +182,10 @@ def show(
     """
     with _store(_given(db, group_db), app, user) as service:
         session = service.get_session(session_id)
+        events = session.iter_events() if last is None else session.last_events(last)
         if as_json:
-            every = session.events() if last is None else session.last_events(last)
-            _print_json({"session": dataclasses.asdict(session), "events": list(map(_event_for_json, every))})
+            _print_json(f'{{"session": {_json(_fields(session))},\n "events": [', map(_event_for_json, events), "]}")
         else:
-            events = session.iter_events() if last is None else session.last_events(last)
             _print_conversation(session, events, full=full)
 
 
@@ -242,22 +241,38 @@ def _print(text: str) -> None:
     click.echo(text, file=sys.stdout)
 
 
-def _print_json(document: object) -> None:
-    text = json.dumps(document, ensure_ascii=False, indent=2, default=_for_json)
+def _print_json(start: str, items: Iterable[object], end: str) -> None:
+    """Prints one document, a line for each of its items, as they are read: in UTF-8, whatever the terminal has."""
+    gap = ""
+    click.echo(start.encode(), nl=False)
+    for item in items:
+        click.echo(f"{gap}{_json(item)}".encode(), nl=False)
+        gap = ",\n  "
+    click.echo(end.encode())
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=_for_json)
     # Every one of these stands inside a string.
-    text = _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    click.echo(text.encode())  # UTF-8, whatever the terminal's encoding is
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _for_json(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else visible(value)
+    if isinstance(value, (ToolCall, Usage)):
+        return _fields(value)
+    if value is REMOVE:
+        return {"$remove": True}  # as in the file
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _fields(value: Session | Event | ToolCall | Usage) -> dict[str, Any]:
+    """What `dataclasses.asdict` gives, without copying and without its limit on depth."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _event_for_json(event: Event) -> dict[str, Any]:
-    """An event's fields, without its LangChain message; a key that its state removes as the file has it."""
-    fields = dataclasses.asdict(event)
-    del fields["message"]
-    return fields | {"state": json.loads(codec.encode_state(event.state))}
+    """An event's fields, without its LangChain message."""
+    return {name: value for name, value in _fields(event).items() if name != "message"}
 
 
 def _width() -> int:
@@ -282,7 +297,7 @@ def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[Ses
 
 
 def _overview_for_json(overview: SessionOverview) -> dict[str, Any]:
-    return dataclasses.asdict(overview.session) | {
+    return _fields(overview.session) | {
         "first_message": overview.first_message,
         "event_count": overview.event_count,
     }

@@ -542,18 +542,21 @@ def _shown(value: object) -> Any:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
+_VERBATIM: Final = (
+    "author", "content", "reasoning", "id", "seq", "session_id", "agent_id", "branch", "invocation_id", "message",
+    "message_id",
+)  # fmt: skip
+
+
 def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
     """The event as `decode_event` would read it from ``row``, which was made from ``event``."""
     stored = object.__new__(Event)
     fields = stored.__dict__
     fields.update(event.__dict__)
-    fields["author"] = row["author"]
-    fields["content"] = row["content"]
-    fields["reasoning"] = row["reasoning"]
-    fields["id"] = row["id"]
+    for name in _VERBATIM:
+        fields[name] = row[name]
     fields["created_at"] = datetime.fromisoformat(row["created_at"])
-    fields["seq"] = row["seq"]
-    fields["session_id"] = row["session_id"]
+    fields["raw"] = ""
     # Read back from the stored text, so that the caller's own lists and dicts are not shared with the result.
     fields["actions"] = () if row["actions"] == "[]" else _decode_actions(row["actions"])
     fields["state"] = {} if row["state"] == "{}" else decode_state(row["state"])
@@ -567,7 +570,12 @@ def same_content(stored: Event, row: Mapping[str, Any], event: Event) -> bool:
         stored_event(event, {**row, "seq": stored.seq}),
         created_at=stored.created_at if event.created_at is None else datetime.fromisoformat(row["created_at"]),
     )
-    return again == stored
+    return again == stored and same_json(_json_of(again), _json_of(stored))
+
+
+def _json_of(event: Event) -> list[Any]:
+    """What `==` compares too loosely: to Python true is 1."""
+    return [event.state, event.metadata, *([action.args, action.output] for action in event.actions)]
 
 
 # ---------------------------------------------------------------- sessions
@@ -644,9 +652,12 @@ def merge_metadata(column: object, changes: object) -> str:
 # ---------------------------------------------------------------- filters that SQL narrows and Python decides
 
 
+MAX_PATTERN: Final = 1000  # SQLite refuses LIKE patterns of more than 50,000 bytes
+
+
 def like_pattern(fragment: str) -> str:
-    """A LIKE pattern (escape character ``!``) for text that contains the fragment."""
-    escaped = fragment.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    """A LIKE pattern (escape character ``!``) for text that contains the fragment, or at least its beginning."""
+    escaped = fragment[:MAX_PATTERN].replace("!", "!!").replace("%", "!%").replace("_", "!_")
     return f"%{escaped}%"
 
 

@@ -6,6 +6,7 @@ written, and then runs one transaction; each read is one statement.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,8 @@ from session_sqlite.scoped import SessionListing, as_is, missing
 T = TypeVar("T")
 
 DEFAULT_LIST_LIMIT: Final = 50
+MAX_METADATA_CLAUSES: Final = 20
+IDS_AT_ONCE: Final = 400  # how many ids one statement looks up: SQLite and the servers limit its parameters
 CHUNK_EVENTS: Final = 500  # how many rows a stream or a filtered list reads at a time
 
 
@@ -293,6 +296,87 @@ class Conversations(HistoryQueries):
         batch = self._encode(key, events)
         batch.create = batch.replace = True
         return self._write_batch(key, batch)
+
+    def append_messages(
+        self, session: Session | str, events: Iterable[Event], *, create: bool = False
+    ) -> list[Event]:
+        """Appends events that are messages, each once, in one transaction: which is which their ``message_id`` says.
+
+        An event whose message the session has already is not appended again. Where it says something else than the
+        stored one (a person edited a tool call, a filter took a secret out), the stored event says that from then
+        on, in its place: its id, ``seq``, time and metadata stay. If nothing is new, nothing is written.
+
+        Args:
+            session: The session.
+            events: What to append; each needs a ``message_id``.
+            create: Make the session, in the same transaction, if there is none.
+
+        Returns:
+            The events as stored, one for each given.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InvalidInputError: An event is malformed or has no ``message_id``.
+        """
+        key = self._key(session)
+        batch = self._encode(key, events)
+        if any(row["message_id"] is None for row in batch.rows):
+            raise InvalidInputError("each event needs a message_id: append_events takes those that have none")
+        if not batch.rows:
+            return self.append_events(session, [], create=create)
+        stored = self._messages_with_ids(lambda sql, params: self._database.read(sql, params, as_is), key, batch)
+        if all(_says_the_same(stored.get(row["message_id"]), row) for row in batch.rows):
+            return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
+
+        def work(tx: Transaction) -> list[Event]:
+            touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": batch.now})
+            if not touched and not create:
+                raise missing(key)
+            stored = self._messages_with_ids(tx.rows, key, batch)
+            fresh: dict[str, tuple[Event, dict[str, Any]]] = {}
+            for event, row in zip(batch.events, batch.rows, strict=True):
+                before = stored.get(row["message_id"])
+                if before is None:
+                    fresh[row["message_id"]] = (event, row)
+                elif not _says_the_same(before, row):
+                    tx.run(queries.UPDATE_MESSAGE, {**row, "row_id": before[0]})
+                    if self._database.index is not None:
+                        after = tx.rows(queries.EVENT_OF_ROW, {**key.params(), "row_id": before[0]})[0]
+                        self._database.index.changed(tx, before, after)
+            if fresh:
+                pairs = list(fresh.values())
+                new = _Append([event for event, _ in pairs], [row for _, row in pairs], batch.now, create=create)
+                self._append(tx, key, new)
+            stored = self._messages_with_ids(tx.rows, key, batch)
+            return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
+
+        return self._database.write(work)
+
+    def find_messages(self, session: Session | str, message_ids: Iterable[str]) -> dict[str, int]:
+        """The ``seq`` of each of these messages that the session has, by the messages' own ids; those of the others
+        are left out. An indexed look-up: no event is read.
+
+        An event without a ``message_id`` is found by the id that it has as a message: its own, or for the result of
+        its first tool call ``"{event.id}:0"``. A session that does not exist has no messages.
+        """
+        key = self._key_to_read(session)
+        found: dict[str, int] = {}
+        ids = list(dict.fromkeys(codec.text(id, "a message id") for id in message_ids))
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            sought = ids[start : start + IDS_AT_ONCE]
+            sql, params = queries.with_ids(queries.MESSAGE_SEQS, sought)
+            found.update(self._database.read(sql, {**key.params(), **params}, as_is))
+            events: dict[str, list[str]] = {}
+            for id in sought:
+                if id not in found:
+                    event_id, _, position = id.rpartition(":")
+                    for name in (id, event_id) if position.isdecimal() else (id,):
+                        events.setdefault(name, []).append(id)
+            if events:
+                sql, params = queries.with_ids(queries.SEQS_OF_EVENTS_WITHOUT_MESSAGE_ID, list(events))
+                for name, seq in self._database.read(sql, {**key.params(), **params}, as_is):
+                    found.update(dict.fromkeys(events[name], seq))
+        return found
 
     def list_events(
         self,
@@ -634,7 +718,7 @@ class Conversations(HistoryQueries):
             write_state(tx, key, delta, now)
             if self._database.index is not None:
                 self._database.index.appended(tx, len(rows))
-        if already:
+        if len(rows) < len(batch.rows):  # some were stored already, or are in the batch twice
             placed = {row["id"]: row for row in rows}
             return [
                 codec.stored_event(event, placed[row["id"]]) if row["id"] in placed else already[row["id"]]
@@ -688,6 +772,17 @@ class Conversations(HistoryQueries):
         return [row for row, _ in fresh.values()], already
 
 
+_MESSAGE_ID: Final = 1 + codec.EVENT_COLUMNS.index("message_id")
+_WHAT_A_MESSAGE_SAYS: Final = tuple(
+    (name, 1 + codec.EVENT_COLUMNS.index(name))
+    for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
+)
+
+
+def _says_the_same(stored: Row | None, row: Mapping[str, Any]) -> bool:
+    return stored is not None and all(stored[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS)
+
+
 def _position(place: object, name: str, key: SessionKey) -> int:
     if isinstance(place, str):
         seq: int = codec.decode_cursor(place, ("events", *key), [int])[0]
@@ -705,7 +800,8 @@ def _metadata_filter(metadata: object, clauses: list[str], params: dict[str, Any
     if not isinstance(metadata, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {type(metadata).__name__}")
     codec.encode_json(dict(metadata), "metadata")
-    for index, (name, value) in enumerate(metadata.items()):
+    # A few patterns narrow enough, and a statement may have only so many conditions.
+    for index, (name, value) in enumerate(itertools.islice(metadata.items(), MAX_METADATA_CLAUSES)):
         clauses.append(queries.METADATA_LIKE.format(index))
         params[f"metadata_{index}"] = codec.metadata_pattern(name, value)
     return metadata

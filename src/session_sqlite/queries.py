@@ -13,6 +13,12 @@ def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
     return f"{statement} {f'WHERE {condition}' if condition else ''} {tail}"
 
 
+def with_ids(statement: str, ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """A statement that takes a list of ids, with a name for each, and the parameters of those names."""
+    params = {f"id_{index}": id for index, id in enumerate(ids)}
+    return statement.format(", ".join(f":{name}" for name in params)), params
+
+
 # ---------------------------------------------------------------- sessions
 
 SESSIONS = """
@@ -158,6 +164,44 @@ DELETE_EVENTS = """
 DELETE FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
    AND seq > :after AND seq <= :until_seq
+"""
+
+# Messages by their own ids. One name an id: id_0, id_1…; see `with_ids`.
+MESSAGES = """
+SELECT row_id,
+       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
+       branch, invocation_id, state, usage, tool_call_id, message_id, message,
+       supersedes
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+   AND message_id IN ({})
+"""
+MESSAGE_SEQS = """
+SELECT message_id, seq
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+   AND message_id IN ({})
+"""
+# Events that a message was made of, or that never were one: as messages they have their event's id. CROSS JOIN as above.
+SEQS_OF_EVENTS_WITHOUT_MESSAGE_ID = """
+SELECT events.id, events.seq
+  FROM events AS named
+ CROSS JOIN events
+ WHERE named.id IN ({})
+   AND events.row_id = named.row_id
+   AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
+   AND events.message_id IS NULL
+"""
+UPDATE_MESSAGE = """
+UPDATE events
+   SET author = :author,
+       content = :content,
+       reasoning = :reasoning,
+       actions = :actions,
+       usage = :usage,
+       tool_call_id = :tool_call_id,
+       message = :message
+ WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
 """
 
 # ---------------------------------------------------------------- state

@@ -19,7 +19,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError
-from session_sqlite.langchain.messages import message_to_event, messages_of
+from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
 from session_sqlite.models import AnyOf, Event, Session
 from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
@@ -59,7 +59,9 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
             if not given.
 
     A window (``limit``, ``max_tokens``) begins at a turn of the user, so a tool's result is never without its call;
-    if the last turn alone is larger than the window it comes whole. Nothing is deleted by it.
+    if the last turn alone is larger than the window it comes whole; a window of 0 is empty. After
+    `SessionService.summarize_session` the newest summary comes first, in place of what it supersedes. Nothing is
+    deleted by a window.
 
     Example:
         >>> history = SQLiteChatMessageHistory("tea", ":memory:")
@@ -164,16 +166,19 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     @messages.setter
     def messages(self, messages: Sequence[BaseMessage]) -> None:
-        events = _events(messages)
-        self._log_failure(lambda: self.service.replace_events(self._session, events))
+        self._log_failure(lambda: self.service.replace_events(self._session, _events(messages)))
 
     def get_messages(self) -> list[BaseMessage]:
         """The same as `messages`."""
         try:
+            if self._limit == 0 or self._max_tokens == 0:
+                return messages_of(self.service.last_events(self._session, 0))
             if self._max_tokens is not None:
-                return self._within_tokens(self._max_tokens)
+                return self._latest_turns()
             if self._limit is not None:
-                return _within_count(messages_of(self.service.last_events(self._session, self._limit)), self._limit)
+                window = self.service.last_events(self._session, self._limit)
+                # A user's event that says nothing is where the events' window may begin, but no turn of messages.
+                return _within_count(window, self._limit) if _begins_a_turn(window) else self._latest_turns()
             return messages_of(self.service.convert_events(self._session, _event))
         except SessionNotFoundError:
             return []  # nothing was said yet
@@ -186,9 +191,12 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Adds messages in one transaction: all of them or none."""
-        events = _events(messages)
-        if events:
-            self._log_failure(lambda: self.service.append_events(self._session, events, create=True))
+
+        def work() -> None:
+            if events := _events(messages):
+                self.service.append_events(self._session, events, create=True)
+
+        self._log_failure(work)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """The same as `add_messages`, awaited."""
@@ -238,32 +246,39 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     # ------------------------------------------------------------ windows
 
-    def _within_tokens(self, budget: int) -> list[BaseMessage]:
+    def _latest_turns(self) -> list[BaseMessage]:
         """The latest turns that fit, read from the end; at least the last one."""
-        turns: list[list[BaseMessage]] = []
-        turn: list[BaseMessage] = []  # newest first, until its user's message is found
+        limit, max_tokens = self._limit, self._max_tokens
+        head = _summary(self.service.last_events(self._session, 1))
         used = count = 0
-        room = self._limit if self._limit is not None else -1
-        events = self.service.iter_events(self._session, newest_first=True)
 
-        def fits() -> bool:
+        def fits(newest_first: list[Event]) -> bool:
             nonlocal used, count
-            used += self._count_tokens(turn[::-1])
-            count += len(turn)
-            return used <= budget and (room < 0 or count <= room)
+            messages = [message for event in reversed(newest_first) for message in event_to_messages(event)]
+            count += len(messages)
+            if max_tokens is not None:
+                used += self._count_tokens(messages)
+            return (max_tokens is None or used <= max_tokens) and (limit is None or count <= limit)
 
-        for event in events:
-            turn += messages_of([event])[::-1]
-            if turn and isinstance(turn[-1], HumanMessage):
-                if not fits() and turns:
+        if head:
+            fits(head)
+        chosen: list[Event] = []  # newest first
+        turn: list[Event] = []  # newest first, until its user's message is found
+        superseded = head[0].supersedes if head else 0
+        for event in self.service.iter_events(self._session, newest_first=True, after=superseded):
+            if event.supersedes:
+                continue
+            turn.append(event)
+            if _is_said_by_the_user(event):
+                if not fits(turn) and chosen:
                     turn = []
                     break
-                turns.append(turn[::-1])
+                chosen += turn
                 turn = []
         # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
-        if turn and (fits() or not turns):
-            turns.append(turn[::-1])
-        return [message for turn in reversed(turns) for message in turn]
+        if turn and (fits(turn) or not chosen):
+            chosen += turn
+        return messages_of([*head, *reversed(chosen)])
 
 
 def _event(event: Event) -> Event:
@@ -281,13 +296,31 @@ def _events(messages: object) -> list[Event]:
     return events
 
 
-def _within_count(messages: list[BaseMessage], limit: int) -> list[BaseMessage]:
-    """A native event may be several messages: drops whole turns from the front while there are too many."""
+def _summary(window: list[Event]) -> list[Event]:
+    """The summary that a window begins with, if it does."""
+    return [event for event in window[:1] if event.supersedes]
+
+
+def _is_said_by_the_user(event: Event) -> bool:
+    return event.author == "user" and bool(event_to_messages(event))
+
+
+def _begins_a_turn(window: list[Event]) -> bool:
+    """Whether the first event, after a summary, is no user's event without a message (unreadable, or only state)."""
+    first = window[len(_summary(window)) :][:1]
+    return not first or first[0].author != "user" or _is_said_by_the_user(first[0])
+
+
+def _within_count(window: list[Event], limit: int) -> list[BaseMessage]:
+    """A native event may be several messages: drops the oldest turns while there are too many."""
+    messages = messages_of(window)
     if len(messages) <= limit:
         return messages
+    head = len(_summary(window))  # each is one message
     starts = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    fitting = [index for index in starts if len(messages) - index <= limit]
-    return messages[(fitting[0] if fitting else starts[-1]) :] if starts else messages
+    fitting = [index for index in starts if head + len(messages) - index <= limit]
+    begin = fitting[0] if fitting else starts[-1] if starts else head
+    return messages[:head] + messages[begin:]
 
 
 def _token_counter(counter: object) -> TokenCounter:
