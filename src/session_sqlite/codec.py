@@ -181,6 +181,18 @@ def now_text() -> str:
 
 # ---------------------------------------------------------------- JSON
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number - number != 0:
+        raise ValueError("not a finite number")
+    return number
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).decode
 # No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _LARGE = 10**MAX_DIGITS
@@ -249,7 +261,7 @@ def decode_object(value: object) -> dict[str, Any]:
     """The JSON object in a column. Raises `ValueError` for anything else."""
     if value == "{}":
         return {}
-    decoded = json.loads(value)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
+    decoded = _decode(value)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
     if type(decoded) is not dict:
         raise ValueError("not a JSON object")
     return decoded
@@ -340,7 +352,7 @@ def decode_state_or_empty(column: object) -> dict[str, Any]:
 def decode_state_value(name: str, column: object) -> Any:
     """The value in a row of the state table; `REMOVE`, with a warning in the log, for one that is damaged."""
     try:
-        return json.loads(column)  # type: ignore[arg-type]  # not text: TypeError
+        return _decode(column)  # type: ignore[arg-type]  # not text: TypeError
     except (ValueError, TypeError, RecursionError):
         logger.warning("the state value %r cannot be read: it is left out", name)
         return REMOVE
@@ -383,7 +395,7 @@ def _encode_actions(actions: object) -> str:
 
 def _decode_actions(column: object) -> tuple[ToolCall, ...]:
     actions = []
-    for one in json.loads(column):  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+    for one in _decode(column):  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
         call = ToolCall(
             one["name"],
             one.get("args", {}),

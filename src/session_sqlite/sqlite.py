@@ -107,7 +107,12 @@ class SQLiteTransaction:
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """Runs a query and returns all of its rows."""
-        return self._connection.execute(sql, params).fetchall()
+        try:
+            return self._connection.execute(sql, params).fetchall()
+        except sqlite3.OperationalError as error:
+            if not _is_damaged_text(error):
+                raise
+        return _read_damaged_text(self._connection, sql, params, tuple)
 
     def run(self, sql: str, params: Params) -> int:
         """Runs a statement and returns the number of rows that it changed."""
@@ -176,7 +181,7 @@ class SQLiteDatabase:
                 except sqlite3.OperationalError as error:
                     if _primary_code(error) in _BUSY and time.monotonic() < deadline:
                         continue  # another process recovers or resets the WAL
-                    if "decode to UTF-8" not in str(error):
+                    if not _is_damaged_text(error):
                         raise
                 return _read_damaged_text(connection, sql, params, make)
 
@@ -578,6 +583,10 @@ def _lenient_text(data: bytes) -> str | bytes:
         return data  # the codec marks what it belongs to as unreadable
 
 
+def _is_damaged_text(error: sqlite3.OperationalError) -> bool:
+    return "decode to UTF-8" in str(error)
+
+
 def _read_damaged_text(connection: sqlite3.Connection, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
     """Reads again where a column is not UTF-8; slower, so only then."""
     connection.text_factory = _lenient_text
@@ -664,6 +673,8 @@ def _store_error(error: sqlite3.Error, store: str) -> StoreError:
         return NotAStoreError(f"{store} is not a SQLite database and was left as it is ({name})")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return ReadOnlyStoreError(f"the store {store} may not be written: {_MAKE_WRITABLE} ({name})")
+    if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
+        return CorruptStoreError(f"the store {store} lacks a table or column of its own: restore it from a backup")
     return StoreError(f"the store {store} failed: {name}")
 
 
