@@ -45,7 +45,9 @@ def rows_about(dump: Dump, *words: str) -> list[tuple[str, tuple[Any, ...]]]:
     found = []
     for table, rows in dump.items():
         for row in rows:
-            text = " ".join(value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value) for value in row)
+            text = " ".join(
+                value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value) for value in row
+            )
             if any(word in text for word in words):
                 found.append((table, row))
     return found

@@ -62,7 +62,8 @@ NOT_A_STATE: list[Any] = [*NOT_A_MAPPING, {1: 1}, {None: 1}, {b"k": 1}, {Name.X:
                           {"session:app:x": 1}, {"session:temp:x": 1}, {"session:session:x": 1}]  # fmt: skip
 NOT_EVENTS: list[Any] = [None, 5, "user", b"user", Event("user"), {"author": "user"}, [5], [Event("user"), None],
                          [{"author": "user"}], [["user"]]]  # fmt: skip
-NOT_A_SESSION: list[Any] = [*NOT_AN_ID, None, ANY, Event("user"), Session(""), Session("s", ""), Session("s", "app", " "),
+NOT_A_SESSION: list[Any] = [*NOT_AN_ID, None, ANY, Event("user"), Session(""), Session("s", ""),
+                            Session("s", "app", " "),
                             Session(5)]  # type: ignore[arg-type]  # fmt: skip
 
 Verb = Callable[..., Any]
@@ -144,7 +145,8 @@ ABOUT_SESSIONS: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
     ),
     "iter_events": (
         {"session": "s"},
-        {"session": NOT_A_SESSION, "author": NOT_AN_ID, "since": NOT_A_TIME, "after": NOT_A_PLACE, "limit": NOT_A_NUMBER},
+        {"session": NOT_A_SESSION, "author": NOT_AN_ID, "since": NOT_A_TIME, "after": NOT_A_PLACE,
+         "limit": NOT_A_NUMBER},
     ),
     "last_events": ({"session": "s", "n": 1}, {"session": NOT_A_SESSION, "n": [*NOT_A_NUMBER, None]}),
     "get_state": ({"session": "s"}, {"session": NOT_A_SESSION}),
@@ -212,9 +214,7 @@ def service(path: Path) -> Iterator[SQLiteSessionService]:
 
 def refusal(call: Callable[[], Any]) -> InvalidInputError:
     with pytest.raises(InvalidInputError) as caught:
-        result = call()
-        if hasattr(result, "__next__"):
-            next(result, None)
+        call()
     message = str(caught.value)
     assert message
     assert SECRET not in message
@@ -238,7 +238,12 @@ def test_a_wrong_field_of_an_event_is_refused_and_nothing_written(service: SQLit
     before = dump_of(service.db)
     good = Event("assistant", SECRET, state={"k": 1})
     session = service.get_session("s")
-    methods = {field.name for field in dataclasses.fields(Event)} - {"message", "message_id", "supersedes", "unreadable"}
+    methods = {field.name for field in dataclasses.fields(Event)} - {
+        "message",
+        "message_id",
+        "supersedes",
+        "unreadable",
+    }
     for value in FIELDS_OF_EVENTS[name]:
         event = replace(good, **{name: value})
         refusal(lambda event=event: service.append_event("s", event))
@@ -295,7 +300,10 @@ UNSERIALISABLE: dict[str, tuple[Any, str]] = {
     "deeper": ({"z": [1, (2,)]}, "['z'][1]"),
 }
 PLACES: dict[str, tuple[Callable[[SQLiteSessionService, Any], Any], str]] = {
-    "event metadata": (lambda s, v: s.append_event("s", Event("user", SECRET, metadata={"a": [0, v]})), "metadata['a'][1]"),
+    "event metadata": (
+        lambda s, v: s.append_event("s", Event("user", SECRET, metadata={"a": [0, v]})),
+        "metadata['a'][1]",
+    ),
     "event state": (lambda s, v: s.append_event("s", Event("user", SECRET, state={"a": [0, v]})), "state['a'][1]"),
     "temporary state": (
         lambda s, v: s.append_event("s", Event("user", SECRET, state={"temp:a": [0, v]})),
@@ -322,6 +330,8 @@ def test_what_json_cannot_hold_is_refused_with_its_path(service: SQLiteSessionSe
     call, path = PLACES[place]
     before = dump_of(service.db)
     for name, (value, rest) in UNSERIALISABLE.items():
+        if place == "temporary state" and name.startswith("half"):
+            continue  # it is never stored
         error = refusal(lambda value=value: call(service, value))
         assert isinstance(error, NotSerializableError), name
         assert str(error).startswith(f"{path}{rest} "), (name, str(error))

@@ -80,7 +80,7 @@ def test_sql_stands_only_in_the_queries_the_schema_and_the_backend() -> None:
     found = [
         f"{name}:{node.lineno}: {node.value.strip()[:40]}"
         for name, path in SOURCES.items()
-        if name not in {"queries.py", "schema.py", "sqlite.py", "sqlite_maintenance.py"}
+        if name not in {"queries.py", "schema.py", "sqlite.py", "sqlite_maintenance.py", "importers/databases.py"}
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
     ]

@@ -13,7 +13,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# The one with a window needs a screen: see test_desktop.py.
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "desktop_chat.py")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -55,10 +56,10 @@ def test_no_python_block_of_the_readme_escapes() -> None:
     assert len(fences) == sum(map(len, sections().values())), "a Python block that is indented, or not called python"
 
 
-def run_example(example: Path) -> str:
+def run_example(example: Path, typed: str = "") -> str:
     result = subprocess.run(
         [sys.executable, str(example)],
-        stdin=subprocess.DEVNULL,
+        input=typed,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -74,9 +75,30 @@ def test_an_example_runs_and_says_something(example: Path) -> None:
     assert run_example(example).strip()
 
 
-def test_the_chain_with_memory_runs_again_on_what_it_remembers() -> None:
-    example = ROOT / "examples" / "chain_with_memory.py"
+@pytest.mark.parametrize("name", ["chain_with_memory", "langgraph_node"])
+def test_an_example_runs_again_on_what_it_remembers(name: str) -> None:
+    example = ROOT / "examples" / f"{name}.py"
     assert run_example(example) != run_example(example), "the second run shows nothing of the first"
+
+
+def test_the_agent_with_memory_goes_on_in_another_process_in_both_modes() -> None:
+    example = ROOT / "examples" / "agent_with_memory.py"
+    assert run_example(example).count("You have not asked for any tea yet.") == 2
+    again = run_example(example)
+    assert again.count("You asked about: sencha: 12 €") == 2
+    assert again.count("Here you are. oolong: 15 €") == 2
+
+
+def test_the_terminal_chat_resumes_and_obeys_its_commands() -> None:
+    example = ROOT / "examples" / "cli_chat.py"
+    assert "I am listening." in run_example(example, "I like oolong.\n")
+    again = run_example(example, "/find oolong\nWhy?\n/undo\n/quit\nnever read\n")
+    assert "2 messages so far" in again
+    assert "user | I like oolong." in again
+    assert "1 | I like oolong." in again
+    assert "Your message 2 in this session." in again
+    assert "Forgotten: 2 messages." in again
+    assert "2 messages so far" in run_example(example)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from backends import dump_of
 from session_sqlite import AsyncSessionService, Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
 
 ID = "shared-id"
-SECRET = "secret-words"
+SECRET = "secret-words"  # noqa: S105  # a word to look for
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ VERBS: dict[str, Callable[[Any, Any], Any]] = {
     "search": lambda one, s: one.search(SECRET, session=s),
     "search without words": lambda one, s: one.search("", session=s),
     "tool_calls": lambda one, s: one.tool_calls(session=s),
+    "tool_counts": lambda one, s: one.tool_counts(session=s),
+    "activity": lambda one, s: one.activity(session=s),
+    "reply_times": lambda one, s: one.reply_times(session=s),
+    "export": lambda one, s: _exported(one, s),
     "usage": lambda one, s: one.usage(session=s),
     "fork_session": lambda one, s: one.fork_session(s, session_id="fork"),
     "fork_session at": lambda one, s: one.fork_session(s, at="event-2", session_id="fork"),
@@ -73,7 +78,7 @@ VERBS: dict[str, Callable[[Any, Any], Any]] = {
 # What makes a session if there is none makes one of the caller's own.
 NOT_ABOUT_ONE_SESSION = {
     "create_session", "list_sessions", "replace_events", "session_overviews", "stats", "query", "close", "scope",
-    "iter_event_chunks", "prune", "backup", "check",
+    "iter_event_chunks", "prune", "backup", "check", "last_seqs", "import_",
 }  # fmt: skip
 STRANGERS = {"another user": ("app", "stranger"), "another app": ("other", "owner"), "both": ("other", "stranger")}
 
@@ -81,6 +86,12 @@ STRANGERS = {"another user": ("app", "stranger"), "another app": ("other", "owne
 def _history(service: Any, session: Any, **window: int) -> SQLiteChatMessageHistory:
     id = session.id if isinstance(session, Session) else session
     return SQLiteChatMessageHistory(id, service=service, **window)
+
+
+def _exported(service: Any, session: Any) -> str:
+    target = io.StringIO()
+    service.export(target, session=session)
+    return target.getvalue()
 
 
 def outcome(call: Callable[[], Any]) -> tuple[Any, ...]:
@@ -145,6 +156,10 @@ def test_nothing_of_anothers_is_in_any_list(service: Any, stranger: str) -> None
     assert view.search(SECRET) == []
     assert view.tool_calls() == []
     assert view.usage() == []
+    assert view.activity() == []
+    assert view.tool_counts() == {}
+    assert view.reply_times() == []
+    assert view.last_seqs() == {}
     assert view.stats()["events"] == 0
     state = view.get_state(view.create_session())
     assert SECRET not in repr(state)

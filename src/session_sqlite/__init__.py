@@ -1,8 +1,9 @@
 """session-sqlite: the place where an AI application keeps its conversations.
 
 One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service,
-`SQLiteChatMessageHistory` the memory of LangChain chains; the latter is imported at its first use, since importing
-this package loads no LangChain.
+`SQLiteChatMessageHistory` the memory of LangChain chains, `SessionHistoryMiddleware` that of agents, and
+`SessionRecorder` writes any run down; these three are imported at their first use, since importing this package loads
+no LangChain.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from session_sqlite.models import (
     REMOVE,
     Event,
     Page,
+    Rows,
     SearchHit,
     Session,
     SessionOverview,
@@ -48,6 +50,8 @@ from session_sqlite.sqlite import SQLiteSessionService, database_file
 
 if TYPE_CHECKING:
     from session_sqlite.langchain.history import SQLiteChatMessageHistory
+    from session_sqlite.langchain.middleware import SessionHistoryMiddleware
+    from session_sqlite.langchain.recorder import SessionRecorder
 
 __version__ = "0.1.0"
 
@@ -68,14 +72,17 @@ __all__ = [
     "Page",
     "QueryError",
     "ReadOnlyStoreError",
+    "Rows",
     "SQLiteChatMessageHistory",
     "SQLiteSessionService",
     "SearchHit",
     "Session",
     "SessionError",
     "SessionExistsError",
+    "SessionHistoryMiddleware",
     "SessionNotFoundError",
     "SessionOverview",
+    "SessionRecorder",
     "SessionService",
     "SessionState",
     "StaleSessionError",
@@ -88,7 +95,11 @@ __all__ = [
     "database_file",
 ]
 
-_LAZY = {"SQLiteChatMessageHistory": "session_sqlite.langchain.history"}
+_LAZY = {
+    "SQLiteChatMessageHistory": "session_sqlite.langchain.history",
+    "SessionHistoryMiddleware": "session_sqlite.langchain.middleware",
+    "SessionRecorder": "session_sqlite.langchain.recorder",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,15 +7,20 @@ waits for it to end: what was asked has then either happened as a whole or not a
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
+from session_sqlite.codec import SessionKey
 from session_sqlite.conversations import DEFAULT_LIST_LIMIT
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import AnyOf, Event, Page, SearchHit, Session, SessionOverview, ToolCall, Usage
+from session_sqlite.exchange import ExportReport, ImportReport, Progress
+from session_sqlite.life_cycle import call_summarizer
+from session_sqlite.models import AnyOf, Event, Page, Rows, SearchHit, Session, SessionOverview, ToolCall, Usage
 from session_sqlite.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
@@ -36,6 +41,9 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         return f"AsyncSession({self.session!r})"
+
+    def _repr_html_(self) -> str:
+        return self.session._repr_html_()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncSession) and self.session == other.session
@@ -92,6 +100,11 @@ class AsyncSession:
     def parent_id(self) -> str | None:
         """See `Session`."""
         return self.session.parent_id
+
+    @property
+    def parent_seq(self) -> int | None:
+        """See `Session`."""
+        return self.session.parent_seq
 
     async def refresh(self) -> AsyncSession:
         """See `Session.refresh`."""
@@ -180,6 +193,12 @@ class AsyncSession:
         """See `Session.summarize`."""
         return await self._service.summarize_session(self, summarizer, keep_last=keep_last)
 
+    async def export(
+        self, target: str | os.PathLike[str] | IO[str], *, format: str = "jsonl", progress: Progress | None = None
+    ) -> ExportReport:
+        """See `Session.export`."""
+        return await self._service.export(target, session=self, format=format, progress=progress)
+
     async def get_state(self) -> dict[str, Any]:
         """See `SessionService.get_state`."""
         return await self._service.get_state(self)
@@ -215,6 +234,26 @@ class AsyncSessionService:
 
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
+
+    @property
+    def app_name(self) -> str | AnyOf:
+        """See `SessionService.app_name`."""
+        return self._sync.app_name
+
+    @property
+    def user_id(self) -> str | AnyOf:
+        """See `SessionService.user_id`."""
+        return self._sync.user_id
+
+    @property
+    def closed(self) -> bool:
+        """See `SQLiteSessionService.closed`."""
+        return self._of_file().closed
+
+    @property
+    def path(self) -> Path | None:
+        """See `SQLiteSessionService.path`."""
+        return self._of_file().path
 
     async def close(self) -> None:
         """See `SessionService.close`."""
@@ -387,10 +426,22 @@ class AsyncSessionService:
         return await in_thread(self._sync.session_overviews, **filters)
 
     async def tool_calls(
-        self, name: str | None = None, *, session: AsyncSession | Session | str | None = None, **filters: Any
-    ) -> list[dict[str, Any]]:
+        self, name: str | None = None, session: AsyncSession | Session | str | None = None, **filters: Any
+    ) -> Rows:
         """See `SessionService.tool_calls`, whose filters it takes."""
-        return await in_thread(self._sync.tool_calls, name, session=_plain_or_none(session), **filters)
+        return await in_thread(self._sync.tool_calls, name, _plain_or_none(session), **filters)
+
+    async def tool_counts(
+        self, *, session: AsyncSession | Session | str | None = None, **filters: Any
+    ) -> dict[str, dict[str, int]]:
+        """See `SessionService.tool_counts`, whose filters it takes."""
+        return await in_thread(self._sync.tool_counts, session=_plain_or_none(session), **filters)
+
+    async def last_seqs(
+        self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
+    ) -> dict[SessionKey, int]:
+        """See `SessionService.last_seqs`."""
+        return await in_thread(self._sync.last_seqs, app_name=app_name, user_id=user_id)
 
     async def usage(
         self,
@@ -398,9 +449,23 @@ class AsyncSessionService:
         *,
         session: AsyncSession | Session | str | None = None,
         **filters: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """See `SessionService.usage`, whose filters it takes."""
         return await in_thread(self._sync.usage, by, session=_plain_or_none(session), **filters)
+
+    async def activity(
+        self,
+        by: str | Sequence[str] = ("day", "author"),
+        *,
+        session: AsyncSession | Session | str | None = None,
+        **filters: Any,
+    ) -> Rows:
+        """See `SessionService.activity`, whose filters it takes."""
+        return await in_thread(self._sync.activity, by, session=_plain_or_none(session), **filters)
+
+    async def reply_times(self, *, session: AsyncSession | Session | str | None = None, **filters: Any) -> Rows:
+        """See `SessionService.reply_times`, whose filters it takes."""
+        return await in_thread(self._sync.reply_times, session=_plain_or_none(session), **filters)
 
     async def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
         """See `SessionService.stats`."""
@@ -424,15 +489,27 @@ class AsyncSessionService:
         *,
         turns: int | None = None,
         to: Event | str | int | None = None,
+        dry_run: bool = False,
     ) -> list[Event]:
         """See `SessionService.rewind_session`."""
-        return await in_thread(self._sync.rewind_session, _plain(session), turns=turns, to=to)
+        return await in_thread(self._sync.rewind_session, _plain(session), turns=turns, to=to, dry_run=dry_run)
 
     async def summarize_session(
         self, session: AsyncSession | Session | str, summarizer: Any, *, keep_last: int
     ) -> Event | None:
-        """See `SessionService.summarize_session`; the summarizer is called in the worker thread."""
-        return await in_thread(self._sync.summarize_session, _plain(session), summarizer, keep_last=keep_last)
+        """See `SessionService.summarize_session`.
+
+        The summarizer is called in the worker thread; if what it returns has to be awaited, that is done in this loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        def answer(messages: list[Any]) -> Any:
+            made = call_summarizer(summarizer, messages)
+            if inspect.isawaitable(made):
+                return asyncio.run_coroutine_threadsafe(_awaited(made), loop).result()
+            return made
+
+        return await in_thread(self._sync.summarize_session, _plain(session), answer, keep_last=keep_last)
 
     async def query(
         self,
@@ -440,7 +517,7 @@ class AsyncSessionService:
         params: Sequence[Any] | Mapping[str, Any] = (),
         *,
         timeout: float = DEFAULT_QUERY_TIMEOUT,  # SQLite's own limit, not the caller's patience
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """See `SQLiteSessionService.query`."""
         return await in_thread(self._of_file().query, sql, params, timeout=timeout)
 
@@ -456,6 +533,53 @@ class AsyncSessionService:
         if not isinstance(self._sync, SQLiteSessionService):
             raise InvalidInputError("this is for stores in a SQLite file")
         return self._sync
+
+    async def export(
+        self,
+        target: str | os.PathLike[str] | IO[str],
+        *,
+        session: AsyncSession | Session | str | Iterable[AsyncSession | Session | str] | None = None,
+        format: str = "jsonl",
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """See `SessionService.export`; ``progress`` is called in the worker thread."""
+        wanted: Session | str | list[Session | str] | None
+        if session is None or isinstance(session, (AsyncSession, Session, str)):
+            wanted = _plain_or_none(session)
+        else:
+            wanted = [_plain(one) for one in session]
+        return await in_thread(
+            self._sync.export,
+            target,
+            session=wanted,
+            format=format,
+            app_name=app_name,
+            user_id=user_id,
+            progress=progress,
+        )
+
+    async def import_(
+        self,
+        source: str | os.PathLike[str] | IO[Any],
+        *,
+        format: str = "auto",
+        dry_run: bool = False,
+        app_name: str | None = None,
+        user_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """See `SessionService.import_`; ``progress`` is called in the worker thread."""
+        return await in_thread(
+            self._sync.import_,
+            source,
+            format=format,
+            dry_run=dry_run,
+            app_name=app_name,
+            user_id=user_id,
+            progress=progress,
+        )
 
     async def prune(self, **what: Any) -> PruneReport:
         """See `SessionService.prune`, whose arguments it takes."""
@@ -476,6 +600,10 @@ class AsyncSessionService:
     ) -> RedactReport:
         """See `SessionService.redact`, whose arguments it takes."""
         return await in_thread(self._sync.redact, pattern, session=_plain_or_none(session), **how)
+
+
+async def _awaited(made: Awaitable[Any]) -> Any:
+    return await made
 
 
 def _plain_or_none(session: AsyncSession | Session | str | None) -> Session | str | None:

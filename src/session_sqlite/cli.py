@@ -1,48 +1,65 @@
-"""The command `session-sqlite`: look at the conversations in a store, and delete one.
+"""The command `session-sqlite`: its first verbs, which look at the conversations in a store and delete one.
 
 Each verb opens the store, does one thing and closes it. Verbs that read never make a file. People get text whose
-control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1.
+control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1. The verbs
+that ask a history something are in `cli_history`, those that change it in `cli_life_cycle`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import re
 import shlex
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from io import TextIOWrapper
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import click
 from tabulate import tabulate
 
-from session_sqlite import __version__
+from session_sqlite import __version__, cli_history, cli_life_cycle, cli_transfer
+from session_sqlite.console import (
+    DEFAULT_FILE,
+    GAP,
+    LONGEST_TITLE,
+    app_option,
+    check_format,
+    chosen,
+    confirm,
+    csv_option,
+    db_option,
+    event_for_json,
+    fields_of,
+    json_option,
+    json_text,
+    limit_option,
+    named,
+    opened,
+    print_conversation,
+    print_csv,
+    print_json,
+    print_text,
+    terminal_width,
+    titled,
+    user_option,
+    yes_option,
+)
 from session_sqlite.errors import SessionError, SessionNotFoundError
-from session_sqlite.models import ANY, REMOVE, Event, Session, SessionOverview, ToolCall, Usage
+from session_sqlite.models import REMOVE, Event, SessionOverview, ToolCall, Usage
 from session_sqlite.sqlite import SQLiteSessionService, database_file
-from session_sqlite.transcript import display_width, fitted, terminal_text, time_shown, visible
+from session_sqlite.transcript import display_width, fitted, html_page, time_shown, visible
+from session_sqlite.transfer import open_target
 
 DEFAULT_LIMIT: Final = 50
-COLUMNS_UNLESS_TERMINAL: Final = 120
 LEAST_TITLE: Final = 12  # columns
-LONGEST_TITLE: Final = 60
-FIRST_MESSAGE_READ: Final = 1000  # characters, of which a title is made
-LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
-GAP: Final = 2  # columns between two of a table
 HEADER_PADDING: Final = 2  # what tabulate adds to the width of a header
-
-# What JSON allows in a string and a terminal obeys all the same.
-_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+FIRST_MESSAGE_READ: Final = 1000  # characters, of which a title is made
+CSV_COLUMNS: Final = (
+    "id", "app_name", "user_id", "agent_id", "title", "first_message", "event_count", "created_at", "updated_at",
+)  # fmt: skip
+LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
 
 
 class _Commands(click.Group):
@@ -55,18 +72,8 @@ class _Commands(click.Group):
             raise click.ClickException(visible(error)) from error
 
 
-def _db_option(default_said: str) -> Decorator:
-    return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default_said}")
-
-
-_DEFAULT_FILE: Final = "Default: what `session-sqlite path` prints."
-_app_option = click.option("--app", metavar="NAME", help="Only of this app.")
-_user_option = click.option("--user", metavar="ID", help="Only of this user.")
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (UTF-8).")
-
-
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@_db_option(_DEFAULT_FILE)
+@db_option(DEFAULT_FILE)
 @click.version_option(__version__, prog_name="session-sqlite")
 @click.pass_context
 def main(ctx: click.Context, db: str | None) -> None:
@@ -77,7 +84,7 @@ def main(ctx: click.Context, db: str | None) -> None:
 
 
 @main.command()
-@_db_option("Default: a new temporary file.")
+@db_option("Default: a new temporary file.")
 @click.pass_obj
 def demo(group_db: str | None, db: str | None) -> None:
     """Write a little conversation and show it.
@@ -85,7 +92,7 @@ def demo(group_db: str | None, db: str | None) -> None:
     It is in Chinese and English, with reasoning, tool calls and state. Running it again on the same file changes
     nothing.
     """
-    path = _given(db, group_db)
+    path = chosen(db, group_db)
     if path is None:
         path = os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
     with SQLiteSessionService(path, app_name="demo", user_id="you") as service:
@@ -93,15 +100,15 @@ def demo(group_db: str | None, db: str | None) -> None:
             session_id="demo", agent_id="reviewer", title="代码审查 · Code review", exist_ok=True
         )
         session.add_events(_demo_events())
-        _print_conversation(session.refresh(), session.events())
+        print_conversation(session.refresh(), session.events())
         if service.path is not None:
             command = f"session-sqlite --db {_quoted(str(service.path))}"
-            _print(f"\nThat is now in a file. Try:\n  {command} list\n  {command} show demo --last 3")
+            print_text(f"\nThat is now in a file. Try:\n  {command} list\n  {command} show demo --last 3")
 
 
 @main.command()
 @click.option("--app", metavar="NAME", default="default", help="The file of this app.")
-@_db_option(_DEFAULT_FILE)
+@db_option(DEFAULT_FILE)
 @click.pass_obj
 def path(group_db: str | None, db: str | None, app: str) -> None:
     """Print where the store's file is.
@@ -109,24 +116,18 @@ def path(group_db: str | None, db: str | None, app: str) -> None:
     Without --db that is SESSION_SQLITE_PATH, or an app's file in the platform's data directory. The file need not be
     there.
     """
-    given = _given(db, group_db)
-    _print(str(database_file(app_name=app)) if given is None else os.path.abspath(given))
+    store = chosen(db, group_db)
+    print_text(str(database_file(app_name=app)) if store is None else os.path.abspath(store))
 
 
 @main.command("list")
-@_app_option
-@_user_option
+@app_option
+@user_option
 @click.option("--agent", metavar="ID", help="Only of this agent.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=DEFAULT_LIMIT,
-    show_default=True,
-    help="At most so many.",
-)
-@_json_option
-@_db_option(_DEFAULT_FILE)
+@limit_option(DEFAULT_LIMIT)
+@json_option
+@csv_option
+@db_option(DEFAULT_FILE)
 @click.pass_obj
 def list_sessions(
     group_db: str | None,
@@ -136,20 +137,24 @@ def list_sessions(
     agent: str | None,
     limit: int,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """List the conversations, the latest change first.
 
     Of all apps and users, unless --app or --user is given. One without a title shows what its user said first. Times
     are UTC.
     """
-    with _store(_given(db, group_db), app, user) as service:
+    check_format(as_json, as_csv)
+    with opened(chosen(db, group_db), app, user) as service:
         found = list(islice(_overviews(service, agent), limit + 1))
     listed = found[:limit]
     if as_json:
-        _print_json("[", map(_overview_for_json, listed), "]")
+        print_json("[", map(_overview_for_json, listed), "]")
         return
-    if listed:
-        _print(_table(listed, _width()))
+    if as_csv:
+        print_csv(CSV_COLUMNS, ([_overview_for_json(one)[name] for name in CSV_COLUMNS] for one in listed))
+    elif listed:
+        print_text(_table(listed, terminal_width()))
     elif not found:
         click.echo("No sessions.", err=True)
     if len(found) > len(listed):
@@ -158,12 +163,15 @@ def list_sessions(
 
 @main.command()
 @click.argument("session_id")
-@_app_option
-@_user_option
+@app_option
+@user_option
 @click.option("--last", type=click.IntRange(min=0), metavar="N", help="The last N events, from the start of a turn on.")
 @click.option("--full", is_flag=True, help="Do not cut what tools were given and what they said.")
-@_json_option
-@_db_option(_DEFAULT_FILE)
+@click.option(
+    "--html", "page", metavar="FILE", type=click.Path(), help='Write a page for a browser; "-" prints it instead.'
+)
+@json_option
+@db_option(DEFAULT_FILE)
 @click.pass_obj
 def show(
     group_db: str | None,
@@ -173,6 +181,7 @@ def show(
     user: str | None,
     last: int | None,
     full: bool,
+    page: str | None,
     as_json: bool,
 ) -> None:
     r"""Show a conversation.
@@ -180,21 +189,27 @@ def show(
     Name the --app and --user if several have a session with this id. An id that begins with "-" goes after "--".
     Control characters in it are shown as escapes such as \x1b. Times are UTC.
     """
-    with _store(_given(db, group_db), app, user) as service:
+    with opened(chosen(db, group_db), app, user) as service:
         session = service.get_session(session_id)
         events = session.iter_events() if last is None else session.last_events(last)
-        if as_json:
-            _print_json(f'{{"session": {_json(_fields(session))},\n "events": [', map(_event_for_json, events), "]}")
+        if page is not None:
+            if page == "-":
+                sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]  # as the page says
+            with open_target(sys.stdout if page == "-" else page, service.path) as file:
+                file.writelines(html_page(session, events))
+        elif as_json:
+            head = f'{{"session": {json_text(fields_of(session))},\n "events": ['
+            print_json(head, map(event_for_json, events), "]}")
         else:
-            _print_conversation(session, events, full=full)
+            print_conversation(session, events, full=full)
 
 
 @main.command()
 @click.argument("session_id")
-@_app_option
-@_user_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_db_option(_DEFAULT_FILE)
+@app_option
+@user_option
+@yes_option
+@db_option(DEFAULT_FILE)
 @click.pass_obj
 def delete(group_db: str | None, db: str | None, session_id: str, app: str | None, user: str | None, yes: bool) -> None:
     """Delete a conversation, after asking.
@@ -202,87 +217,17 @@ def delete(group_db: str | None, db: str | None, session_id: str, app: str | Non
     Its events and its own state go with it. Name the --app and --user if several have a session with this id. An id
     that begins with "-" goes after "--".
     """
-    with _store(_given(db, group_db), app, user, read_only=False) as service:
+    with opened(chosen(db, group_db), app, user, read_only=False) as service:
         session = service.get_session(session_id)
-        name = f"session {visible(session.id)} of app {visible(session.app_name)}, user {visible(session.user_id)}"
-        if not yes:
-            title = fitted(visible(session.title), LONGEST_TITLE)
-            click.confirm(f"Delete {name}{f' ({title})' if title else ''}?", abort=True, err=True)
+        name = named(session)
+        confirm(f"Delete {name}{titled(session)}?", yes=yes)
         if not session.delete():
             raise SessionNotFoundError(f"there is no {name}: it was deleted meanwhile")
-        _print(f"Deleted {name}.")
+        print_text(f"Deleted {name}.")
 
 
-def _given(db: str | None, group_db: str | None) -> str | None:
-    return group_db if db is None else db
-
-
-def _store(path: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> SQLiteSessionService:
-    """Opens the store of a verb; a file that is not there is an error, also for one that writes."""
-    file = Path(database_file() if path is None else path)
-    if path != ":memory:" and not file.exists():
-        where = visible(os.path.abspath(file))
-        raise click.ClickException(
-            f"there is no store at {where}: name another with --db, or see `session-sqlite demo`"
-        )
-    return SQLiteSessionService(
-        file if path is None else path,
-        app_name=ANY if app is None else app,
-        user_id=ANY if user is None else user,
-        read_only=read_only,
-    )
-
-
-# ---------------------------------------------------------------- output
-
-
-def _print(text: str) -> None:
-    # Click would make a stream of its own over one that is ASCII; this one has been told what to do.
-    click.echo(text, file=sys.stdout)
-
-
-def _print_json(start: str, items: Iterable[object], end: str) -> None:
-    """Prints one document, a line for each of its items, as they are read: in UTF-8, whatever the terminal has."""
-    gap = ""
-    click.echo(start.encode(), nl=False)
-    for item in items:
-        click.echo(f"{gap}{_json(item)}".encode(), nl=False)
-        gap = ",\n  "
-    click.echo(end.encode())
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=_for_json)
-    # Every one of these stands inside a string.
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _for_json(value: object) -> object:
-    if isinstance(value, (ToolCall, Usage)):
-        return _fields(value)
-    if value is REMOVE:
-        return {"$remove": True}  # as in the file
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _fields(value: Session | Event | ToolCall | Usage) -> dict[str, Any]:
-    """What `dataclasses.asdict` gives, without copying and without its limit on depth."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-
-
-def _event_for_json(event: Event) -> dict[str, Any]:
-    """An event's fields, without its LangChain message."""
-    return {name: value for name, value in _fields(event).items() if name != "message"}
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
-
-
-def _print_conversation(session: Session, events: Iterable[Event], *, full: bool = False) -> None:
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    for block in terminal_text(session, events, width=_width(), full=full, colour=colour):
-        _print(block)
+for command in (*cli_history.COMMANDS, *cli_life_cycle.COMMANDS, *cli_transfer.COMMANDS):
+    main.add_command(command)
 
 
 def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview]:
@@ -297,7 +242,7 @@ def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[Ses
 
 
 def _overview_for_json(overview: SessionOverview) -> dict[str, Any]:
-    return _fields(overview.session) | {
+    return fields_of(overview.session) | {
         "first_message": overview.first_message,
         "event_count": overview.event_count,
     }

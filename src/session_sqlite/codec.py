@@ -116,7 +116,8 @@ def whole_number(value: object, name: str) -> int:
     """Returns a number ≥ 0 that a column can hold. Raises `InvalidInputError`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise InvalidInputError(f"{name} must be a whole number of 0 or more")
-    return value
+    # A page asks for one more than its limit, a position is a sum: both have to fit as well.
+    return min(value, 2**62)
 
 
 def optional_number(value: object, name: str) -> int | None:
@@ -174,12 +175,16 @@ def time_text(value: datetime) -> str:
     return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
+AFTER_ALL_TIMES: Final = "\U0010ffff"
+
+
 def now_text() -> str:
     """This moment, as stored."""
     return time_text(datetime.now(UTC))
 
 
 # ---------------------------------------------------------------- JSON
+
 
 def _finite(digits: str) -> float:
     number = float(digits)
@@ -244,9 +249,36 @@ def encode_json(value: object, path: str, *, max_depth: int = MAX_DEPTH) -> str:
     """JSON text of a value that will come back equal. Raises `NotSerializableError`, naming the value's path."""
     _check_json(value, path, 0, max_depth)
     encoded = _encode(value)
-    if not encoded.isascii():
-        _utf8_size(encoded, path)
+    if not _is_unicode(encoded):
+        raise _half_pair(_half_pair_path(value, path) or path)
     return encoded
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _half_pair(path: str) -> NotSerializableError:
+    return NotSerializableError(f"{path} has half of a surrogate pair: it is not valid Unicode text")
+
+
+def _half_pair_path(value: object, path: str) -> str:
+    """The path of a text, or of an object with a key, that is not valid Unicode; empty if there is none."""
+    if isinstance(value, str):
+        return "" if _is_unicode(value) else path
+    if isinstance(value, dict):
+        if not all(map(_is_unicode, value)):
+            return path
+        inside = ((f"{path}[{name!r}]", item) for name, item in value.items())
+    elif isinstance(value, list):
+        inside = ((f"{path}[{index}]", item) for index, item in enumerate(value))
+    else:
+        return ""
+    return next(filter(None, (_half_pair_path(item, place) for place, item in inside)), "")
 
 
 def _encode_object(value: object, path: str) -> str:
@@ -288,7 +320,9 @@ def split_state(delta: object, path: str = "state") -> dict[str, Any]:
         if name is not None:
             stored[name] = value
         if value is not REMOVE:
-            _check_json(value, f"{path}[{key!r}]", 1, MAX_DEPTH)
+            _check_json(value, place := f"{path}[{key!r}]", 1, MAX_DEPTH)
+            if name is not None:
+                _utf8_size(_encode(value), place)
     return stored
 
 
@@ -389,24 +423,38 @@ def _encode_actions(actions: object) -> str:
             one["error"] = text(action.error, f"{path}.error")
         encoded.append(one)
     result = _encode(encoded)
-    _utf8_size(result, "actions")
+    if not _is_unicode(result):
+        places = ((name, index) for index in range(len(encoded)) for name in ("args", "output"))
+        paths = (_half_pair_path(encoded[index].get(name), f"actions[{index}].{name}") for name, index in places)
+        raise _half_pair(next(filter(None, paths), "actions"))
     return result
 
 
 def _decode_actions(column: object) -> tuple[ToolCall, ...]:
     actions = []
-    for one in _decode(column):  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
-        call = ToolCall(
-            one["name"],
-            one.get("args", {}),
-            id=one.get("id", ""),
-            output=one.get("output"),
-            error=one.get("error"),
-        )
-        if not (type(call.name) is type(call.id) is str and type(call.args) is dict):
+    decoded = _decode(column)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+    if type(decoded) is not list:
+        raise ValueError("not a list of tool calls")
+    for one in decoded:
+        call = object.__new__(ToolCall)  # as in `decode_event`
+        fields = call.__dict__
+        fields["name"] = name = one["name"]
+        fields["args"] = args = one.get("args", {})
+        fields["id"] = id = one.get("id", "")
+        fields["output"] = one.get("output")
+        fields["error"] = error = one.get("error")
+        if not (type(name) is type(id) is str and type(args) is dict and (error is None or type(error) is str)):
             raise ValueError("not a list of tool calls")
         actions.append(call)
     return tuple(actions)
+
+
+def decode_actions_or_empty(column: object) -> tuple[ToolCall, ...]:
+    """The tool calls in a column; a damaged one says nothing: it must not stop a fork or a rewind."""
+    try:
+        return _decode_actions(column)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ()
 
 
 _USAGE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Usage))
@@ -417,18 +465,24 @@ def _encode_usage(usage: object) -> str:
         raise InvalidInputError(f"usage must be a Usage, not {type(usage).__name__}")
     columns: dict[str, Any] = {"model": text(usage.model, "usage.model")}
     for name in _USAGE_FIELDS[1:]:
-        columns[name] = whole_number(getattr(usage, name), f"usage.{name}")
+        columns[name] = count = getattr(usage, name)
+        if type(count) is not int or not 0 <= count < 2**63:  # most are: the name is put together for the others
+            whole_number(count, f"usage.{name}")
     return _encode({name: value for name, value in columns.items() if value})
 
 
 def _decode_usage(column: object) -> Usage:
-    usage = Usage(**decode_object(column))
-    if not all(type(getattr(usage, name)) is type(getattr(_NO_USAGE, name)) for name in _USAGE_FIELDS):
+    usage = object.__new__(Usage)  # as in `decode_event`
+    fields = usage.__dict__
+    fields.update(_NO_USAGE)
+    fields.update(decode_object(column))
+    if list(map(type, fields.values())) != _USAGE_TYPES:  # a key that is none of a Usage's is a type too many
         raise ValueError("not a usage")
     return usage
 
 
-_NO_USAGE: Final = Usage()
+_NO_USAGE: Final = Usage().__dict__
+_USAGE_TYPES: Final = list(map(type, _NO_USAGE.values()))
 
 
 def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> dict[str, Any]:
@@ -511,7 +565,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["invocation_id"] = invocation_id
         fields["usage"] = None if usage is None else _decode_usage(usage)
         fields["id"] = id
-        fields["created_at"] = datetime.fromisoformat(created_at)
+        fields["created_at"] = when = datetime.fromisoformat(created_at)
         fields["seq"] = seq
         fields["session_id"] = session_id
         fields["message"] = message
@@ -519,21 +573,56 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["supersedes"] = supersedes or 0
         fields["unreadable"] = False
         fields["raw"] = ""
-        if not (type(author) is type(content) is type(reasoning) is type(id) is str) or (
-            message is not None and type(message) is not str
-        ):
-            raise ValueError("a text column holds something else")
+        if not (
+            type(author) is type(content) is type(reasoning) is type(id) is type(agent_id) is type(branch)
+            is type(invocation_id) is str
+            and type(seq) is int
+            and when.tzinfo is UTC
+            and (message is None or type(message) is str)
+            and (message_id is None or type(message_id) is str)
+        ):  # fmt: skip
+            raise ValueError("a column holds another kind of value")
         return event
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return _unreadable_event(row)
 
 
+def decode_said(row: Sequence[Any]) -> Event:
+    """What a message is made of, from a row of `queries.EVENTS_AS_SAID`: the event without what no message shows.
+
+    A long conversation reads half as fast with all columns.
+    """
+    id, session_id, author, content, reasoning, actions, seq, state, usage, message_id, message, is_sound = row
+    event = object.__new__(Event)
+    fields = event.__dict__
+    fields.update(_BLANK_EVENT)
+    fields["author"] = author
+    fields["content"] = content
+    fields["reasoning"] = reasoning
+    fields["id"] = id
+    fields["seq"] = seq
+    fields["session_id"] = session_id
+    fields["message"] = message
+    fields["message_id"] = message_id
+    fields["metadata"] = {}
+    try:
+        fields["actions"] = () if actions == "[]" else _decode_actions(actions)
+        fields["state"] = {} if state == "{}" else decode_state(state)
+        if usage is not None:
+            fields["usage"] = _decode_usage(usage)
+        if not (is_sound and type(author) is type(content) is type(reasoning) is type(id) is str):
+            raise ValueError("a column holds something else")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        fields["unreadable"] = True
+    return event
+
+
+_BLANK_EVENT: Final = Event("").__dict__
+
+
 def _unreadable_event(row: Sequence[Any]) -> Event:
     columns = dict(zip(EVENT_COLUMNS, map(_shown, row), strict=True))
-    try:
-        created_at = datetime.fromisoformat(columns["created_at"])
-    except (ValueError, TypeError):
-        created_at = None
+    seq = columns["seq"]
     return Event(
         str(columns["author"]),
         str(columns["content"]),
@@ -542,8 +631,8 @@ def _unreadable_event(row: Sequence[Any]) -> Event:
         branch=str(columns["branch"]),
         invocation_id=str(columns["invocation_id"]),
         id=str(columns["id"]),
-        created_at=created_at,
-        seq=row[EVENT_COLUMNS.index("seq")],
+        created_at=decode_time(columns["created_at"]),
+        seq=seq if type(seq) is int else 0,
         session_id=str(columns["session_id"]),
         unreadable=True,
         raw=_encode(columns),
@@ -551,7 +640,9 @@ def _unreadable_event(row: Sequence[Any]) -> Event:
 
 
 def _shown(value: object) -> Any:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return repr(value) if isinstance(value, float) else value
 
 
 _VERBATIM: Final = (
@@ -616,7 +707,29 @@ def encode_session(
 
 
 def decode_session(row: Sequence[Any]) -> Session:
-    """The session in a row. Damaged metadata reads as empty, with a warning in the log."""
+    """The session in a row. What is damaged reads as empty, with a warning in the log."""
+    id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq = row
+    session = object.__new__(Session)  # as in `decode_event`
+    fields = session.__dict__
+    try:
+        fields["id"] = id
+        fields["app_name"] = app_name
+        fields["user_id"] = user_id
+        fields["agent_id"] = agent_id
+        fields["title"] = title
+        fields["metadata"] = decode_object(metadata)
+        fields["created_at"] = created = decode_time(created_at)
+        fields["updated_at"] = updated = decode_time(updated_at)
+        fields["last_seq"] = last_seq
+        fields["parent_id"] = parent_id
+        fields["parent_seq"] = parent_seq
+    except (ValueError, TypeError, RecursionError):
+        return _damaged_session(row)
+    is_sound = type(agent_id) is type(title) is str and type(last_seq) is int and type(parent_id) is not bytes
+    return session if is_sound and created and updated else _damaged_session(row)
+
+
+def _damaged_session(row: Sequence[Any]) -> Session:
     session = object.__new__(Session)
     fields = session.__dict__
     fields.update(zip(SESSION_COLUMNS, row, strict=True))
@@ -626,26 +739,34 @@ def decode_session(row: Sequence[Any]) -> Session:
         logger.warning("the metadata of session %r cannot be read: it is shown as empty", fields["id"])
         fields["metadata"] = {}
     for name in ("created_at", "updated_at"):
-        try:
-            fields[name] = datetime.fromisoformat(fields[name])
-        except (ValueError, TypeError):
+        fields[name] = decode_time(fields[name])
+        if fields[name] is None:
             logger.warning("the time %s of session %r cannot be read", name, fields["id"])
-            fields[name] = None
+    for name, kind, empty in (("agent_id", str, ""), ("title", str, ""), ("last_seq", int, 0)):
+        if type(fields[name]) is not kind:
+            logger.warning("the %s of session %r cannot be read: it is shown as %r", name, fields["id"], empty)
+            fields[name] = empty
+    if type(fields["parent_id"]) is bytes:
+        fields["parent_id"] = _shown(fields["parent_id"])
     return session
 
 
 def decode_time(column: object) -> datetime | None:
     """The time in a column; None if it holds none."""
     try:
-        return datetime.fromisoformat(column)  # type: ignore[arg-type]  # not text: TypeError
+        when = datetime.fromisoformat(column)  # type: ignore[arg-type]  # not text: TypeError
     except (ValueError, TypeError):
         return None
+    return when if when.tzinfo is UTC else None
 
 
 def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
     """A row of the view ``tool_calls`` as a dict."""
     call = dict(zip(TOOL_CALL_COLUMNS, row, strict=True))
-    call["args"] = decode_object(call["args"])
+    try:
+        call["args"] = decode_object(call["args"])
+    except (TypeError, ValueError):  # a damaged row
+        call["args"] = {}
     call["created_at"] = decode_time(call["created_at"])
     call["result_at"] = decode_time(call["result_at"])
     return call
@@ -655,8 +776,7 @@ def merge_metadata(column: object, changes: object) -> str:
     """The metadata column after an update: key by key, `REMOVE` deletes. Raises `InvalidInputError`, `ValueError`."""
     if not isinstance(changes, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {type(changes).__name__}")
-    kept = {name: value for name, value in changes.items() if value is not REMOVE}
-    _check_json(kept, "metadata", 0, MAX_DEPTH)
+    _check_json({name: None if value is REMOVE else value for name, value in changes.items()}, "metadata", 0, MAX_DEPTH)
     merged = {**decode_object(column), **changes}
     return encode_json({name: value for name, value in merged.items() if value is not REMOVE}, "metadata")
 

@@ -31,6 +31,7 @@ T = TypeVar("T")
 DEFAULT_LIST_LIMIT: Final = 50
 MAX_METADATA_CLAUSES: Final = 20
 IDS_AT_ONCE: Final = 400  # how many ids one statement looks up: SQLite and the servers limit its parameters
+LOOK_BACK_EVENTS: Final = 200  # how far before a window the calls of its results are looked for
 CHUNK_EVENTS: Final = 500  # how many rows a stream or a filtered list reads at a time
 
 
@@ -52,7 +53,7 @@ class _EventQuery:
 
 
 @dataclass
-class _Append:
+class Append:
     """Events on their way into a session: encoded, not yet placed."""
 
     events: list[Event]
@@ -163,7 +164,7 @@ class Conversations(HistoryQueries):
         while True:
             rows = listing.read(self._database, queries.SESSIONS, batch)
             pairs = [(row, self._session(row)) for row in rows]
-            found += [pair for pair in pairs if _has_metadata(pair[1], wanted)]
+            found += [pair for pair in pairs if _has_metadata(pair[1], wanted)] if wanted else pairs
             if batch is None or len(rows) < batch or (sought is not None and len(found) >= sought):
                 break
         page = [session for _, session in found[:limit]]
@@ -297,87 +298,6 @@ class Conversations(HistoryQueries):
         batch.create = batch.replace = True
         return self._write_batch(key, batch)
 
-    def append_messages(
-        self, session: Session | str, events: Iterable[Event], *, create: bool = False
-    ) -> list[Event]:
-        """Appends events that are messages, each once, in one transaction: which is which their ``message_id`` says.
-
-        An event whose message the session has already is not appended again. Where it says something else than the
-        stored one (a person edited a tool call, a filter took a secret out), the stored event says that from then
-        on, in its place: its id, ``seq``, time and metadata stay. If nothing is new, nothing is written.
-
-        Args:
-            session: The session.
-            events: What to append; each needs a ``message_id``.
-            create: Make the session, in the same transaction, if there is none.
-
-        Returns:
-            The events as stored, one for each given.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
-            InvalidInputError: An event is malformed or has no ``message_id``.
-        """
-        key = self._key(session)
-        batch = self._encode(key, events)
-        if any(row["message_id"] is None for row in batch.rows):
-            raise InvalidInputError("each event needs a message_id: append_events takes those that have none")
-        if not batch.rows:
-            return self.append_events(session, [], create=create)
-        stored = self._messages_with_ids(lambda sql, params: self._database.read(sql, params, as_is), key, batch)
-        if all(_says_the_same(stored.get(row["message_id"]), row) for row in batch.rows):
-            return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
-
-        def work(tx: Transaction) -> list[Event]:
-            touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": batch.now})
-            if not touched and not create:
-                raise missing(key)
-            stored = self._messages_with_ids(tx.rows, key, batch)
-            fresh: dict[str, tuple[Event, dict[str, Any]]] = {}
-            for event, row in zip(batch.events, batch.rows, strict=True):
-                before = stored.get(row["message_id"])
-                if before is None:
-                    fresh[row["message_id"]] = (event, row)
-                elif not _says_the_same(before, row):
-                    tx.run(queries.UPDATE_MESSAGE, {**row, "row_id": before[0]})
-                    if self._database.index is not None:
-                        after = tx.rows(queries.EVENT_OF_ROW, {**key.params(), "row_id": before[0]})[0]
-                        self._database.index.changed(tx, before, after)
-            if fresh:
-                pairs = list(fresh.values())
-                new = _Append([event for event, _ in pairs], [row for _, row in pairs], batch.now, create=create)
-                self._append(tx, key, new)
-            stored = self._messages_with_ids(tx.rows, key, batch)
-            return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
-
-        return self._database.write(work)
-
-    def find_messages(self, session: Session | str, message_ids: Iterable[str]) -> dict[str, int]:
-        """The ``seq`` of each of these messages that the session has, by the messages' own ids; those of the others
-        are left out. An indexed look-up: no event is read.
-
-        An event without a ``message_id`` is found by the id that it has as a message: its own, or for the result of
-        its first tool call ``"{event.id}:0"``. A session that does not exist has no messages.
-        """
-        key = self._key_to_read(session)
-        found: dict[str, int] = {}
-        ids = list(dict.fromkeys(codec.text(id, "a message id") for id in message_ids))
-        for start in range(0, len(ids), IDS_AT_ONCE):
-            sought = ids[start : start + IDS_AT_ONCE]
-            sql, params = queries.with_ids(queries.MESSAGE_SEQS, sought)
-            found.update(self._database.read(sql, {**key.params(), **params}, as_is))
-            events: dict[str, list[str]] = {}
-            for id in sought:
-                if id not in found:
-                    event_id, _, position = id.rpartition(":")
-                    for name in (id, event_id) if position.isdecimal() else (id,):
-                        events.setdefault(name, []).append(id)
-            if events:
-                sql, params = queries.with_ids(queries.SEQS_OF_EVENTS_WITHOUT_MESSAGE_ID, list(events))
-                for name, seq in self._database.read(sql, {**key.params(), **params}, as_is):
-                    found.update(dict.fromkeys(events[name], seq))
-        return found
-
     def list_events(
         self,
         session: Session | str,
@@ -473,8 +393,8 @@ class Conversations(HistoryQueries):
         ``convert`` runs inside the read and must not use the service. A session that does not exist has no events.
         """
         key = self._key_to_read(session)
-        query = _EventQuery(key, (queries.OF_SESSION,), key.params())
-        return self._select(query, None, lambda row: convert(codec.decode_event(row)))
+        sql = queries.joined(queries.EVENTS_AS_SAID, (queries.OF_SESSION,), queries.OLDEST_FIRST)
+        return self._database.read(sql, key.params(), lambda row: convert(codec.decode_said(row)))
 
     # ------------------------------------------------------------ state
 
@@ -606,7 +526,7 @@ class Conversations(HistoryQueries):
                 limit -= len(kept)
             if kept:
                 yield kept
-            if len(found) < size:
+            if len(found) < size or not found[-1].seq:  # a damaged row may have no place
                 return
             query = query.beyond(found[-1].seq)
 
@@ -643,7 +563,7 @@ class Conversations(HistoryQueries):
         window = found[1:]
         for index, event in enumerate(window):
             if event.author == "user":
-                return window[index:]
+                return self._with_calls(latest, window[index:])
         oldest = after or 0
         start = self._last_seq_before(queries.LAST_USER_SEQ_BEFORE, key, window[0].seq)
         if start is None or start <= oldest:  # nobody's turn: begin at an event that is not a result
@@ -654,7 +574,29 @@ class Conversations(HistoryQueries):
         start = oldest if start is None else max(oldest, start - 1)
         clauses = tuple(dict.fromkeys((*latest.clauses, queries.AFTER, queries.BEFORE)))
         params = {**latest.params, "after": start, "before": window[0].seq}
-        return self._select(_EventQuery(key, clauses, params), None, codec.decode_event) + window
+        window = self._select(_EventQuery(key, clauses, params), None, codec.decode_event) + window
+        return self._with_calls(latest, window)
+
+    def _with_calls(self, latest: _EventQuery, window: list[Event]) -> list[Event]:
+        """The window from further back, if it has results of tools whose calls stand not far before it.
+
+        That is so where the user spoke while a tool was at work.
+        """
+        waiting: set[str] = set()
+        for event in reversed(window):
+            wait_for_calls(event, waiting)
+        if not waiting:
+            return window
+        clauses = tuple(dict.fromkeys((*latest.clauses, queries.BEFORE)))
+        earlier = _EventQuery(latest.key, clauses, {**latest.params, "before": window[0].seq}, newest_first=True)
+        more: list[Event] = []
+        for event in self._select(earlier, LOOK_BACK_EVENTS, codec.decode_event):
+            more.append(event)
+            wait_for_calls(event, waiting)
+            if event.author == "user" and not waiting:
+                return [*reversed(more), *window]
+        # Then the calls are at the very beginning, or nowhere: a result of a tool may have been stored alone.
+        return window if waiting else [*reversed(more), *window]
 
     def _last_seq_before(self, sql: str, key: SessionKey, seq: int) -> int | None:
         rows = self._database.read(sql, {**key.params(), "before": seq}, as_is)
@@ -662,17 +604,17 @@ class Conversations(HistoryQueries):
 
     # ------------------------------------------------------------ writing events
 
-    def _encode(self, key: SessionKey, events: object) -> _Append:
+    def _encode(self, key: SessionKey, events: object) -> Append:
         if isinstance(events, (Event, str, bytes, Mapping)) or not isinstance(events, Iterable):
             raise InvalidInputError(f"events must be a list of Event, not {type(events).__name__}")
         batch = list(events)
         now = codec.now_text()
-        return _Append(batch, [codec.encode_event(event, key, now, self._max_event_bytes) for event in batch], now)
+        return Append(batch, [codec.encode_event(event, key, now, self._max_event_bytes) for event in batch], now)
 
-    def _write_batch(self, key: SessionKey, batch: _Append) -> list[Event]:
+    def _write_batch(self, key: SessionKey, batch: Append) -> list[Event]:
         return self._database.write(lambda tx: self._append(tx, key, batch))
 
-    def _append(self, tx: Transaction, key: SessionKey, batch: _Append) -> list[Event]:
+    def _append(self, tx: Transaction, key: SessionKey, batch: Append) -> list[Event]:
         """Places a batch in its session. The first statement takes the session's lock."""
         params = key.params()
         now = batch.now
@@ -748,7 +690,7 @@ class Conversations(HistoryQueries):
         return removed
 
     def _not_yet_stored(
-        self, tx: Transaction, key: SessionKey, batch: _Append
+        self, tx: Transaction, key: SessionKey, batch: Append
     ) -> tuple[list[dict[str, Any]], dict[str, Event]]:
         """The rows of a batch that the session does not have, and the events that it has, by id."""
         fresh: dict[str, tuple[dict[str, Any], Event]] = {}
@@ -772,17 +714,6 @@ class Conversations(HistoryQueries):
         return [row for row, _ in fresh.values()], already
 
 
-_MESSAGE_ID: Final = 1 + codec.EVENT_COLUMNS.index("message_id")
-_WHAT_A_MESSAGE_SAYS: Final = tuple(
-    (name, 1 + codec.EVENT_COLUMNS.index(name))
-    for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
-)
-
-
-def _says_the_same(stored: Row | None, row: Mapping[str, Any]) -> bool:
-    return stored is not None and all(stored[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS)
-
-
 def _position(place: object, name: str, key: SessionKey) -> int:
     if isinstance(place, str):
         seq: int = codec.decode_cursor(place, ("events", *key), [int])[0]
@@ -792,6 +723,15 @@ def _position(place: object, name: str, key: SessionKey) -> int:
 
 def _uses_tool(name: str) -> Callable[[Event], bool]:
     return lambda event: any(action.name == name for action in event.actions)
+
+
+def wait_for_calls(event: Event, waiting: set[str]) -> None:
+    """Reads events backwards: the ids of results whose calls were not met yet."""
+    names = {action.id or f"{event.id}:{position}" for position, action in enumerate(event.actions)}
+    if event.author == "tool":
+        waiting |= {action.id for action in event.actions if action.id}
+    else:
+        waiting -= names
 
 
 def _metadata_filter(metadata: object, clauses: list[str], params: dict[str, Any]) -> Mapping[str, Any]:
@@ -819,4 +759,5 @@ def write_state(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now:
         row: dict[str, Any] = dict(codec.state_owner(key, name))
         tx.run(queries.DELETE_STATE_VALUE, row)
         if value is not REMOVE:
-            tx.run(queries.INSERT_STATE, {**row, "value": codec.encode_json(value, "state"), "updated_at": now})
+            encoded = codec.encode_json(value, f"state[{name!r}]")
+            tx.run(queries.INSERT_STATE, {**row, "value": encoded, "updated_at": now})

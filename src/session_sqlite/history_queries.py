@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Params, Row
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import ANY, AnyOf, Page, SearchHit, Session, SessionOverview
+from session_sqlite.models import ANY, AnyOf, Page, Rows, SearchHit, Session, SessionOverview
 from session_sqlite.scoped import ScopedService, SessionListing, as_is
 from session_sqlite.search import FIELDS, Request, parse, score, snippet
 
@@ -22,6 +23,9 @@ CHUNK_EVENTS: Final = 1000
 TOOL_STATUSES: Final = ("pending", "ok", "error")
 USAGE_SUMS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+REPLY_COLUMNS: Final = (
+    "app_name", "user_id", "session_id", "seq", "author", "agent_id", "asked_at", "replied_at", "seconds",
 )  # fmt: skip
 
 
@@ -81,9 +85,7 @@ class HistoryQueries(ScopedService):
         if index is not None:
             found = index.find(request, limit + 1, offset)
         else:
-            every = list(scan(self._database, request))
-            every.sort(key=lambda one: one.row_id if newest_first else one.score, reverse=True)
-            found = every[offset : offset + limit + 1]
+            found = in_order(scan(self._database, request), request)[offset : offset + limit + 1]
         hits = [self._hit(one, request) for one in found[:limit]]
         return Page(hits, codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None)
 
@@ -111,15 +113,16 @@ class HistoryQueries(ScopedService):
     def tool_calls(
         self,
         name: str | None = None,
-        *,
         session: Session | str | None = None,
+        *,
         status: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = None,
+        newest_first: bool = False,
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """The calls of tools with their results, in the order of time.
 
         Args:
@@ -129,6 +132,7 @@ class HistoryQueries(ScopedService):
             since: Only called from this time on (inclusive).
             until: Only called before this time (exclusive).
             limit: At most so many; None for all.
+            newest_first: The latest call first.
             app_name: The app, if not the service's; `ANY` for all.
             user_id: The user, if not the service's; `ANY` for all.
 
@@ -140,16 +144,43 @@ class HistoryQueries(ScopedService):
         if name is not None:
             clauses.append(queries.TOOL_NAME)
             params["name"] = codec.text(name, "name")
-        if status is not None:
-            if status not in TOOL_STATUSES:
-                raise InvalidInputError(f"status must be one of {', '.join(TOOL_STATUSES)}")
-            clauses.append(queries.TOOL_STATUS)
-            params["status"] = status
-        tail = queries.TOOL_CALLS_IN_ORDER
+        _filter_status(status, clauses, params)
+        tail = queries.TOOL_CALLS_NEWEST_FIRST if newest_first else queries.TOOL_CALLS_IN_ORDER
         if limit is not None:
             params["limit"] = codec.whole_number(limit, "limit")
             tail += queries.LIMITED
-        return self._database.read(queries.joined(queries.TOOL_CALLS, clauses, tail), params, codec.decode_tool_call)
+        calls = self._database.read(queries.joined(queries.TOOL_CALLS, clauses, tail), params, codec.decode_tool_call)
+        return Rows(calls, codec.TOOL_CALL_COLUMNS)
+
+    def tool_counts(
+        self,
+        *,
+        session: Session | str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> dict[str, dict[str, int]]:
+        """How often each tool was called, the most used first: ``calls``, ``errors`` and ``pending`` by its name.
+
+        Takes the filters of `tool_calls`; only the calls that they fit are counted.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        _filter_status(status, clauses, params)
+        sql = queries.joined(queries.COUNT_TOOL_CALLS, clauses, queries.BY_TOOLS)
+        return {
+            name: {"calls": calls, "errors": errors, "pending": pending}
+            for name, calls, errors, pending in self._database.read(sql, params, as_is)
+        }
+
+    def last_seqs(
+        self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
+    ) -> dict[SessionKey, int]:
+        """The ``last_seq`` of every session, by (app_name, user_id, session_id): what is appended later is above it."""
+        clauses, params = self._scope_clauses(app_name, user_id)
+        rows = self._database.read(queries.joined(queries.LAST_SEQS, clauses), params, as_is)
+        return {SessionKey(*row[:3]): row[3] for row in rows}
 
     def usage(
         self,
@@ -160,7 +191,7 @@ class HistoryQueries(ScopedService):
         until: datetime | None = None,
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """The tokens that models used, summed up by group.
 
         Args:
@@ -176,13 +207,65 @@ class HistoryQueries(ScopedService):
             A dict for each group, in order: the group, ``replies`` (events with a usage) and the sums of
             ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``, ``reasoning_tokens``.
         """
-        groups = [by] if isinstance(by, str) else list(by)
-        if not all(group in queries.USAGE_GROUPS for group in groups):
-            raise InvalidInputError(f"by must be some of {', '.join(queries.USAGE_GROUPS)}")
+        groups = _groups(by, queries.USAGE_GROUPS)
         clauses, params = self._history_clauses(session, since, until, app_name, user_id)
-        names = (*dict.fromkeys(groups), "replies", *USAGE_SUMS)
-        sql = queries.usage_by(list(dict.fromkeys(groups)), clauses)
-        return self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True)))
+        return self._records(queries.usage_by(groups, clauses), params, (*groups, "replies", *USAGE_SUMS))
+
+    def activity(
+        self,
+        by: str | Sequence[str] = ("day", "author"),
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """How many events there are, by group.
+
+        Args:
+            by: What to group by: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``,
+                ``session_id``, ``agent_id``; an empty list for one count.
+            session: Only in this session.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each group, in order: the group, ``events``, and ``sessions`` that these are in.
+        """
+        groups = _groups(by, queries.ACTIVITY_GROUPS)
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        return self._records(queries.activity_by(groups, clauses), params, (*groups, "events", "sessions"))
+
+    def reply_times(
+        self,
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """How long users waited: each reply that follows a user's event at once, in the order of time.
+
+        Args:
+            session: Only in this session.
+            since: Only replies from this time on (inclusive).
+            until: Only replies before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each reply: ``app_name``, ``user_id``, ``session_id``, ``seq``, ``author``, ``agent_id``,
+            ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times cannot be read are left out.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        found = self._database.read(
+            queries.joined(queries.REPLY_TIMES, [queries.IS_A_REPLY, *clauses], queries.REPLIES_IN_ORDER), params, as_is
+        )
+        return Rows((record for row in found if (record := _reply(row))), REPLY_COLUMNS)
 
     def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
         """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
@@ -207,12 +290,12 @@ class HistoryQueries(ScopedService):
             "first_event": min((when for row in authors if (when := codec.decode_time(row[2]))), default=None),
             "last_event": max((when for row in authors if (when := codec.decode_time(row[3]))), default=None),
             "authors": {row[0]: row[1] for row in authors},
-            "tools": {
-                name: {"calls": calls, "errors": errors, "pending": pending}
-                for name, calls, errors, pending in rows(queries.COUNT_TOOL_CALLS, queries.BY_TOOLS)
-            },
+            "tools": self.tool_counts(app_name=app_name, user_id=user_id),
             "tokens": self.usage((), app_name=app_name, user_id=user_id)[0],
         }
+
+    def _records(self, sql: str, params: Params, names: Sequence[str]) -> Rows:
+        return Rows(self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True))), names)
 
     def _history_clauses(
         self,
@@ -308,6 +391,11 @@ def scan(
         bound["before_row"] = rows[-1][0]
 
 
+def in_order(found: Iterable[Found], request: Request) -> list[Found]:
+    """What was found, in the request's order."""
+    return sorted(found, key=lambda one: one.row_id if request.newest_first else one.score, reverse=True)
+
+
 def tenant_clauses(request: Request) -> list[str]:
     """The conditions on events for a search's app, user and session."""
     return [
@@ -319,6 +407,31 @@ def tenant_clauses(request: Request) -> list[str]:
         )
         if name is not None
     ]
+
+
+def _filter_status(status: str | None, clauses: list[str], params: dict[str, Any]) -> None:
+    if status is None:
+        return
+    if status not in TOOL_STATUSES:
+        raise InvalidInputError(f"status must be one of {', '.join(TOOL_STATUSES)}")
+    clauses.append(queries.TOOL_STATUS)
+    params["status"] = status
+
+
+def _groups(by: object, known: Iterable[str]) -> list[str]:
+    groups = [by] if isinstance(by, str) else list(by) if isinstance(by, Iterable) else [by]
+    if not all(isinstance(group, str) and group in known for group in groups):
+        raise InvalidInputError(f"by must be some of {', '.join(known)}")
+    return list(dict.fromkeys(groups))
+
+
+def _reply(row: Row) -> dict[str, Any] | None:
+    *about, asked_at, replied_at = row
+    asked, replied = codec.decode_time(asked_at), codec.decode_time(replied_at)
+    if asked is None or replied is None:
+        return None
+    values = (*about, asked, replied, (replied - asked).total_seconds())
+    return dict(zip(REPLY_COLUMNS, values, strict=True))
 
 
 def _fields(fields: object) -> tuple[str, ...]:

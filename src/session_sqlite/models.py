@@ -8,7 +8,7 @@ remembers the service it came from, and its methods are a second door to the ser
 
 from __future__ import annotations
 
-import html
+import os
 from collections.abc import (
     Callable,
     ItemsView,
@@ -22,43 +22,24 @@ from collections.abc import (
 )
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, final
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from session_sqlite.errors import StoreError
+from session_sqlite import extras
+from session_sqlite.errors import SessionError, StoreError
+from session_sqlite.marks import ANY as ANY
+from session_sqlite.marks import REMOVE as REMOVE
+from session_sqlite.marks import AnyOf as AnyOf
+from session_sqlite.marks import Removal as Removal
+from session_sqlite.transcript import html
+from session_sqlite.transcript.text import Gap
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from session_sqlite.exchange import ExportReport
     from session_sqlite.service import SessionService
 
 T = TypeVar("T")
-
-
-@final
-class AnyOf:
-    """The type of `ANY`."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-    def __reduce__(self) -> str:
-        return "ANY"
-
-
-@final
-class Removal:
-    """The type of `REMOVE`."""
-
-    def __repr__(self) -> str:
-        return "REMOVE"
-
-    def __reduce__(self) -> str:
-        return "REMOVE"
-
-
-ANY: Final = AnyOf()
-"""As ``app_name`` or ``user_id`` of a call that reads: every app, every user."""
-
-REMOVE: Final = Removal()
-"""As a value in a state delta or in the metadata of an update: delete the key."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +156,9 @@ class Event:
 
     def __hash__(self) -> int:
         return hash((self.session_id, self.id))
+
+    def _repr_html_(self) -> str:
+        return html.event_part(self)
 
 
 @dataclass(frozen=True, eq=True)
@@ -310,23 +294,38 @@ class Session:
         """Searches this session; takes the filters of `SessionService.search`."""
         return self._store().search(query, session=self, **filters)
 
+    def export(
+        self,
+        target: str | os.PathLike[str] | IO[str],
+        *,
+        format: str = "jsonl",
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> ExportReport:
+        """Writes the session with its events and state to a file; see `SessionService.export`."""
+        return self._store().export(target, session=self, format=format, progress=progress)
+
     @property
     def state(self) -> SessionState:
         """The live state: reads and writes go to the store at once."""
         return SessionState(self)
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("id", self.id),
-            ("title", self.title),
-            ("app", self.app_name),
-            ("user", self.user_id),
-            ("agent", self.agent_id),
-            ("events", f"{self.last_seq:,} appended"),
-            ("created", _minute(self.created_at)),
-            ("last change", _minute(self.updated_at)),
-        ]
-        return html_table((), [row for row in rows if row[1]])
+        if self._service is None:
+            return html.session_part(self)
+        try:
+            return html.session_part(self, list(self._first_and_last_events()))
+        except SessionError as error:  # closed, deleted, busy: what is known is shown all the same
+            return html.session_part(self, note=str(error))
+
+    def _first_and_last_events(self) -> Iterator[Event | Gap]:
+        last = self.events(newest_first=True, limit=html.EVENTS_IN_NOTEBOOK)
+        if last.next_cursor is not None:
+            last = Page(last[: -html.FIRST_IN_NOTEBOOK])
+            first = self.events(limit=html.FIRST_IN_NOTEBOOK)
+            yield from first
+            count = self._store().activity((), session=self)[0]["events"]
+            yield Gap(max(count - len(first) - len(last), 1))
+        yield from reversed(last)
 
 
 @dataclass(frozen=True)
@@ -349,6 +348,9 @@ class SearchHit:
 
     def __hash__(self) -> int:
         return hash(self.event)
+
+    def _repr_html_(self) -> str:
+        return html.hit_part(self)
 
 
 @dataclass(frozen=True)
@@ -438,7 +440,7 @@ class SessionState(MutableMapping[str, Any]):
 
 
 class Page(list[T]):
-    """A list that knows where the next one begins.
+    """A list that knows where the next one begins, and shows itself in a notebook.
 
     Attributes:
         next_cursor: Give it to the same call to get what follows; None when nothing does.
@@ -448,57 +450,103 @@ class Page(list[T]):
         super().__init__(items)
         self.next_cursor = next_cursor
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
+
+        Needs the extra ``notebook``.
+
+        Example:
+            >>> page = Page([Event("user", "Which tea?", seq=1), Event("assistant", "Black tea.", seq=2)])
+            >>> page.to_dataframe()["author"].to_list()
+            ['user', 'assistant']
+        """
+        columns, record = _RECORDS_OF.get(self._kind(), _ANY_RECORD)
+        return _dataframe([dict(zip(columns, record(_plain(item)), strict=True)) for item in self], columns)
+
     def _repr_html_(self) -> str:
-        shown = self[:PAGE_ROWS_SHOWN]
-        head, row = _ROW_OF.get(type(self[0]), _ANY_ROW) if self else _ANY_ROW
-        rest = "" if len(self) <= PAGE_ROWS_SHOWN else f"<p>… and {len(self) - PAGE_ROWS_SHOWN:,} more</p>"
-        more = "" if self.next_cursor is None else "<p>There are more: next_cursor is set.</p>"
-        return html_table(head, [row(item) for item in shown]) + rest + more
+        note = "" if self.next_cursor is None else "There are more: next_cursor is set."
+        return _TABLE_OF.get(self._kind(), html.items_table)([*map(_plain, self)], note)
+
+    def _kind(self) -> type:
+        return type(_plain(self[0])) if self else object
 
 
-PAGE_ROWS_SHOWN: Final = 50
-CELL_CHARACTERS_SHOWN: Final = 200
+class Rows(list[dict[str, Any]]):
+    """The answer of a query: a list of dicts that shows itself in a notebook.
+
+    Attributes:
+        columns: The names of the columns, also where there is no row.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), columns: Sequence[str] = ()) -> None:
+        super().__init__(map(dict, rows))
+        self.columns = tuple(columns) or tuple(self[0] if self else ())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame. Needs the extra ``notebook``.
+
+        Example:
+            >>> Rows([{"day": "2026-01-05", "events": 4}]).to_dataframe()["events"].sum().item()
+            4
+        """
+        return _dataframe(self, self.columns)
+
+    def _repr_html_(self) -> str:
+        return html.records_table(self.columns, self)
 
 
-def _minute(when: datetime | None) -> str:
-    return "" if when is None else when.strftime("%Y-%m-%d %H:%M UTC")
+def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return extras.load("pandas", extra="notebook").DataFrame(list(records), columns=list(columns) or None)
 
 
-def _session_row(session: Session) -> tuple[str, ...]:
-    return (session.title or session.id, session.agent_id, f"{session.last_seq:,}", _minute(session.updated_at))
+def _plain(item: Any) -> Any:
+    """What an item is for: an `AsyncSession` stands for its session."""
+    if isinstance(item, (SearchHit, SessionOverview)):
+        return item
+    session = getattr(item, "session", None)
+    return session if isinstance(session, Session) else item
 
 
-def _event_row(event: Event) -> tuple[str, ...]:
-    tools = ", ".join(action.name for action in event.actions)
-    return (str(event.seq), event.author, event.content, tools, _minute(event.created_at))
+_SESSION_COLUMNS: Final = (
+    "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
+)  # fmt: skip
+_EVENT_COLUMNS: Final = (
+    "session_id", "seq", "id", "created_at", "author", "content", "reasoning", "tools", "agent_id", "branch",
+    "invocation_id", "state", "metadata", "model", "input_tokens", "output_tokens",
+)  # fmt: skip
 
 
-def _overview_row(overview: SessionOverview) -> tuple[str, ...]:
-    session = overview.session
-    name = session.title or overview.first_message or session.id
-    return (name, session.agent_id, f"{overview.event_count:,}", _minute(session.updated_at))
+def _session_record(session: Session) -> tuple[Any, ...]:
+    return tuple(getattr(session, name) for name in _SESSION_COLUMNS)
 
 
-def _hit_row(hit: SearchHit) -> tuple[str, ...]:
-    return (hit.session.title or hit.session.id, hit.event.author, hit.snippet, _minute(hit.event.created_at))
+def _overview_record(overview: SessionOverview) -> tuple[Any, ...]:
+    return (*_session_record(overview.session), overview.first_message, overview.event_count)
 
 
-_ANY_ROW: tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]] = (("item",), lambda item: (str(item),))
-_ROW_OF: dict[type, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = {
-    Session: (("session", "agent", "events", "last change"), _session_row),
-    SessionOverview: (("session", "agent", "events", "last change"), _overview_row),
-    SearchHit: (("session", "author", "found", "time"), _hit_row),
-    Event: (("seq", "author", "content", "tools", "time"), _event_row),
+def _event_record(event: Event) -> tuple[Any, ...]:
+    usage = event.usage
+    tokens = (None, None, None) if usage is None else (usage.model, usage.input_tokens, usage.output_tokens)
+    fields = {**event.__dict__, "tools": [action.name for action in event.actions]}
+    return (*(fields[name] for name in _EVENT_COLUMNS[:-3]), *tokens)
+
+
+def _hit_record(hit: SearchHit) -> tuple[Any, ...]:
+    event = hit.event
+    return (hit.session.title, event.session_id, event.seq, event.created_at, event.author, hit.snippet, hit.score)
+
+
+_Record = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+_ANY_RECORD: Final[_Record] = (("item",), lambda item: (item,))
+_RECORDS_OF: Final[dict[type, _Record]] = {
+    Session: (_SESSION_COLUMNS, _session_record),
+    SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
+    SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score"), _hit_record),
+    Event: (_EVENT_COLUMNS, _event_record),
 }
-
-
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table; every cell is escaped and cut, since models and users wrote it."""
-
-    def cell(text: str) -> str:
-        cut = text if len(text) <= CELL_CHARACTERS_SHOWN else text[: CELL_CHARACTERS_SHOWN - 1] + "…"
-        return f'<td dir="auto" style="text-align:left">{html.escape(cut)}</td>'
-
-    heads = "".join(f'<th style="text-align:left">{html.escape(name)}</th>' for name in head)
-    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
-    return f"<table>{f'<thead><tr>{heads}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+_TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {
+    Session: html.sessions_table,
+    SessionOverview: html.overviews_table,
+    SearchHit: html.hits_table,
+    Event: html.events_table,
+}

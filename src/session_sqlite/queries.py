@@ -105,6 +105,13 @@ SELECT id, session_id, author, content, reasoning, actions, metadata, created_at
        supersedes
   FROM events
 """
+# What messages are made of. A stored message has its usage itself.
+EVENTS_AS_SAID = """
+SELECT id, session_id, author, content, reasoning, actions, seq, state,
+       CASE WHEN message IS NULL THEN usage END AS usage, message_id, message,
+       CASE WHEN metadata = '{}' THEN 1 ELSE json_valid(metadata) END AS is_sound
+  FROM events
+"""
 OF_SESSION = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"
 AFTER = "seq > :after"
 BEFORE = "seq < :before"
@@ -182,9 +189,13 @@ SELECT message_id, seq
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
    AND message_id IN ({})
 """
-# Events that a message was made of, or that never were one: as messages they have their event's id. CROSS JOIN as above.
-SEQS_OF_EVENTS_WITHOUT_MESSAGE_ID = """
-SELECT events.id, events.seq
+# Events whose message has no id, or that never were one: as messages they have the event's. CROSS JOIN as above.
+EVENTS_WITHOUT_MESSAGE_ID = """
+SELECT events.row_id,
+       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
+       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
+       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       events.supersedes
   FROM events AS named
  CROSS JOIN events
  WHERE named.id IN ({})
@@ -267,7 +278,7 @@ ROW_AFTER = "events.row_id > :after_row"
 ROW_BEFORE = "events.row_id < :before_row"
 LAST_ROWS_FIRST = "ORDER BY events.row_id DESC LIMIT :limit"
 
-# SQLite's FTS5 only. Ranks and limits inside, so that the rows of events are read for the hits alone. The S608
+# SQLite's FTS5 only. Orders and limits inside, so that the rows of events are read for the hits alone. The S608
 # exceptions: what is put together are the constants here.
 _HIT_COLUMNS = """
 SELECT events.row_id,
@@ -295,9 +306,10 @@ HITS_BY_RANK = f"""
          LIMIT :limit OFFSET :offset) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
+# Without a rank: bm25 first counts every phrase in the whole index, also for a search in one session.
 HITS_NEWEST_FIRST = f"""
 {_HIT_COLUMNS}
-  FROM (SELECT rowid AS row_id, rank
+  FROM (SELECT rowid AS row_id, NULL AS rank
           FROM search_index
          WHERE search_index MATCH :match
          ORDER BY rowid DESC
@@ -312,10 +324,24 @@ ALL_HITS = f"""
          WHERE search_index MATCH :match) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
+ALL_HITS_UNRANKED = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, NULL AS rank
+          FROM search_index
+         WHERE search_index MATCH :match) AS hits
+{_HIT_JOINS}
+"""  # noqa: S608
 BY_RANK = "ORDER BY hits.rank, hits.row_id"
-BY_RANK_LIMITED = "ORDER BY hits.rank LIMIT :limit OFFSET :offset"
+BY_RANK_LIMITED = "ORDER BY hits.rank, hits.row_id LIMIT :limit OFFSET :offset"
 BY_ROW = "ORDER BY hits.row_id DESC"
 BY_ROW_LIMITED = "ORDER BY hits.row_id DESC LIMIT :limit OFFSET :offset"
+# Four ranges of an index, whatever the number of sessions.
+HAS_OTHERS = """
+SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name > :app_name)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id < :user_id)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id > :user_id)
+"""
 
 # The index is fed in the order of `row_id`, and has everything up to this one.
 INDEXED = """
@@ -394,6 +420,7 @@ SELECT app_name, user_id, session_id, seq, created_at, agent_id, invocation_id, 
 TOOL_NAME = "name = :name"
 TOOL_STATUS = "status = :status"
 TOOL_CALLS_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
+TOOL_CALLS_NEWEST_FIRST = "ORDER BY created_at DESC, app_name DESC, user_id DESC, session_id DESC, seq DESC"
 
 # The groups that usage can be counted by; the name is the column of the answer.
 USAGE_GROUPS = {
@@ -424,6 +451,47 @@ def usage_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
     tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
     return joined(f"SELECT {f'{columns},' if columns else ''} {USAGE_SUMS}", [HAS_USAGE, *clauses], tail)
 
+
+LAST_SEQS = """
+SELECT app_name, user_id, id, last_seq
+  FROM sessions
+"""
+# The groups that events can be counted by; the name is the column of the answer.
+ACTIVITY_GROUPS = {
+    "day": "substr(created_at, 1, 10) AS day",
+    "month": "substr(created_at, 1, 7) AS month",
+    "author": "author",
+    "app_name": "app_name",
+    "user_id": "user_id",
+    "session_id": "session_id",
+    "agent_id": "agent_id",
+}
+ACTIVITY_COUNTS = """
+       count(*) AS events,
+       count(DISTINCT app_name || char(0) || user_id || char(0) || session_id) AS sessions
+  FROM events
+"""
+
+
+def activity_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
+    """Counts of events for each of the groups, which are names of `ACTIVITY_GROUPS`; of all if there are none."""
+    columns = ", ".join(ACTIVITY_GROUPS[group] for group in groups)
+    names = ", ".join(groups)
+    tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
+    return joined(f"SELECT {f'{columns},' if columns else ''} {ACTIVITY_COUNTS}", clauses, tail)
+
+
+# The event before each is found in its whole session, and only then is chosen.
+REPLY_TIMES = """
+SELECT app_name, user_id, session_id, seq, author, agent_id, asked_at, created_at
+  FROM (SELECT app_name, user_id, session_id, seq, author, agent_id, created_at,
+               lag(author) OVER turns AS asked_by,
+               lag(created_at) OVER turns AS asked_at
+          FROM events
+        WINDOW turns AS (PARTITION BY app_name, user_id, session_id ORDER BY seq)) AS replies
+"""
+IS_A_REPLY = "asked_by = 'user' AND author NOT IN ('user', 'system', 'tool')"
+REPLIES_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
 
 COUNT_SESSIONS = """
 SELECT count(*), count(DISTINCT app_name), count(DISTINCT app_name || char(0) || user_id)
@@ -472,21 +540,39 @@ SELECT seq
  ORDER BY seq DESC
  LIMIT :limit
 """
+EVENTS_WITH_TOOLS = """
+SELECT seq, id, author, actions
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND actions <> '[]'
+ ORDER BY seq
+"""
+COUNT_LONELY_SUMMARIES = """
+SELECT count(*)
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+   AND supersedes IS NOT NULL
+   AND NOT EXISTS (SELECT 1
+                     FROM events AS earlier
+                    WHERE earlier.app_name = events.app_name
+                      AND earlier.user_id = events.user_id
+                      AND earlier.session_id = events.session_id
+                      AND earlier.seq <= events.supersedes)
+"""
 # Numbered anew: the order of a session has no gaps.
 COPY_EVENTS = """
 INSERT INTO events
        (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
         branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes)
 SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id,
-       row_number() OVER (ORDER BY seq), agent_id, branch, invocation_id, state, usage, tool_call_id, message_id,
-       message,
+       row_number() OVER (ORDER BY seq) + :first, agent_id, branch, invocation_id, state, usage, tool_call_id,
+       message_id, message,
        CASE WHEN supersedes IS NOT NULL
             THEN (SELECT count(*)
                     FROM events AS earlier
                    WHERE earlier.app_name = events.app_name
                      AND earlier.user_id = events.user_id
                      AND earlier.session_id = events.session_id
-                     AND earlier.seq <= events.supersedes)
+                     AND earlier.seq <= events.supersedes) + :first
        END
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
@@ -499,6 +585,51 @@ SELECT count(*)
 SET_INITIAL_STATE = """
 UPDATE sessions
    SET initial_state = :state
+ WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+"""
+
+# ---------------------------------------------------------------- transfer
+
+SESSION_KEYS_IN_ORDER = "ORDER BY app_name, user_id, id LIMIT :limit"
+KEYS_BEYOND = "(app_name, user_id, id) > (:at_app, :at_user, :at_id)"
+# A session with the state it sees, as of one moment: a row for each key (at least one row), whose it is beside it.
+SESSION_WITH_ALL_STATE = """
+SELECT sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
+       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id, sessions.parent_seq,
+       sessions.initial_state,
+       state.key, state.value
+  FROM sessions
+  LEFT JOIN state
+    ON state.app_name = sessions.app_name
+   AND state.user_id IN ('', sessions.user_id)
+   AND state.session_id IN ('', sessions.id)
+ WHERE sessions.app_name = :app_name AND sessions.user_id = :user_id AND sessions.id = :session_id
+ ORDER BY state.key
+"""
+UP_TO = "seq <= :until_seq"
+COUNT_ALL_EVENTS = """
+SELECT count(*)
+  FROM events
+"""
+# One name an id: id_0, id_1…; see `with_ids`. CROSS JOIN as above.
+IDS_OF_EVENTS = """
+SELECT events.id
+  FROM events AS named
+ CROSS JOIN events
+ WHERE named.id IN ({})
+   AND events.row_id = named.row_id
+   AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
+"""
+SEQS_BETWEEN = """
+SELECT seq
+  FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+   AND seq >= :first_seq AND seq <= :until_seq
+"""
+ADVANCE_SESSION_TO = """
+UPDATE sessions
+   SET last_seq = CASE WHEN :last_seq > last_seq THEN :last_seq ELSE last_seq END,
+       updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
  WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
 """
 
@@ -528,9 +659,27 @@ SELECT id
   FROM sessions
  WHERE app_name = :app_name AND user_id = :user_id AND parent_id = :session_id
 """
+# The same events under another session: copies, in a fork or in what it was forked from.
+SESSIONS_WITH_SAME_EVENTS = """
+SELECT DISTINCT other.session_id
+  FROM events AS mine
+ CROSS JOIN events AS other
+ WHERE mine.app_name = :app_name AND mine.user_id = :user_id AND mine.session_id = :session_id
+   AND other.id = mine.id
+   AND other.created_at = mine.created_at
+   AND other.app_name = mine.app_name
+   AND other.user_id = mine.user_id
+   AND other.session_id <> mine.session_id
+"""
 DELETE_STATE = """
 DELETE FROM state
 """
+STATE_ROWS = """
+SELECT app_name, user_id, key, value
+  FROM state
+"""
+OF_USER_OR_APP = "user_id IN ('', :user_id)"
+SHARED = "session_id = ''"
 EVENTS_WITH_ROW_ID = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,

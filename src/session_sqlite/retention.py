@@ -17,8 +17,8 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.life_cycle import LifeCycle, own_state
-from session_sqlite.models import AnyOf, Event, Session
+from session_sqlite.life_cycle import LifeCycle, own_state, uncut
+from session_sqlite.models import REMOVE, AnyOf, Event, Session
 from session_sqlite.scoped import as_is, missing
 
 CHUNK_EVENTS: Final = 500
@@ -103,7 +103,10 @@ class Retention(LifeCycle):
         if older_than is None and keep_last is None:
             raise InvalidInputError("say what to prune: older_than, keep_last or both")
         if isinstance(older_than, timedelta):
-            older_than = datetime.now(UTC) - older_than
+            try:
+                older_than = datetime.now(UTC) - older_than
+            except OverflowError:
+                raise InvalidInputError("older_than is out of the range of dates") from None
         before = None if older_than is None else codec.time_text(codec.utc(older_than, "older_than"))
         kept = codec.optional_number(keep_last, "keep_last")
         events = sessions = 0
@@ -140,30 +143,28 @@ class Retention(LifeCycle):
         if session is not None:
             if app_name is not None:
                 raise InvalidInputError("app_name goes with user_id; a session has its own")
-            keys = [self._key(session)]
+            one = self._key(session)
+            clauses, params = [queries.OF_APP, queries.OF_USER, queries.WITH_ID], one.params()
         else:
-            keys = self._session_keys(app_name, codec.identifier(user_id, "user_id"))
-        forks: list[str] = []
+            one = None
+            clauses, params = self._scope_clauses(app_name, codec.identifier(user_id, "user_id"))
 
-        def work(tx: Transaction) -> int:
+        def work(tx: Transaction) -> tuple[int, int, list[str]]:
+            keys = [SessionKey._make(row) for row in tx.rows(queries.joined(queries.SESSION_KEYS, clauses), params)]
+            if one is not None and not keys:
+                raise missing(one)
+            copies = _copies(tx, one) if one is not None else []  # those of a user are all erased
             events = 0
-            forks.clear()
             for key in keys:
-                if session is not None and not tx.rows(queries.LAST_SEQ, key.params()):
-                    raise missing(key)
-                forks.extend(row[0] for row in tx.rows(queries.FORKS, key.params()))
                 events += self._remove_events(tx, key)
                 tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
                 tx.run(queries.DELETE_SESSION, key.params())
-            if user_id is not None:
-                clauses, params = self._scope_clauses(app_name, user_id)
+            if one is None:
                 tx.run(queries.joined(queries.DELETE_STATE, clauses), params)
-            return events
+            return len(keys), events, copies
 
-        events = self._database.write(work)
-        erased = {key.session_id for key in keys}
-        remaining = [f"session {fork!r} is a fork and has a copy" for fork in forks if fork not in erased]
-        return EraseReport(len(keys), events, (*remaining, *self._database.purge()))
+        sessions, events, copies = self._database.write(work)
+        return EraseReport(sessions, events, (*copies, *self._database.purge()))
 
     def redact(
         self,
@@ -178,11 +179,12 @@ class Retention(LifeCycle):
         """Changes the text of stored events: content, reasoning, tool calls, metadata, state, messages, search words.
 
         Ids, names of tools and keys of JSON objects stay. Afterwards the old text is nowhere in the file, or the report
-        says what still holds it. Titles and metadata of sessions, and the present state, are not events: change them
-        with `update_session` and `update_state`.
+        says what still holds it. Titles and metadata of sessions, and the present state, are not events, but the report
+        names those that hold such text: change them with `update_session` and `update_state`.
 
         Args:
-            pattern: A regular expression, or a function that returns the text as it is to be.
+            pattern: A regular expression, or a function that returns the text as it is to be (it must not use the
+                service).
             replacement: What stands in place of a match of the expression, as for `re.sub`.
             session: Only in this session.
             dry_run: Only count.
@@ -208,8 +210,17 @@ class Retention(LifeCycle):
                 seq, some, unread = self._redact_chunk(key, seq, change, dry_run)
                 changed += some
                 skipped += unread
-        remaining = self._database.purge() if changed and not dry_run else []
-        return RedactReport(changed, skipped, tuple(remaining), bool(dry_run))
+        if dry_run:
+            return RedactReport(changed, skipped, (), True)
+        states = sum([self._redact_initial_state(key, change) for key in keys])
+        remaining = self._still_holding(keys, change)
+        if session is not None:
+            remaining += self._database.write(lambda tx: _copies(tx, keys[0])) if changed else []
+        elif keys:
+            remaining += self._shared_state_holding(app_name, user_id, change)
+        if changed or states:
+            remaining += self._database.purge()
+        return RedactReport(changed, skipped, tuple(remaining), False)
 
     # ------------------------------------------------------------ how
 
@@ -233,12 +244,13 @@ class Retention(LifeCycle):
             cut = 0 if begin is None else begin - 1
         return cut
 
-    def _prune_one(self, key: SessionKey, cut: int, before: str | None, dry_run: bool) -> tuple[int, bool]:
+    def _prune_one(self, key: SessionKey, latest: int, before: str | None, dry_run: bool) -> tuple[int, bool]:
         def work(tx: Transaction) -> tuple[int, bool]:
-            params = {**key.params(), "until_seq": cut}
             stored = tx.rows(queries.SESSION_AGE, key.params())
             if not stored:
                 return 0, False
+            cut = uncut(tx, key, latest)
+            params = {**key.params(), "until_seq": cut}
             gone: int = tx.rows(queries.COUNT_EVENTS_UNTIL, params)[0][0]
             left = tx.rows(queries.HIGHEST_SEQ, key.params())[0][0]
             altogether = before is not None and stored[0][0] < before and (left is None or left <= cut)
@@ -272,6 +284,9 @@ class Retention(LifeCycle):
                     skipped += 1
                     continue
                 redacted = _redacted(event, change)
+                if redacted is None:
+                    skipped += 1
+                    continue
                 if redacted == event:
                     continue
                 changed += 1
@@ -284,6 +299,46 @@ class Retention(LifeCycle):
             return last, changed, skipped
 
         return self._database.write(work)
+
+    def _redact_initial_state(self, key: SessionKey, change: Callable[[str], str]) -> bool:
+        """What a rewind goes back to is history too, and nobody could change it otherwise."""
+
+        def work(tx: Transaction) -> bool:
+            column = tx.rows(queries.SESSION_WITH_STATE, key.params())
+            state = codec.decode_state_or_empty(column[0][3]) if column else {}
+            redacted = _walk(state, change)
+            if redacted == state:
+                return False
+            tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(redacted)})
+            return True
+
+        return self._database.write(work)
+
+    def _still_holding(self, keys: list[SessionKey], change: Callable[[str], str]) -> list[str]:
+        """Sessions whose title, metadata or own state has text that a redaction would change."""
+        holding = []
+        for key in keys:
+            for session in self._database.read(queries.SESSION, key.params(), codec.decode_session):
+                if change(session.title) != session.title:
+                    holding.append(f"the title of {key}")
+                if _walk(session.metadata, change) != session.metadata:
+                    holding.append(f"the metadata of {key}")
+            for name, value in self._database.read(queries.OWN_STATE, key.params(), as_is):
+                if _state_holds(name, value, change):
+                    holding.append(f"the state {name!r} of {key}")
+        return holding
+
+    def _shared_state_holding(
+        self, app_name: str | AnyOf | None, user_id: str | AnyOf | None, change: Callable[[str], str]
+    ) -> list[str]:
+        clauses, params = self._scope_clauses(app_name, user_id)
+        clauses = [queries.OF_USER_OR_APP if clause is queries.OF_USER else clause for clause in clauses]
+        sql = queries.joined(queries.STATE_ROWS, [*clauses, queries.SHARED])
+        return [
+            f"the state {name!r} of app {app!r}" + (f" and user {user!r}" if user else "")
+            for app, user, name, value in self._database.read(sql, params, as_is)
+            if _state_holds(name, value, change)
+        ]
 
 
 def _seq(row: Row) -> int:
@@ -300,7 +355,10 @@ def _change(pattern: object, replacement: object) -> Callable[[str], str]:
         function = pattern
 
         def checked(text: str) -> str:
-            return codec.text(function(text), "what the function returned") if text else text
+            changed = function(text) if text else text
+            if not isinstance(changed, str):
+                raise InvalidInputError(f"the function must return text, not {type(changed).__name__}")
+            return str.__str__(changed)
 
         return checked
     if not isinstance(pattern, (str, re.Pattern)):
@@ -314,13 +372,34 @@ def _change(pattern: object, replacement: object) -> Callable[[str], str]:
     return lambda text: expression.sub(substitute, text)
 
 
-def _redacted(event: Event, change: Callable[[str], str]) -> Event:
-    message = event.message
+def _copies(tx: Transaction, key: SessionKey) -> list[str]:
+    """Other sessions that have a copy of something of this one, in words: what it was forked from, and its forks."""
+    copies: dict[str, None] = {}
+    unseen = [key]
+    while unseen:  # forks of forks
+        for (fork,) in tx.rows(queries.FORKS, unseen.pop().params()):
+            if fork != key.session_id and fork not in copies:
+                copies[fork] = None
+                unseen.append(key._replace(session_id=fork))
+    copies |= dict.fromkeys(row[0] for row in tx.rows(queries.SESSIONS_WITH_SAME_EVENTS, key.params()))
+    return [f"session {copy!r} has a copy: one was forked from the other" for copy in copies]
+
+
+def _state_holds(name: str, column: object, change: Callable[[str], str]) -> bool:
+    value = codec.decode_state_value(name, column)
+    return value is not REMOVE and _walk(value, change) != value
+
+
+def _redacted(event: Event, change: Callable[[str], str]) -> Event | None:
+    """The event with its texts changed; None if its message cannot be read."""
+    content, message = change(event.content), event.message
     if message is not None:
         message = importlib.import_module("session_sqlite.langchain.messages").redacted(event, change)
+        if message is None:
+            return None
     return replace(
         event,
-        content=change(event.content),
+        content=content,
         reasoning=change(event.reasoning),
         actions=tuple(
             replace(

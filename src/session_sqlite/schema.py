@@ -119,7 +119,8 @@ def add_summaries_and_fork_points(db: Database) -> None:
 # A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
 VIEWS: Final = {
     # One row a call. The result is the action's own (an event that was never a message) or the first later event of
-    # the tool with the call's id; a tool's event whose call was never stored is a row too.
+    # the tool with the call's id, unless another call has used that id again in between; a tool's event whose call was
+    # never stored is a row too.
     "tool_calls": """
 SELECT calls.app_name,
        calls.user_id,
@@ -155,7 +156,8 @@ SELECT calls.app_name,
           FROM events
           JOIN json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action
          WHERE events.actions <> '[]'
-           AND events.author <> 'tool') AS calls
+           AND events.author <> 'tool'
+           AND action.type = 'object') AS calls
   LEFT JOIN (SELECT app_name, user_id, session_id, tool_call_id, seq, created_at, content,
                     CASE WHEN json_valid(actions) THEN json_extract(actions, '$[0].error') END AS error
                FROM events
@@ -174,6 +176,17 @@ SELECT calls.app_name,
                          AND first.author = 'tool'
                          AND first.seq > calls.seq)
    AND calls.call_id <> ''
+   AND NOT EXISTS (SELECT 1
+                     FROM events AS again
+                     JOIN json_each(CASE WHEN json_valid(again.actions) THEN again.actions ELSE '[]' END) AS action
+                    WHERE again.app_name = calls.app_name
+                      AND again.user_id = calls.user_id
+                      AND again.session_id = calls.session_id
+                      AND again.seq > calls.seq
+                      AND again.seq < results.seq
+                      AND again.author <> 'tool'
+                      AND again.actions <> '[]'
+                      AND CASE WHEN action.type = 'object' THEN json_extract(action.value, '$.id') END = calls.call_id)
  UNION ALL
 SELECT events.app_name,
        events.user_id,
@@ -204,7 +217,8 @@ SELECT events.app_name,
                       AND caller.seq < events.seq
                       AND caller.author <> 'tool'
                       AND caller.actions <> '[]'
-                      AND json_extract(action.value, '$.id') = events.tool_call_id)
+                      AND CASE WHEN action.type = 'object' THEN json_extract(action.value, '$.id') END
+                          = events.tool_call_id)
 """,
     "usage_by_day": """
 SELECT app_name,
@@ -254,7 +268,7 @@ SELECT app_name,
        author,
        content,
        reasoning,
-       (SELECT group_concat(json_extract(action.value, '$.name'), ', ')
+       (SELECT group_concat(CASE WHEN action.type = 'object' THEN json_extract(action.value, '$.name') END, ', ')
           FROM json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action) AS tools
   FROM events
  ORDER BY app_name, user_id, session_id, seq
@@ -308,12 +322,19 @@ HAS_FTS5: Final = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
 HAS_SEARCH_INDEX: Final = "SELECT 1 FROM sqlite_master WHERE name = 'search_index'"
 OPEN_VOCABULARY: Final = "CREATE VIRTUAL TABLE temp.search_vocabulary USING fts5vocab (main, search_index, col)"
 TOUCH_SEARCH_INDEX: Final = "SELECT rowid FROM search_index LIMIT 0"
-TOUCH_TABLE_FUNCTIONS: Final = ("SELECT 1 FROM json_each('[]')", "SELECT 1 FROM json_tree('[]')")
+TOUCH_TABLE_FUNCTIONS: Final = (
+    "SELECT 1 FROM json_each('[]')",
+    "SELECT 1 FROM json_tree('[]')",
+    "SELECT 1 FROM pragma_table_info('events') LIMIT 0",
+    "SELECT 1 FROM pragma_index_list('events') LIMIT 0",
+    "SELECT 1 FROM pragma_index_info('events_id') LIMIT 0",
+    "SELECT 1 FROM pragma_foreign_key_list('events') LIMIT 0",
+)
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
-# One row from each end of each table.
+# One row from each end of each table; its text is not decoded, since a damaged row must not keep a file closed.
 PROBES: Final = (
-    "SELECT max(row_id), min(row_id) FROM events",
-    "SELECT id, metadata FROM sessions ORDER BY app_name DESC, user_id DESC, id DESC LIMIT 1",
-    "SELECT content, message FROM events ORDER BY row_id DESC LIMIT 1",
-    "SELECT value FROM state LIMIT 1",
+    "SELECT (SELECT max(row_id) FROM events), (SELECT min(row_id) FROM events)",  # max, min together read it all
+    "SELECT length(id), length(metadata) FROM sessions ORDER BY app_name DESC, user_id DESC, id DESC LIMIT 1",
+    "SELECT length(content), length(message) FROM events ORDER BY row_id DESC LIMIT 1",
+    "SELECT length(value) FROM state LIMIT 1",
 )

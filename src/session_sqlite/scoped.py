@@ -191,7 +191,10 @@ class SessionListing:
     @staticmethod
     def _position_of(row: Row) -> tuple[str, str, str, str]:
         columns = dict(zip(codec.SESSION_COLUMNS, row, strict=False))
-        return columns["updated_at"], columns["id"], columns["app_name"], columns["user_id"]
+        updated_at = columns["updated_at"]
+        if not isinstance(updated_at, str):
+            updated_at = codec.AFTER_ALL_TIMES  # as SQLite sorts what is damaged
+        return updated_at, columns["id"], columns["app_name"], columns["user_id"]
 
 
 def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str | AnyOf]:

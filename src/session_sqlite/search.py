@@ -12,6 +12,7 @@ The same text gives the same words on every version of Python (see `unicode_tabl
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -27,6 +28,7 @@ Span = tuple[int, int]
 
 FIELDS: Final = ("content", "reasoning", "tools")
 GAP: Final = "·"
+LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 SNIPPET_CHARACTERS: Final = 160
 
 _LATIN: Final = "A-Za-z\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
@@ -92,9 +94,11 @@ def words(text: str) -> list[str]:
     """
     folded = fold(text)
     if folded.isascii():
-        return _ASCII_WORDS.findall(folded)
+        found = _ASCII_WORDS.findall(folded)
+        return found if len(folded) <= LONGEST_WORD else [word[:LONGEST_WORD] for word in found]
     divided = folded.translate(_divider).replace(f"{_CLOSE}{_OPEN}", " ")
-    return _GAPS.sub(f" {GAP} ", divided).replace(_OPEN, " ").replace(_CLOSE, " ").split()
+    found = _GAPS.sub(f" {GAP} ", divided).replace(_OPEN, " ").replace(_CLOSE, " ").split()
+    return found if len(folded) <= LONGEST_WORD else [word[:LONGEST_WORD] for word in found]
 
 
 @dataclass(frozen=True)
@@ -150,13 +154,15 @@ class Request:
     params: Mapping[str, Any]
     newest_first: bool
 
-    def match_expression(self) -> str:
+    def match_expression(self, *, scoped: bool) -> str:
         """The request as an FTS5 query over the columns of `index_columns` and a column ``scope``.
+
+        Without ``scoped`` it leaves the user and the session to the conditions on events.
 
         The output of a tool's own event is its content; a search in ``tools`` alone finds it there.
         """
         parts = []
-        if self.app_name is not None:
+        if scoped and self.app_name is not None and self.user_id is not None:
             parts.append(f'scope : "{_scope_word(self.app_name, self.user_id, self.session_id)}"')
         columns = "{" + " ".join(self.fields) + "}"
         for term in self.terms:
@@ -185,16 +191,14 @@ _TOOL: Final = "tool"  # the scope word of a tool's own events; no hash looks li
 
 
 def _scope_word(*names: str | None) -> str:
-    """One word for an app, for a user of an app, or for a session of a user of an app."""
+    """One word for a user of an app, or for a session of such a user."""
     text = "\0".join(name for name in names if name is not None)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def scope_words(event: Event, app_name: str, user_id: str) -> str:
     """The words of the ``scope`` column of an event."""
-    names = [
-        _scope_word(app_name), _scope_word(app_name, user_id), _scope_word(app_name, user_id, event.session_id),
-    ]  # fmt: skip
+    names = [_scope_word(app_name, user_id), _scope_word(app_name, user_id, event.session_id)]
     return " ".join([*names, _TOOL] if event.author == "tool" else names)
 
 
@@ -205,7 +209,7 @@ def field_texts(event: Event) -> dict[str, str]:
         strings.append(action.name)
         strings += _strings(action.args)
         strings += _strings(action.output)
-        if action.error is not None and action.error != event.content:
+        if action.error is not None and not (event.author == "tool" and action.error == event.content):
             strings.append(action.error)
     return {"content": event.content, "reasoning": event.reasoning, "tools": "\n".join(strings)}
 
@@ -258,10 +262,14 @@ def locate(text: str, terms: Sequence[Term]) -> list[Span]:
     """Where the terms are in a text, in order and merged where they overlap."""
     folded, origins = _fold_with_origins(text)
     tokens = _tokens(folded)
+    places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
+    for index, token in enumerate(tokens):
+        places.setdefault(token[0], []).append(index)
     spans: list[Span] = []
     for term in terms:
         length = len(term.words)
-        for index in range(len(tokens) - length + 1):
+        beginnings = range(len(tokens)) if length == 1 and term.prefix else places.get(term.words[0], ())
+        for index in beginnings:
             if _stands_at(tokens, index, term):
                 begin = tokens[index][1]
                 end = tokens[index + length - 1][2]
@@ -279,6 +287,8 @@ def locate(text: str, terms: Sequence[Term]) -> list[Span]:
 
 def _stands_at(tokens: Sequence[tuple[str, int, int]], index: int, term: Term) -> bool:
     last = len(term.words) - 1
+    if index + last >= len(tokens):
+        return False
     for offset, word in enumerate(term.words):
         token = tokens[index + offset][0]
         if token != word and not (offset == last and term.prefix and token.startswith(word)):
@@ -308,47 +318,89 @@ def _tokens(folded: str) -> list[tuple[str, int, int]]:
     return tokens
 
 
-def _fold_with_origins(text: str) -> tuple[str, list[Span]]:
+_plain: Final[set[str]] = set()  # characters known to fold to one character, whatever stands beside them
+
+
+def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
     """Folded text, and for each of its characters the place of what it was made from."""
-    if text.isascii():
-        return text.lower(), [(index, index + 1) for index in range(len(text))]
+    if not text.isascii() and not _plain.issuperset(text):
+        _plain.update(
+            character
+            for character in set(text)
+            if len(fold(character)) == 1 and not _is_mark(character) and not _is_jamo(character)
+        )
+    if text.isascii() or _plain.issuperset(text):
+        return fold(text), _Identity(len(text))
     pieces: list[str] = []
     origins: list[Span] = []
-    for match in _CLUSTER.finditer(text):
-        piece = fold(match[0])
+    begin = 0
+    for index in range(1, len(text) + 1):
+        if index < len(text) and _joins(text, begin, index):
+            continue
+        piece = fold(text[begin:index])
         pieces.append(piece)
-        origins += [match.span()] * len(piece)
+        origins += [(begin, index)] * len(piece)
+        begin = index
     return "".join(pieces), origins
 
 
-# What normalisation may join into one character, to tell where a folded one came from.
-_CLUSTER = re.compile(f".[{_ACCENTS}\u3099\u309a\uff9e\uff9f\u1160-\u11ff\ufe00-\ufe0f]*", re.DOTALL)
+def _joins(text: str, begin: int, index: int) -> bool:
+    """True where normalisation may make one character of what begins at ``begin`` and the one at ``index``."""
+    character = text[index]
+    if _is_mark(character):
+        return True
+    # Parts of a Hangul syllable join in their order only: ㅠㅠㅠ stays three.
+    before = text[begin:index]
+    return _is_jamo(character) and fold(before + character) != fold(before) + fold(character)
 
-# A cut before one of these, or after a joiner, would tear one visible character: combining marks, variation
-# selectors, joiners, the skin tones of emoji, tag characters.
-_CONTINUES = re.compile(
-    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0e31\u0e34-\u0e3a"
-    "\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u200c\u200d\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f"
-    "\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
-)
+
+@functools.cache
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(unicodedata.normalize("NFKC", character)[0])[0] == "M"
+
+
+@functools.cache
+def _is_jamo(character: str) -> bool:
+    return "\u1100" <= unicodedata.normalize("NFKC", character)[0] <= "\u11ff"
+
+
+class _Identity(Sequence[Span]):
+    """The origins of text that folding left in its places."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: Any) -> Any:
+        return (index, index + 1)
+
+
+# A cut before one of these, or after a joiner, would tear one visible character: vowels and finals of Hangul, joiners,
+# the skin tones of emoji, tag characters; and marks, which are not listed here.
+_CONTINUES = re.compile("[\u1160-\u11ff\u200c\u200d\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
 
 
-def _is_boundary(text: str, index: int) -> bool:
-    """True where a cut tears neither a word nor a visible character."""
+def _is_between_characters(text: str, index: int) -> bool:
+    """True where a cut tears no visible character."""
     if index <= 0 or index >= len(text):
         return True
     before, after = text[index - 1], text[index]
-    if before == "\u200d" or _CONTINUES.match(after):
+    if before == "\u200d" or _CONTINUES.match(after) or _is_mark(after):
         return False
     if _FLAG.match(before) and _FLAG.match(after):
         start = index
         while start and _FLAG.match(text[start - 1]):
             start -= 1
         return (index - start) % 2 == 0
-    if before.isspace() or after.isspace():
-        return True
-    return len(words(before + after)) != 1
+    return True
+
+
+def _is_between_words(text: str, index: int) -> bool:
+    """True where a cut tears neither a word nor a visible character."""
+    return _is_between_characters(text, index) and len(words(text[max(0, index - 1) : index + 1])) != 1
 
 
 def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
@@ -356,6 +408,9 @@ def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
     if len(text) <= SNIPPET_CHARACTERS:
         return text, tuple(spans)
     first = spans[0] if spans else (0, 0)
+    if first[1] - first[0] > SNIPPET_CHARACTERS:  # a long phrase, or one character again and again
+        first = (first[0], first[0] + SNIPPET_CHARACTERS)
+        spans = [first, *spans[1:]]
     begin = max(0, first[0] - SNIPPET_CHARACTERS // 3)
     end = min(len(text), max(begin + SNIPPET_CHARACTERS, first[1]))
     begin = max(0, min(begin, end - SNIPPET_CHARACTERS))
@@ -368,9 +423,13 @@ def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
 
 
 def _boundary(text: str, index: int, limit: int, step: int) -> int:
-    """The next place towards ``limit`` where the text may be cut; ``limit`` if there is none."""
-    while index != limit and not _is_boundary(text, index):
-        index += step
-    while not _is_boundary(text, index) and 0 < index < len(text):  # a match inside of a word: out again
-        index -= step
+    """Where to cut: the next place towards ``limit`` between words, else a little outwards, else in a word."""
+    inwards = range(index, limit + step, step)
+    outermost = min(max(limit - step * SNIPPET_CHARACTERS, 0), len(text))
+    outwards = range(limit, outermost - step, -step)
+    places: list[int] = [*inwards, *outwards]
+    for is_place in (_is_between_words, _is_between_characters):
+        for place in places:
+            if is_place(text, place):
+                return place
     return index

@@ -8,9 +8,11 @@ way; a lock that another process holds is waited for in short steps up to a dead
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sqlite3
+import stat
 import threading
 import time
 import urllib.parse
@@ -37,7 +39,7 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.models import AnyOf
+from session_sqlite.models import AnyOf, Rows
 from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite_maintenance import CheckReport, backup, check, purge
@@ -52,10 +54,17 @@ MEMORY: Final = ":memory:"
 PATH_VARIABLE: Final = "SESSION_SQLITE_PATH"
 MINIMUM_SQLITE: Final = (3, 35, 0)
 MINIMUM_FILE_BYTES: Final = 512  # the smallest page: a shorter file that is not empty is no database
+LONGEST_FOLDER: Final = 150  # file systems take names of 255 bytes
 STEP_SECONDS: Final = 0.02  # how long SQLite itself waits for a lock before Python looks at the deadline
 READERS: Final = 4
+FORK_PATIENCE: Final = 1.0  # seconds
 DEFAULT_BUSY_TIMEOUT: Final = 30.0
 DEFAULT_QUERY_TIMEOUT: Final = 30.0
+
+_APPLICATION_ID: Final = "PRAGMA application_id"
+_USER_VERSION: Final = "PRAGMA user_version"
+_LOG_HEADER: Final = 32  # bytes before the first frame of a WAL
+_FRAME_HEADER: Final = 24  # bytes before the page in a frame
 
 Durability = Literal["full", "fast"]
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
@@ -66,7 +75,8 @@ def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Pa
 
     Args:
         name: The name of the file.
-        app_name: The app; its folder has this name, with what a file name cannot hold percent-encoded.
+        app_name: The app; its folder has this name, with what a file name cannot hold percent-encoded,
+            and cut if it is too long for one.
 
     Returns:
         An absolute path; nothing is created. The environment variable ``SESSION_SQLITE_PATH`` overrides all of it.
@@ -79,6 +89,8 @@ def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Pa
     folder = urllib.parse.quote(codec.identifier(app_name, "app_name"), safe=" ")
     if folder.strip(".") == "":
         folder = folder.replace(".", "%2E")
+    if len(folder) > LONGEST_FOLDER:
+        folder = f"{folder[:LONGEST_FOLDER]}-{hashlib.sha256(app_name.encode()).hexdigest()[:16]}"
     return platformdirs.user_data_path("session-sqlite", appauthor=False) / folder / name
 
 
@@ -87,6 +99,10 @@ def path_text(path: object) -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise InvalidInputError(f"path must be the path of a file, or ':memory:', not {type(path).__name__}")
     name = os.fsdecode(path)
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise InvalidInputError("path must be valid text") from None
     if not name or "\0" in name:
         raise InvalidInputError("path must be the path of a file, or ':memory:'")
     return name
@@ -155,6 +171,8 @@ class SQLiteDatabase:
         self._immutable = False
         self._closed = False
         self._lost_by_fork = self._forking = False
+        self._stopped_readers = 0
+        self._gate: threading.Lock  # closed by a fork that is about to happen
         self._lock: threading.Lock
         self._free_readers: threading.BoundedSemaphore
         self._idle_readers: list[sqlite3.Connection]
@@ -184,6 +202,11 @@ class SQLiteDatabase:
                     if not _is_damaged_text(error):
                         raise
                 return _read_damaged_text(connection, sql, params, make)
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._closed
 
     @property
     def index(self) -> SQLiteSearchIndex | None:
@@ -233,8 +256,10 @@ class SQLiteDatabase:
     @contextmanager
     def connection_to_read(self) -> Iterator[sqlite3.Connection]:
         """A connection that only reads, of its own, for long work; closed at the end."""
-        self._check_open()
-        with self._translated():
+        with self._gate:
+            pass
+        with self._free_readers, self._translated():  # counted as a reader: closing and forking wait for it
+            self._check_open()
             connection = self._connect("ro")
             try:
                 if self.path is None:
@@ -268,7 +293,7 @@ class SQLiteDatabase:
                 self._for_sqlite_utils = connection
             return Database(self._for_sqlite_utils, execute_plugins=False)
 
-    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> list[dict[str, Any]]:
+    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> Rows:
         """See `SQLiteSessionService.query`."""
         deadline = time.monotonic() + timeout
         with self.connection_to_read() as connection:
@@ -285,7 +310,14 @@ class SQLiteDatabase:
                 if cursor.description is None:
                     raise QueryError("the query returns no rows: query() takes one SELECT")
                 names = _distinct([column[0] for column in cursor.description])
-                return [dict(zip(names, row, strict=True)) for row in cursor]
+                try:
+                    return Rows((dict(zip(names, row, strict=True)) for row in cursor), names)
+                except sqlite3.OperationalError as error:
+                    if "decode to UTF-8" not in str(error):  # which shows the text
+                        raise
+                return Rows(
+                    _read_damaged_text(connection, sql, params, lambda row: dict(zip(names, row, strict=True))), names
+                )
             except (sqlite3.Error, sqlite3.Warning) as error:
                 raise _query_error(error, timeout) from error
             except (OverflowError, ValueError) as error:
@@ -294,6 +326,7 @@ class SQLiteDatabase:
     # ------------------------------------------------------------ connections
 
     def _start_without_connections(self) -> None:
+        self._gate = threading.Lock()
         self._lock = threading.Lock()
         self._free_readers = threading.BoundedSemaphore(READERS)
         self._idle_readers = []
@@ -312,6 +345,8 @@ class SQLiteDatabase:
 
     @contextmanager
     def _writer(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
+        with self._gate:
+            pass
         if not self._lock.acquire(timeout=self._busy_timeout + 1 if patience is None else patience):
             raise self._busy()
         try:
@@ -329,6 +364,8 @@ class SQLiteDatabase:
             with self._writer() as connection:
                 yield connection
             return
+        with self._gate:
+            pass
         with self._free_readers:
             self._check_open()
             try:
@@ -354,7 +391,8 @@ class SQLiteDatabase:
         try:
             # Deleted text is overwritten with zeros in the file.
             connection.execute("PRAGMA secure_delete = ON").fetchall()
-            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
+            # This reads the schema, which another process may just be making.
+            self.patiently(lambda: connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}"))
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
@@ -362,9 +400,9 @@ class SQLiteDatabase:
         return connection
 
     def _begin(self, connection: sqlite3.Connection, patience: float | None = None) -> None:
-        self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"), patience)
+        self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), patience)
 
-    def _patiently(self, attempt: Callable[[], T], patience: float | None = None) -> T:
+    def patiently(self, attempt: Callable[[], T], patience: float | None = None) -> T:
         """Tries until it works or the deadline has passed, in short steps that Ctrl-C can interrupt."""
         deadline = time.monotonic() + (self._busy_timeout if patience is None else patience)
         while True:
@@ -405,6 +443,8 @@ class SQLiteDatabase:
             return
         if not exists:
             self._create_file()
+        if not os.access(self.path, os.W_OK):  # SQLite opens a file that it may not write read-only, silently
+            raise ReadOnlyStoreError(f"the store {self} may not be written: {_MAKE_WRITABLE}")
         with self._translated():
             connection = self._connect_writer()
             try:
@@ -422,39 +462,86 @@ class SQLiteDatabase:
         """
         path = self.path
         assert path is not None  # noqa: S101  # in-memory stores are not looked at
-        if path.is_dir():
-            raise NotAStoreError(f"{self} is a directory: give the path of a file in it")
         try:
-            size = path.stat().st_size
+            found = path.stat()
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StoreError(f"the path {self} cannot be used: {error.strerror}") from error
-        if not path.is_file():
+        if stat.S_ISDIR(found.st_mode):
+            raise NotAStoreError(f"{self} is a directory: give the path of a file in it")
+        if not stat.S_ISREG(found.st_mode):
             raise NotAStoreError(f"{self} is not a regular file")
-        if size == 0:
+        if found.st_size == 0:
             return True
-        if size < MINIMUM_FILE_BYTES:
+        if found.st_size < MINIMUM_FILE_BYTES:
             raise self._not_a_store()
-        wal = path.with_name(f"{path.name}-wal")
-        self._look(f"{self._uri}?mode=ro&immutable=1")
-        if wal.exists() and wal.stat().st_size:
-            self._look(f"{self._uri}?mode=ro")
+        id, version, tables, id_afterwards = self._look()
+        if schema.APPLICATION_ID in (id, id_afterwards):
+            if version > schema.SCHEMA_VERSION:
+                raise self._newer(version)
+            if self.read_only and version < schema.SCHEMA_VERSION and not self._log_size():
+                raise self._older()
+        # Our tables and our id are written in one transaction: other tables, or another id, are not ours.
+        elif id or tables or version or self._id_in_log() not in (None, schema.APPLICATION_ID):
+            raise self._not_a_store()
         return True
 
-    def _look(self, uri: str) -> None:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=STEP_SECONDS)
+    def _look(self) -> tuple[int, int, int, int]:
+        """What the main file says it is: its application id, its version, how many tables, and its id once more.
+
+        Another process may be moving its first tables into the file, so the id counts as it is after them.
+        """
+        look = (_APPLICATION_ID, _USER_VERSION, schema.COUNT_TABLES, _APPLICATION_ID)
+        connection = None
         try:
-            id = connection.execute("PRAGMA application_id").fetchone()[0]
-            if id == schema.APPLICATION_ID:
-                return
-            # Our tables and our id are written in one transaction: other tables, or another id, are not ours.
-            if id or self._patiently(lambda: connection.execute(schema.COUNT_TABLES).fetchone()[0]):
-                raise self._not_a_store()
+            connection = sqlite3.connect(f"{self._uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+            id = connection.execute(_APPLICATION_ID).fetchone()[0]
+            if id == schema.APPLICATION_ID:  # its tables may be those of a newer release, or damaged
+                look = (_APPLICATION_ID, _USER_VERSION, _APPLICATION_ID, _APPLICATION_ID)
+            id, version, tables, id_afterwards = (connection.execute(sql).fetchone()[0] for sql in look)
+            return id, version, tables, id_afterwards
         except sqlite3.Error as error:
             raise _store_error(error, str(self)) from error
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
+
+    def _log(self) -> Path:
+        assert self.path is not None  # noqa: S101  # in-memory stores have no log
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _log_size(self) -> int:
+        try:
+            return self._log().stat().st_size
+        except OSError:  # the last process that had the store open has just removed it
+            return 0
+
+    def _id_in_log(self) -> int | None:
+        """The application id of a file whose tables are still in its WAL; None if the WAL has no first page.
+
+        Through SQLite this would write an index of the WAL beside what may be another program's file. Reading the WAL
+        as a file drops no locks: they are on the other two.
+        """
+        id = None
+        try:
+            with self._log().open("rb") as log:
+                page_size = int.from_bytes(log.read(_LOG_HEADER)[8:12], "big")
+                while len(frame := log.read(_FRAME_HEADER + page_size)) == _FRAME_HEADER + page_size > _FRAME_HEADER:
+                    if int.from_bytes(frame[:4], "big") == 1:
+                        id = int.from_bytes(frame[_FRAME_HEADER + 68 : _FRAME_HEADER + 72], "big")
+        except OSError:
+            return None
+        return id
+
+    def _newer(self, version: int) -> NewerSchemaError:
+        return NewerSchemaError(
+            f"the store {self} was written by a newer release (schema {version}, this one knows "
+            f"{schema.SCHEMA_VERSION}): upgrade session-sqlite"
+        )
+
+    def _older(self) -> StoreError:
+        return StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
 
     def _not_a_store(self) -> NotAStoreError:
         return NotAStoreError(f"{self} is not a session store: it belongs to something else and was left as it is")
@@ -462,7 +549,9 @@ class SQLiteDatabase:
     def _create_file(self) -> None:
         assert self.path is not None  # noqa: S101  # in-memory stores have no file
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # One by one: `parents=True` gives the mode to the last folder only.
+            for folder in reversed([folder for folder in self.path.parents if not folder.exists()]):
+                folder.mkdir(mode=0o700, exist_ok=True)
             # Private from its first moment; SQLite gives the -wal and -shm files the same mode.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
@@ -474,24 +563,19 @@ class SQLiteDatabase:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = self._version(connection)
         if version > schema.SCHEMA_VERSION:
-            raise NewerSchemaError(
-                f"the store {self} was written by a newer release (schema {version}, this one knows "
-                f"{schema.SCHEMA_VERSION}): upgrade session-sqlite"
-            )
-        self._check_writable(connection)
+            raise self._newer(version)
         # Switching to WAL ignores SQLite's own busy timeout.
-        journal = self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        journal = self.patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         if journal.lower() != "wal":
             raise StoreError(f"the store {self} cannot use WAL: is it on a local disk?")
         if version < schema.SCHEMA_VERSION:
             self._migrate(connection)
-        for probe in schema.PROBES:  # a damaged file is found now rather than at the first message
-            connection.execute(probe).fetchall()
+        self._probe(connection)
 
-    def _check_writable(self, connection: sqlite3.Connection) -> None:
-        # SQLite opens a file that it may not write read-only, silently.
-        if not os.access(str(self.path), os.W_OK) or connection.execute("PRAGMA query_only").fetchone()[0]:
-            raise ReadOnlyStoreError(f"the store {self} may not be written: {_MAKE_WRITABLE}")
+    def _probe(self, connection: sqlite3.Connection) -> None:
+        """Finds a damaged file now rather than at the first message."""
+        for probe in schema.PROBES:
+            self.patiently(lambda probe=probe: connection.execute(probe).fetchall())  # type: ignore[misc]  # bound now
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         # With foreign keys on, a step that rebuilds a table would cascade. They can only change outside a transaction.
@@ -513,7 +597,7 @@ class SQLiteDatabase:
         connection.execute("PRAGMA foreign_keys = ON")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        version: int = self._patiently(lambda: connection.execute("PRAGMA user_version").fetchone()[0])
+        version: int = self.patiently(lambda: connection.execute(_USER_VERSION).fetchone()[0])
         return version
 
     def _open_read_only(self) -> None:
@@ -526,28 +610,38 @@ class SQLiteDatabase:
                 version = self._version(connection)
             except sqlite3.OperationalError:
                 # A read-only folder has no room for the WAL's index; without a WAL the file can be read all the same.
-                wal = self.path.with_name(f"{self.path.name}-wal")
-                if wal.exists() and wal.stat().st_size:
+                if self._log_size():
                     raise
                 self._immutable = True
                 connection = self._connect("ro")
                 version = self._version(connection)
             self._idle_readers.append(connection)
         if version > schema.SCHEMA_VERSION:
-            raise NewerSchemaError(f"the store {self} was written by a newer release: upgrade session-sqlite")
+            raise self._newer(version)
         if version < schema.SCHEMA_VERSION:
-            raise StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
+            raise self._older()
+        with self._translated():
+            self._probe(connection)
 
     # ------------------------------------------------------------ forks
 
     def _before_fork(self) -> None:
-        # A child must not inherit a lock, ours or one inside SQLite, that some thread holds. A second at most: a
-        # thread that waits for another process holds our lock, but nothing inside SQLite.
-        self._forking = self._lock.acquire(timeout=1)
+        # A child must not inherit a lock, ours or one inside SQLite (its allocator has one), that some thread holds:
+        # no write and no read may be under way. A second at most: a thread that waits for another process holds our
+        # lock, but nothing inside SQLite.
+        deadline = time.monotonic() + FORK_PATIENCE
+        self._gate.acquire()  # nobody new
+        self._forking = self._lock.acquire(timeout=FORK_PATIENCE)
+        self._stopped_readers = sum(
+            self._free_readers.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(READERS)
+        )
 
     def _after_fork_in_parent(self) -> None:
+        for _ in range(self._stopped_readers):
+            self._free_readers.release()
         if self._forking:
             self._lock.release()
+        self._gate.release()
 
     def _after_fork_in_child(self) -> None:
         # Closing an inherited connection would be this process's own close of the file: never, they are kept.
@@ -560,20 +654,34 @@ _LIVE: weakref.WeakSet[SQLiteDatabase] = weakref.WeakSet()
 _INHERITED: list[sqlite3.Connection] = []
 
 
-def _each_live(action: Callable[[SQLiteDatabase], None]) -> Callable[[], None]:
-    def run() -> None:
-        for database in list(_LIVE):
-            action(database)
+_forks = threading.Lock()  # one at a time
+_stopped: list[SQLiteDatabase] = []
 
-    return run
+
+def _before_fork() -> None:
+    _forks.acquire()
+    _stopped.extend(_LIVE)
+    for database in _stopped:
+        database._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _stopped:
+        database._after_fork_in_parent()
+    _stopped.clear()
+    _forks.release()
+
+
+def _after_fork_in_child() -> None:
+    global _forks
+    _forks = threading.Lock()
+    _stopped.clear()
+    for database in list(_LIVE):
+        database._after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(
-        before=_each_live(SQLiteDatabase._before_fork),
-        after_in_parent=_each_live(SQLiteDatabase._after_fork_in_parent),
-        after_in_child=_each_live(SQLiteDatabase._after_fork_in_child),
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _lenient_text(data: bytes) -> str | bytes:
@@ -587,7 +695,9 @@ def _is_damaged_text(error: sqlite3.OperationalError) -> bool:
     return "decode to UTF-8" in str(error)
 
 
-def _read_damaged_text(connection: sqlite3.Connection, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+def _read_damaged_text(
+    connection: sqlite3.Connection, sql: str, params: Sequence[Any] | Params, make: Callable[[Row], T]
+) -> list[T]:
     """Reads again where a column is not UTF-8; slower, so only then."""
     connection.text_factory = _lenient_text
     try:
@@ -629,11 +739,14 @@ def _allow_reading(action: int, first: str | None, second: str | None, *_: objec
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names of columns, numbered where they repeat: id, id_2."""
-    seen: dict[str, int] = {}
-    distinct = []
+    taken = set(names)
+    distinct: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        distinct.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+        number, free = 1, name
+        while free in distinct or (number > 1 and free in taken):
+            number += 1
+            free = f"{name}_{number}"
+        distinct.append(free)
     return distinct
 
 
@@ -739,6 +852,11 @@ class SQLiteSessionService(SessionService):
         self._sqlite = database
 
     @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._sqlite.closed
+
+    @property
     def path(self) -> Path | None:
         """The file's absolute path; None for an in-memory store."""
         return self._sqlite.path
@@ -756,7 +874,7 @@ class SQLiteSessionService(SessionService):
 
     def query(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """Runs one reading SQL statement and returns its rows as dicts, for the file's owner: it knows no tenants.
 
         Args:

@@ -11,6 +11,8 @@ import os
 import sqlite3
 import stat
 import sys
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,14 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
-from session_sqlite.models import html_table
 from session_sqlite.sqlite_search import words_of_row
+from session_sqlite.transcript import html
 
 if TYPE_CHECKING:
     from session_sqlite.sqlite import SQLiteDatabase
 
 Level = Literal["ok", "warning", "error"]
 
+READERS_PATIENCE: Final = 1.0  # seconds: how long a purge waits for others to finish reading
 LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
 # The WAL-reset bug: very rarely, checkpoints of two processes that meet corrupt the file.
 WAL_RESET_FIXED_IN: Final = (3, 51, 3)
@@ -73,7 +76,7 @@ class CheckReport(list[Finding]):
 
     def _repr_html_(self) -> str:
         rows = [(finding.level, finding.name, finding.message, finding.advice) for finding in self]
-        return html_table(("level", "what", "found", "advice"), rows)
+        return html.table(("level", "what", "found", "advice"), rows)
 
 
 # ---------------------------------------------------------------- backup
@@ -81,19 +84,16 @@ class CheckReport(list[Finding]):
 
 def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path:
     """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
-    if not isinstance(target, (str, os.PathLike)) or not os.fspath(target):
+    name = os.fsdecode(target) if isinstance(target, (str, bytes, os.PathLike)) else ""
+    if not name or "\0" in name:
         raise InvalidInputError("the target of a backup must be the path of a file")
-    path = Path(os.path.abspath(os.fsdecode(target)))
-    if database.path is not None and path.exists() and path.samefile(database.path):
-        raise InvalidInputError("a store cannot be backed up onto itself")
-    if path.exists() and not overwrite:
-        raise InvalidInputError(f"there is a file at {str(path)!r}: name another, or say overwrite=True")
-    if path.is_dir():
-        raise InvalidInputError(f"{str(path)!r} is a directory: name a file in it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path = Path(os.path.abspath(name))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        _check_target(database, path, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, partial_name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        os.close(handle)  # it is made 0600
+        partial = Path(partial_name)
         try:
             with database.connection_to_read() as source:
                 copy = sqlite3.connect(partial, isolation_level=None)
@@ -113,6 +113,28 @@ def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path
     return path
 
 
+def _check_target(database: SQLiteDatabase, path: Path, *, overwrite: bool) -> None:
+    if database.path is not None and path.exists() and path.samefile(database.path):
+        raise InvalidInputError("a store cannot be backed up onto itself")
+    if path.exists() and not overwrite:
+        raise InvalidInputError(f"there is a file at {str(path)!r}: name another, or say overwrite=True")
+    if path.is_dir():
+        raise InvalidInputError(f"{str(path)!r} is a directory: name a file in it")
+    if database.path is not None and path in _companions(database.path):
+        raise InvalidInputError("that file is a part of the store itself: name another")
+    for companion in _companions(path):
+        # SQLite would take it for a part of the copy. A store that is closed leaves none.
+        if companion.exists() and companion.stat().st_size:
+            raise InvalidInputError(
+                f"beside {str(path)!r} is {companion.name!r} of a store that is open, or that was not closed: name "
+                "another file"
+            )
+
+
+def _companions(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-journal")]
+
+
 # ---------------------------------------------------------------- purge
 
 
@@ -120,19 +142,26 @@ def purge(database: SQLiteDatabase) -> list[str]:
     """Rewrites the file without what was deleted, and empties the WAL; says what may still hold it."""
     remaining: list[str] = []
     with database.connection_to_write() as connection:
-        if database.index is not None:
-            # Words that were taken out stay in older parts of the index until those are merged.
-            connection.execute(queries.OPTIMIZE_INDEX)
         try:
+            if database.index is not None:
+                # Words that were taken out stay in older parts of the index until those are merged.
+                database.patiently(lambda: connection.execute(queries.OPTIMIZE_INDEX))
             # Freed pages are zeroed (secure_delete), but cells that moved within the file may have left copies.
-            connection.execute("VACUUM")
-        except sqlite3.OperationalError as error:
-            remaining.append(f"free space in the file: it could not be rewritten now ({error.sqlite_errorname})")
-        if database.path is not None:
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:
-                remaining.append("the WAL: another connection is reading; erase again when it has finished")
+            database.patiently(lambda: connection.execute("VACUUM"))
+        except (StoreError, sqlite3.OperationalError) as error:
+            name = getattr(error, "sqlite_errorname", "another writer holds the store")
+            remaining.append(f"free space in the file: it could not be rewritten now ({name}); erase again")
+        if database.path is not None and not _empty_wal(connection):
+            remaining.append("the WAL: another connection is reading; erase again when it has finished")
     return remaining
+
+
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    deadline = time.monotonic() + READERS_PATIENCE
+    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 # ---------------------------------------------------------------- check
@@ -144,20 +173,25 @@ def check(database: SQLiteDatabase, *, repair: bool) -> CheckReport:
     with database.connection_to_read() as connection:
         report.append(_sqlite_version())
         report += _file(database)
-        report.append(_integrity(connection))
-        report.append(_foreign_keys(connection))
-        report.append(_order(connection))
-        report.append(_readable(connection))
-        report.append(_stray_state(connection))
+        for name, look in _LOOKS:
+            try:
+                report.append(look(connection))
+            except sqlite3.DatabaseError as error:
+                code = getattr(error, "sqlite_errorname", type(error).__name__)
+                report.append(Finding(name, "error", f"a part of the file cannot be read ({code})", _RESTORE))
         if database.index is not None:
             report.append(_search_index(connection))
-    if repair:
+    damaged = any(finding.level == "error" and finding.advice == _RESTORE for finding in report)
+    if repair and not damaged:  # to write into a damaged file may damage more
         for place, finding in enumerate(report):
             mend = _REPAIRS.get(finding.name)
             if finding.level == "error" and mend is not None:
                 mend(database)
                 report[place] = Finding(finding.name, finding.level, finding.message, finding.advice, repaired=True)
     return report
+
+
+_RESTORE: Final = "restore the file from a backup"
 
 
 def _sqlite_version() -> Finding:
@@ -233,9 +267,9 @@ def _integrity(connection: sqlite3.Connection) -> Finding:
         faults = [getattr(error, "sqlite_errorname", type(error).__name__)]
     if faults == ["ok"]:
         return Finding("integrity", "ok", "every page and index is sound")
-    only_indexes = all(" index " in f" {fault} " for fault in faults)
+    only_indexes = all(" index " in f" {fault} " and "FTS5" not in fault for fault in faults)
     name = "indexes" if only_indexes else "integrity"
-    advice = "check(repair=True) builds the indexes again" if only_indexes else "restore the file from a backup"
+    advice = "check(repair=True) builds the indexes again" if only_indexes else _RESTORE
     return Finding(name, "error", f"{len(faults)} faults, the first: {faults[0]}", advice)
 
 
@@ -292,22 +326,31 @@ def _stray_state(connection: sqlite3.Connection) -> Finding:
 def _search_index(connection: sqlite3.Connection) -> Finding:
     """Compares the index with the words that it should have: one count a word and column tells of ghosts too."""
     advice = "check(repair=True) builds the index again"
+    connection.text_factory = bytes
     try:
         connection.execute("BEGIN")
         try:
             indexed = connection.execute(queries.INDEXED).fetchone()[0]
             expected: Counter[tuple[str, str]] = Counter()
             for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
-                for column, words in words_of_row(row).items():
+                for column, words in words_of_row(tuple(map(_text_or_bytes, row))).items():
                     for word in words.split(" "):
                         if word:
                             expected[(word, column)] += 1
             connection.execute(schema.OPEN_VOCABULARY)
-            found = Counter({(word, column): count for word, column, count in connection.execute(queries.VOCABULARY)})
+            found = Counter(
+                {
+                    (word.decode("utf-8", "replace"), column.decode()): count
+                    for word, column, count in connection.execute(queries.VOCABULARY)
+                }
+            )
         finally:
             connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
-        return Finding("search index", "error", f"it cannot be read ({error.sqlite_errorname})", advice)
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return Finding("search index", "error", f"it cannot be read ({name})", advice)
+    finally:
+        connection.text_factory = str
     if found != expected:
         missing, ghosts = sum((expected - found).values()), sum((found - expected).values())
         message = f"{missing:,} words are missing, {ghosts:,} are not in any event"
@@ -325,6 +368,13 @@ def _reindex(database: SQLiteDatabase) -> None:
         connection.execute("REINDEX")
 
 
+_LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] = (
+    ("integrity", _integrity),
+    ("foreign keys", _foreign_keys),
+    ("order", _order),
+    ("events", _readable),
+    ("state", _stray_state),
+)
 _REPAIRS: Final[dict[str, Callable[[SQLiteDatabase], Any]]] = {
     "indexes": _reindex,
     "order": lambda database: database.write(lambda tx: tx.run(queries.RAISE_LAST_SEQ, {})),

@@ -7,17 +7,23 @@ an event is found as soon as its append has returned. Removing events takes thei
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
 from session_sqlite.database import Database, Found, Row, Transaction
-from session_sqlite.errors import ReadOnlyStoreError, StoreBusyError
-from session_sqlite.history_queries import scan, tenant_clauses
+from session_sqlite.errors import CorruptStoreError, ReadOnlyStoreError, StoreBusyError
+from session_sqlite.history_queries import in_order, scan, tenant_clauses
 
 CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
 CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers before it scans instead
 CHECK_EVERY: Final = 500  # appended events
+SCANNED_SESSION: Final = 100  # events: in so short a session reading them all takes less than the index
+SCANNED_SESSION_WITH_PREFIX: Final = 2000  # FTS5 first collects the events of every word with a prefix
+RANKED_IN_SESSION: Final = 100  # hits
 LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
 
 
@@ -30,44 +36,80 @@ class SQLiteSearchIndex:
 
     def find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
         """See `SearchIndex.find`."""
+        try:
+            return self._find(request, limit, offset)
+        except CorruptStoreError:
+            # Most likely the index alone: another program changed the text of an event that was removed later.
+            try:
+                self._database.write(_start_over)
+            except (ReadOnlyStoreError, StoreBusyError):
+                return in_order(scan(self._database, request), request)[offset : offset + limit]
+            return self._find(request, limit, offset)
+
+    def _find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        if request.session_id is not None:
+            stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
+            last_seq = stored[0][0] if stored else 0  # it may have gone by now
+            prefixes = any(term.prefix for term in request.terms)
+            if last_seq <= (SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION):
+                return in_order(scan(self._database, request), request)[offset : offset + limit]
         mark, last = self._catch_up()
         recent = []
         if last > mark:
-            recent = list(scan(self._database, request, queries.ROW_AFTER, {"after_row": mark}))
-            recent.sort(key=lambda found: found.row_id if request.newest_first else found.score, reverse=True)
+            recent = in_order(scan(self._database, request, queries.ROW_AFTER, {"after_row": mark}), request)
         found = recent[offset : offset + limit]
         if len(found) < limit:
             # What is both in the tail and in the index was indexed by another process in between.
             known = {one.row_id for one in recent}
             rest = self._indexed(request, limit - len(found), max(0, offset - len(recent)))
             found += [one for one in rest if one.row_id not in known]
+        if recent and self._database.read(queries.INDEXED, {}, tuple)[0][0] != mark:
+            return self._find(request, limit, offset)  # the page may lack what those took the place of
         return found
 
     def _indexed(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        if request.session_id is None or request.newest_first:
+            return self._hits(request, limit, offset, newest_first=request.newest_first)
+        # In one session the latest hits are ranked among themselves, and those before them follow in their order.
+        ranked = in_order(self._hits(request, RANKED_IN_SESSION, 0, newest_first=True), request)
+        found = ranked[offset : offset + limit]
+        if len(ranked) == RANKED_IN_SESSION and len(found) < limit:
+            more = max(RANKED_IN_SESSION, offset)
+            found += self._hits(request, limit - len(found), more, newest_first=True)
+        return found
+
+    def _hits(self, request: search.Request, limit: int, offset: int, *, newest_first: bool) -> list[Found]:
+        # The word of a user who is the only one in the store would be looked up in vain in every event.
+        tenants = ("app_name" in request.params, "user_id" in request.params)
+        scoped = request.session_id is not None or (
+            all(tenants) and bool(self._database.read(queries.HAS_OTHERS, request.params, tuple)[0][0])
+        )
         params: dict[str, Any] = {
-            **request.params, "match": request.match_expression(), "limit": limit, "offset": offset,
+            **request.params, "match": request.match_expression(scoped=scoped), "limit": limit, "offset": offset,
         }  # fmt: skip
         tenant = tenant_clauses(request)
-        if request.clauses or (request.user_id is not None and request.app_name is None):
-            tail = queries.BY_ROW_LIMITED if request.newest_first else queries.BY_RANK_LIMITED
-            sql = queries.joined(queries.ALL_HITS, [*tenant, *request.clauses], tail)
-        elif request.newest_first:
+        if request.clauses or tenants in ((True, False), (False, True)):
+            statement = queries.ALL_HITS_UNRANKED if newest_first else queries.ALL_HITS
+            tail = queries.BY_ROW_LIMITED if newest_first else queries.BY_RANK_LIMITED
+            sql = queries.joined(statement, [*tenant, *request.clauses], tail)
+        elif newest_first:
             sql = queries.joined(queries.HITS_NEWEST_FIRST, tenant, queries.BY_ROW)
         else:
             sql = queries.joined(queries.HITS_BY_RANK, tenant, queries.BY_RANK)
-        return self._database.read(sql, params, _found)
+        return self._database.read(sql, params, lambda row: _found(row, request))
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """See `SearchIndex.forget`."""
         params = {**key.params(), "after": after_seq, "until_seq": until_seq}
         rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, params)
-        tx.run_many(queries.UNINDEX_EVENT, [_params(row) for row in rows])
+        _unindex(tx, rows)
 
     def changed(self, tx: Transaction, before: Row, after: Row) -> None:
         """See `SearchIndex.changed`."""
         if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
-            tx.run(queries.UNINDEX_EVENT, _params(before))
-            tx.run(queries.INDEX_EVENT, _params(after))
+            _unindex(tx, [before])
+            if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+                tx.run(queries.INDEX_EVENT, _params(after))
 
     def removed(self, tx: Transaction) -> None:
         """See `SearchIndex.removed`."""
@@ -97,12 +139,26 @@ class SQLiteSearchIndex:
         """Empties the index and fills it again, in one transaction."""
 
         def work(tx: Transaction) -> None:
-            tx.run(queries.EMPTY_INDEX, {})
-            tx.run(queries.SET_INDEXED, {"indexed": 0})
+            _start_over(tx)
             while _index_chunk(tx, None):
                 pass
 
         self._database.write(work)
+
+
+def _start_over(tx: Transaction) -> None:
+    tx.run(queries.EMPTY_INDEX, {})
+    tx.run(queries.SET_INDEXED, {"indexed": 0})
+
+
+def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Takes the words of events out. The mark falls to 0 if they are not the words that were put in."""
+    try:
+        tx.run_many(queries.UNINDEX_EVENT, [_params(row) for row in rows])
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        _start_over(tx)
 
 
 def _index_chunk(tx: Transaction, mark: int | None) -> int:
@@ -130,5 +186,6 @@ def _params(row: Row) -> dict[str, Any]:
     return {"row_id": row[0], **words_of_row(row)}
 
 
-def _found(row: Row) -> Found:
-    return Found.from_row(row[:-1], -row[-1])
+def _found(row: Row, request: search.Request) -> Found:
+    found = Found.from_row(row[:-1], 0.0)
+    return replace(found, score=search.score(found.event, request) if row[-1] is None else -row[-1])

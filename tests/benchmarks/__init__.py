@@ -3,6 +3,6 @@
 ``python -m tests.benchmarks`` runs all cases; ``--quick`` with small sizes, ``--only NAME`` one group. Each case runs
 ours and a *floor* in the same process, in random order, round by round, with the same settings of the garbage
 collector, and compares the medians. The floor is the same work written by hand in raw `sqlite3` (`by_hand`), on a
-file that our own release made: the same tables, columns, indexes and durability. Numbers are printed and never asserted:
-a target that is missed is marked, and the exit code is 0.
+file that our own release made: the same tables, columns, indexes and durability. Numbers are printed and never
+asserted: a target that is missed is marked, and the exit code is 0.
 """

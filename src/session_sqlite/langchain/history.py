@@ -14,17 +14,25 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, get_buffer_string
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
-from session_sqlite.errors import InvalidInputError, SessionNotFoundError
-from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
+from session_sqlite.conversations import LOOK_BACK_EVENTS, wait_for_calls
+from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
+from session_sqlite.langchain.messages import (
+    event_to_messages,
+    gathered,
+    message_to_event,
+    messages_of,
+    read_event,
+)
 from session_sqlite.models import AnyOf, Event, Session
 from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.threads import in_thread
+from session_sqlite.transcript import html
 
 if TYPE_CHECKING:
     from langchain_core.chat_history import BaseChatMessageHistory
@@ -108,6 +116,16 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
     def __str__(self) -> str:
         return get_buffer_string(self.messages)
 
+    def _repr_html_(self) -> str:
+        if self._path not in (None, MEMORY) and not os.path.exists(self._path):
+            return html.session_part(self._session, note="Nothing was said yet.")  # and no file is made for that
+        try:
+            return self.service.get_session(self._session)._repr_html_()
+        except SessionNotFoundError:
+            return html.session_part(self._session, note="Nothing was said yet.")
+        except SessionError as error:
+            return html.session_part(self._session, note=str(error))
+
     @classmethod
     def factory(
         cls,
@@ -179,7 +197,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
                 window = self.service.last_events(self._session, self._limit)
                 # A user's event that says nothing is where the events' window may begin, but no turn of messages.
                 return _within_count(window, self._limit) if _begins_a_turn(window) else self._latest_turns()
-            return messages_of(self.service.convert_events(self._session, _event))
+            return gathered(self.service.convert_events(self._session, read_event))
         except SessionNotFoundError:
             return []  # nothing was said yet
 
@@ -263,13 +281,17 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         if head:
             fits(head)
         chosen: list[Event] = []  # newest first
-        turn: list[Event] = []  # newest first, until its user's message is found
+        turn: list[Event] = []  # newest first, until its user's message and the calls of its results are found
+        waiting: set[str] = set()
         superseded = head[0].supersedes if head else 0
         for event in self.service.iter_events(self._session, newest_first=True, after=superseded):
             if event.supersedes:
                 continue
             turn.append(event)
-            if _is_said_by_the_user(event):
+            wait_for_calls(event, waiting)
+            if len(turn) > LOOK_BACK_EVENTS:
+                waiting.clear()  # a result may have been stored without its call
+            if _is_said_by_the_user(event) and not waiting:
                 if not fits(turn) and chosen:
                     turn = []
                     break
@@ -279,10 +301,6 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         if turn and (fits(turn) or not chosen):
             chosen += turn
         return messages_of([*head, *reversed(chosen)])
-
-
-def _event(event: Event) -> Event:
-    return event
 
 
 def _events(messages: object) -> list[Event]:
@@ -317,10 +335,22 @@ def _within_count(window: list[Event], limit: int) -> list[BaseMessage]:
     if len(messages) <= limit:
         return messages
     head = len(_summary(window))  # each is one message
-    starts = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    fitting = [index for index in starts if head + len(messages) - index <= limit]
-    begin = fitting[0] if fitting else starts[-1] if starts else head
+    starts = [index for index in range(head, len(messages)) if isinstance(messages[index], HumanMessage)]
+    fitting = [
+        index for index in starts if head + len(messages) - index <= limit and not _lacks_a_call(messages[index:])
+    ]
+    whole = [index for index in starts if not _lacks_a_call(messages[index:])]
+    begin = (fitting or whole[-1:] or starts[-1:] or [head])[0]
     return messages[:head] + messages[begin:]
+
+
+def _lacks_a_call(messages: list[BaseMessage]) -> bool:
+    called: set[str | None] = set()
+    for message in messages:
+        if isinstance(message, ToolMessage) and message.tool_call_id not in called:
+            return True
+        called.update(call.get("id") for call in getattr(message, "tool_calls", ()))
+    return False
 
 
 def _token_counter(counter: object) -> TokenCounter:
@@ -348,10 +378,10 @@ def _shared_path(path: object, app_name: str) -> str:
 
 def _shared_service(path: str) -> SQLiteSessionService:
     service = _services.get(path)
-    if service is None:
+    if service is None or service.closed:
         with _services_lock:
             service = _services.get(path)
-            if service is None:
+            if service is None or service.closed:
                 service = _services[path] = SQLiteSessionService(path)
     return service
 

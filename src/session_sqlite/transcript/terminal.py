@@ -1,31 +1,32 @@
 """A conversation as text for a terminal: a head that says what it is, then one block an event.
 
-Pure functions of a session and its events. What users, models and tools wrote is never trusted: a character that
-could drive the terminal or turn the direction of writing is shown as its escape (`visible`), and every line of theirs
-is indented: only the head of an event begins at the margin. Widths are in columns of the terminal, of which a Chinese
-character takes two.
+Every line of what users, models and tools wrote is indented: only the head of an event begins at the margin.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from session_sqlite.models import REMOVE, Event, Session, ToolCall, Usage
+from session_sqlite.marks import REMOVE
+from session_sqlite.transcript.text import (
+    display_width,
+    fitted,
+    json_text,
+    lines_of,
+    time_shown,
+    usage_text,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from session_sqlite.models import Event, Session, ToolCall
 
 DEFAULT_WIDTH: Final = 100
 OUTPUT_LINES: Final = 10  # of a tool's output, unless all is asked for
 LEAST_COLUMNS: Final = 20  # shown of any argument, however narrow the terminal
-TAB_COLUMNS: Final = 8
-
-# Control characters except tab and newline, line separators, what turns the direction of writing, half surrogates.
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNSAFE_IN_LINE = re.compile(rf"[\t\n]|{_UNSAFE.pattern}")
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _BOLD: Final = "1"
@@ -57,6 +58,7 @@ def terminal_text(
         Blocks of lines, without the newline at their end.
 
     Example:
+        >>> from session_sqlite import Event, Session
         >>> for block in terminal_text(Session("s-1", title="Tea"), [Event("user", "Which tea?", seq=1)]):
         ...     print(block)
         Tea
@@ -70,65 +72,6 @@ def terminal_text(
     yield "\n".join(terminal.head(session))
     for event in events:
         yield "\n".join(["", *terminal.event(event)])
-
-
-def visible(text: object, *, lines: bool = False) -> str:
-    r"""The text with every character that could drive a terminal shown as its escape.
-
-    Args:
-        text: The text; anything else as `str` shows it.
-        lines: Keep newlines and tabs.
-
-    Example:
-        >>> print(visible("red \x1b[31m"))
-        red \x1b[31m
-    """
-    return (_UNSAFE if lines else _UNSAFE_IN_LINE).sub(_escape, str(text))
-
-
-def display_width(text: str) -> int:
-    """How many columns a line takes.
-
-    Example:
-        >>> display_width("代码 ok")
-        7
-    """
-    return len(text) if text.isascii() and "\t" not in text else sum(map(_columns, text))
-
-
-def fitted(text: str, width: int) -> str:
-    """A line cut to a width, with an ellipsis where it was cut.
-
-    Example:
-        >>> fitted("请帮我分析代码", 7)
-        '请帮我…'
-    """
-    if display_width(text) <= width:
-        return text
-    taken = 0
-    for index, character in enumerate(text):
-        taken += _columns(character)
-        if taken >= width:
-            return text[:index] + "…"
-    return text
-
-
-def time_shown(when: datetime | None, timespec: str = "seconds") -> str:
-    """A time as people read it, without its zone (all are UTC); empty for none."""
-    return "" if when is None else when.replace(tzinfo=None).isoformat(" ", timespec)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
-
-
-def _columns(character: str) -> int:
-    if character == "\t":
-        return TAB_COLUMNS
-    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 @dataclass(frozen=True)
@@ -161,23 +104,23 @@ class _Terminal:
             yield self.paint("  [unreadable: this row cannot be decoded; as it is stored:]", _RED)
             yield from self.cut_text(event.raw, "  ")
             return
-        for line in _lines(event.reasoning):
+        for line in lines_of(event.reasoning):
             yield self.paint(f"  ┆ {line}", _DIM)
         if event.author == "tool":
             for action in event.actions:
                 yield f"  ← {self.tool(action)}"
             yield from self.cut_text(event.content, "    ")
         else:
-            yield from (f"  {line}".rstrip() for line in _lines(event.content))
+            yield from (f"  {line}".rstrip() for line in lines_of(event.content))
         for action in event.actions:
             if event.author != "tool":
-                yield from self.cut_line(f"  → {self.tool(action)} ", _json(action.args) if action.args else "")
+                yield from self.cut_line(f"  → {self.tool(action)} ", json_text(action.args) if action.args else "")
             yield from self.result(action, event.content)
         for key, value in event.state.items():
-            change = "removed" if value is REMOVE else f"= {_json(value)}"
+            change = "removed" if value is REMOVE else f"= {json_text(value)}"
             yield from self.cut_line(f"  {self.paint('state', _CYAN)} {visible(key)} ", change)
         if event.usage is not None:
-            yield self.paint(f"  {_usage(event.usage)}", _DIM)
+            yield self.paint(f"  {usage_text(event.usage)}", _DIM)
 
     def event_head(self, event: Event) -> str:
         author = self.paint(visible(event.author), _COLOUR_OF.get(event.author, _COLOUR_OF["assistant"]))
@@ -194,12 +137,14 @@ class _Terminal:
     def result(self, action: ToolCall, said: str) -> Iterator[str]:
         """What a call brought, unless the event has said it as its content."""
         if action.output is not None:
-            yield from self.cut_text(action.output if isinstance(action.output, str) else _json(action.output), "    ")
+            yield from self.cut_text(
+                action.output if isinstance(action.output, str) else json_text(action.output), "    "
+            )
         if action.error is not None and action.error != said:
             yield from self.cut_text(f"error: {action.error}", "    ")
 
     def cut_text(self, text: str, indent: str) -> Iterator[str]:
-        lines = _lines(text)
+        lines = lines_of(text)
         shown = lines if self.full else [fitted(line, self.width - len(indent)) for line in lines[:OUTPUT_LINES]]
         yield from (f"{indent}{line}".rstrip() for line in shown)
         yield from self.cut_note(lines, shown)
@@ -220,20 +165,3 @@ class _Terminal:
         notes = [f"{count:,} more {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count]
         if notes:
             yield self.paint(f"    [{' and '.join(notes)}]", _YELLOW)
-
-
-def _usage(usage: Usage) -> str:
-    cached = {"from cache": usage.cache_read_tokens, "to cache": usage.cache_write_tokens}
-    of_input = ", ".join(f"{count:,} {name}" for name, count in cached.items() if count)
-    of_output = f"{usage.reasoning_tokens:,} reasoning" if usage.reasoning_tokens else ""
-    counts = [(usage.input_tokens, "in", of_input), (usage.output_tokens, "out", of_output)]
-    tokens = ", ".join(f"{count:,} {way}{f' ({of})' if of else ''}" for count, way, of in counts)
-    return f"{visible(usage.model)} tokens: {tokens}".lstrip()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _lines(text: str) -> list[str]:
-    return visible(text.replace("\r\n", "\n"), lines=True).rstrip("\n").split("\n") if text else []

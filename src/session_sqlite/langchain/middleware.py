@@ -1,0 +1,459 @@
+"""`SessionHistoryMiddleware`: the memory of agents made with ``create_agent``.
+
+An agent's *state* is a list of messages that grows during a run and, without a checkpointer, is gone after it. The
+middleware stands between the state and a *session*: at each point where a message may have come into the state (the
+run begins, the model answered, a tool returned, the run ends) it stores what the session does not have yet, which the
+messages' own ids tell. In mode ``"memory"`` the state begins with the session's messages, or with the window of them;
+in mode ``"record"`` the state is a checkpointer's affair, and the session is its readable copy.
+
+Needs LangChain 1 (the extra ``agent``).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
+
+from session_sqlite import codec
+from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
+from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
+from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.models import AnyOf, Event, Session
+from session_sqlite.scoped import checked_scope
+from session_sqlite.service import SessionService
+from session_sqlite.threads import in_thread
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, AgentState
+    from langgraph.config import get_config
+    from langgraph.graph.message import REMOVE_ALL_MESSAGES
+    from langgraph.types import Command
+except ImportError as error:
+    raise ImportError(
+        "SessionHistoryMiddleware needs LangChain 1 or newer: pip install session-sqlite[agent]"
+    ) from error
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware import ModelRequest, ModelResponse
+    from langchain.tools.tool_node import ToolCallRequest
+    from langchain_core.language_models import BaseLanguageModel
+    from langgraph.runtime import Runtime
+
+logger = logging.getLogger("session_sqlite")
+
+EVERYTHING: Final = 2**53  # a window that has no end
+NO_RESULT: Final = "There is no result: the run ended before this tool call did."
+_RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
+
+
+class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
+    """Keeps the messages of an agent in a session, and gives them back to its next run.
+
+    Each message is stored once, as soon as it exists: a tool that crashes loses nothing that came before it, and a run
+    that is tried again with the same message doubles nothing. A message that changed in the state (a person edited a
+    tool call) changes in the session. Put it first in ``middleware=[…]``: then it sees what the others make of a
+    reply, and none of them takes a failed write for a failed model or tool.
+
+    Args:
+        service: The store, of any backend.
+        session_id: The session. If not given, it is looked for at each run: ``session_id`` of the runtime context,
+            then ``configurable["session_id"]``, then ``configurable["thread_id"]``. It is made with the first message.
+        mode: ``"memory"`` puts the session's messages before those that the run is given, with or without a
+            checkpointer; ``"record"`` only stores, beside a checkpointer.
+        app_name: The app; likewise from the context or ``configurable``, and at last the service's.
+        user_id: The user; likewise.
+        limit: Begin a run with at most so many of the latest messages (see `SQLiteChatMessageHistory`).
+        max_tokens: Begin a run with at most so many tokens of them.
+        token_counter: Counts the tokens; LangChain's approximation if not given.
+        on_error: What follows a failed write: ``"raise"`` ends the run, ``"log"`` writes an error to the log.
+
+    What ``SummarizationMiddleware`` writes is stored as a summary: later runs begin with it, as they do with that of
+    `SessionService.summarize_session`, and nothing is deleted. A tool call that never got a result (the process ended,
+    a person did not answer) reads as failed, since providers refuse a call without one.
+
+    An agent that runs in a tool of another and would by the rules above have its session gets one of its own,
+    ``"{session}/{tool call id}"``, so nothing of it comes into the conversation around it. With ``session_id`` its
+    messages go where that says.
+
+    Example:
+        >>> from langchain.agents import create_agent
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> from session_sqlite import SQLiteSessionService
+        >>> service = SQLiteSessionService(":memory:")
+        >>> history = SessionHistoryMiddleware(service)
+        >>> agent = create_agent(FakeListChatModel(responses=["Hello."]), middleware=[history])
+        >>> config = {"configurable": {"session_id": "tea"}}
+        >>> state = agent.invoke({"messages": [{"role": "user", "content": "Hi."}]}, config)
+        >>> [(event.author, event.content) for event in service.list_events("tea")]
+        [('user', 'Hi.'), ('assistant', 'Hello.')]
+    """
+
+    def __init__(
+        self,
+        service: SessionService,
+        *,
+        session_id: str | None = None,
+        mode: Literal["memory", "record"] = "memory",
+        app_name: str | None = None,
+        user_id: str | None = None,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+        on_error: Literal["raise", "log"] = "raise",
+    ) -> None:
+        super().__init__()
+        if not isinstance(service, SessionService):
+            raise InvalidInputError(f"service must be a SessionService, not {type(service).__name__}")
+        if mode not in ("memory", "record"):
+            raise InvalidInputError("mode must be 'memory' or 'record'")
+        if on_error not in ("raise", "log"):
+            raise InvalidInputError("on_error must be 'raise' or 'log'")
+        for name, value in (("session_id", session_id), ("app_name", app_name), ("user_id", user_id)):
+            if value is not None:
+                codec.identifier(value, name)
+        self._service = service
+        self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
+        self._mode = mode
+        self._raises = on_error == "raise"
+        self._window: dict[str, Any] = {
+            "limit": codec.optional_number(limit, "limit"),
+            "max_tokens": codec.optional_number(max_tokens, "max_tokens"),
+            "token_counter": token_counter,
+        }
+        if limit is None and max_tokens is None:
+            self._window["limit"] = EVERYTHING
+
+    # ------------------------------------------------------------ hooks
+
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Stores what the run is given and, in mode ``"memory"``, puts the session's messages before it."""
+        return self._begin(self._session(runtime), state["messages"])
+
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """The same as `before_agent`, awaited."""
+        return await in_thread(self._begin, self._session(runtime), state["messages"])
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Stores what came into the state since (a summary, an answer to an interrupt), then the model's reply."""
+        session = self._session(request.runtime)
+        before = _messages_in(request.state)
+        self._save(session, before)
+        response = handler(request)
+        self._save(session, _with_ids(response.result, before))
+        return response
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """The same as `wrap_model_call`, awaited."""
+        session = self._session(request.runtime)
+        before = _messages_in(request.state)
+        await in_thread(self._save, session, before)
+        response = await handler(request)
+        await in_thread(self._save, session, _with_ids(response.result, before))
+        return response
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Stores what came into the state since (a call that a person edited), then the tool's result."""
+        session = self._session(request.runtime)
+        before = _messages_in(request.state)
+        self._save(session, before)
+        with _in_tool(session, request):
+            result = handler(request)
+        self._save(session, _with_ids(_messages_of_result(result), before))
+        return result
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """The same as `wrap_tool_call`, awaited."""
+        session = self._session(request.runtime)
+        before = _messages_in(request.state)
+        await in_thread(self._save, session, before)
+        with _in_tool(session, request):
+            result = await handler(request)
+        await in_thread(self._save, session, _with_ids(_messages_of_result(result), before))
+        return result
+
+    def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+        """Stores what other middleware put into the state at last."""
+        self._save(self._session(runtime), state["messages"])
+
+    async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
+        """The same as `after_agent`, awaited."""
+        await in_thread(self._save, self._session(runtime), state["messages"])
+
+    # ------------------------------------------------------------ which session
+
+    def _session(self, runtime: Any) -> Session:
+        """The session of the run that the caller is in. Raises `InvalidInputError` if nothing names one."""
+        config: Mapping[str, Any] = getattr(runtime, "config", None) or get_config()  # a tool's runtime has its own
+        configurable = config.get("configurable") or {}
+        context = getattr(runtime, "context", None)
+
+        def named(name: str, *others: str) -> str | None:
+            if self._given[name] is not None:
+                return self._given[name]
+            for value in (_field(context, name), *(configurable.get(key) for key in (name, *others))):
+                if value is not None and value != "":
+                    # Threads are often numbered; LangGraph makes text of that as well.
+                    return str(value) if isinstance(value, (int, uuid.UUID)) else cast("str", value)
+            return None
+
+        id = named("session_id", "thread_id")
+        if id is None:
+            raise InvalidInputError(
+                "there is no session for this run: give SessionHistoryMiddleware a session_id, or the run a context or "
+                'a config with one, like {"configurable": {"session_id": "…"}}'
+            )
+        app_name, user_id = named("app_name"), named("user_id")
+        app, user = checked_scope(
+            self._service.app_name if app_name is None else app_name,
+            self._service.user_id if user_id is None else user_id,
+        )
+        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
+            raise InvalidInputError(
+                "an agent's session belongs to one app and one user, not ANY: name them, or use service.scope(…)"
+            )
+        session = Session(codec.identifier(id, "session_id"), app, user)
+        runs = _tool_runs.get()
+        if self._given["session_id"] is None and any(run.session == session for run in runs):
+            return _session_within(runs[-1])
+        return session
+
+    # ------------------------------------------------------------ reading and writing
+
+    def _begin(self, session: Session, messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
+        self._make_if_within(session)
+        if self._mode == "record":
+            self._save(session, messages)
+            return None
+        known = self._service.find_messages(session, _ids(messages))
+        # What is changed in the state, like a thread that was edited in its checkpointer, is so before it is read.
+        self._save(session, [message for message in messages if message.id in known])
+        stored = self._load(session)
+        have = {message.id for message in stored}
+        whole = _answered([*stored, *(message for message in messages if message.id not in known)])
+        self._save(session, [message for message in whole if message.id not in have])
+        if whole == list(messages):
+            return None
+        return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *whole]}
+
+    def _load(self, session: Session) -> list[BaseMessage]:
+        reader = cast("SessionService", _WithIds(self._service))
+        return SQLiteChatMessageHistory(
+            session.id, app_name=session.app_name, user_id=session.user_id, service=reader, **self._window
+        ).messages
+
+    def _save(self, session: Session, messages: Sequence[BaseMessage]) -> None:
+        """Stores the messages that the session does not have, and the latest where they changed."""
+        with self._failures(session):
+            seqs = self._service.find_messages(session, _ids(messages))
+            changeable = _latest(messages)
+            events = []
+            for index, message in enumerate(messages):
+                is_summary = message.additional_kwargs.get("lc_source") == "summarization"
+                if message.id not in seqs:
+                    event = message_to_event(message)
+                    if is_summary:
+                        event = self._as_summary(session, event, messages[index + 1 :], seqs)
+                    events.append(event)
+                elif index in changeable and not is_summary:
+                    events.append(message_to_event(message))
+            if events:
+                self._service.append_messages(session, events, create=True)
+
+    def _as_summary(
+        self, session: Session, event: Event, after: Sequence[BaseMessage], seqs: Mapping[str, int]
+    ) -> Event:
+        """It stands for what comes before the first message that was kept beside it, or for everything so far."""
+        kept = [seqs[id] for id in _ids(after) if id in seqs]
+        if kept:
+            upto = min(kept) - 1
+        else:
+            try:
+                upto = self._service.get_session(session).last_seq
+            except SessionNotFoundError:
+                upto = 0
+        return dataclasses.replace(event, author="system", supersedes=upto) if upto else event
+
+    def _make_if_within(self, session: Session) -> None:
+        """The session of a sub-agent says where it belongs."""
+        runs = _tool_runs.get()
+        if runs and session == _session_within(runs[-1]):
+            run = runs[-1]
+            with self._failures(session):
+                self._service.create_session(
+                    session_id=session.id,
+                    agent_id=run.tool if codec.is_identifier(run.tool) else "",
+                    metadata={"parent_session": run.session.id, "tool_call_id": run.call_id},
+                    exist_ok=True,
+                    app_name=session.app_name,
+                    user_id=session.user_id,
+                )
+
+    @contextmanager
+    def _failures(self, session: Session) -> Iterator[None]:
+        try:
+            yield
+        except SessionError as error:
+            if self._raises:
+                raise
+            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
+            logger.error(  # noqa: TRY400
+                "session %r was not written: %s: %s", session.id, type(error).__name__, error
+            )
+
+
+class _WithIds:
+    """What a history reads of a service, with an id for each message: in an agent's state every message needs one."""
+
+    def __init__(self, service: SessionService) -> None:
+        self._service = service
+        self.app_name, self.user_id = service.app_name, service.user_id
+
+    def last_events(self, session: Session, n: int) -> list[Event]:
+        return [_with_id(event) for event in self._service.last_events(session, n)]
+
+    def iter_events(self, session: Session, **filters: Any) -> Iterator[Event]:
+        return map(_with_id, self._service.iter_events(session, **filters))
+
+
+def _with_id(event: Event) -> Event:
+    if event.message is None or event.message_id is not None or event.unreadable:
+        return event
+    return dataclasses.replace(event, message_id=event.id)
+
+
+# ---------------------------------------------------------------- sub-agents
+
+
+class _ToolRun(NamedTuple):
+    """A tool call of an agent with a session, seen from within."""
+
+    session: Session
+    call_id: str
+    tool: str
+
+
+# The tool calls that this code runs in, the innermost last: an agent in there is a sub-agent.
+_tool_runs: contextvars.ContextVar[tuple[_ToolRun, ...]] = contextvars.ContextVar("session_sqlite_tools", default=())
+
+
+@contextmanager
+def _in_tool(session: Session, request: ToolCallRequest) -> Iterator[None]:
+    call = request.tool_call
+    token = _tool_runs.set((*_tool_runs.get(), _ToolRun(session, call["id"] or "", call["name"])))
+    try:
+        yield
+    finally:
+        _tool_runs.reset(token)
+
+
+def _session_within(run: _ToolRun) -> Session:
+    parent = run.session
+    id = f"{parent.id}/{run.call_id}"
+    if not codec.is_identifier(id):  # too long
+        id = str(uuid.uuid5(_RESULT_IDS, id))
+    return Session(id, parent.app_name, parent.user_id)
+
+
+# ---------------------------------------------------------------- messages
+
+
+def _field(context: object, name: str) -> Any:
+    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+
+
+def _messages_in(state: Any) -> list[BaseMessage]:
+    """The messages of a state, which is a dict, a model, or a list of messages itself."""
+    found = state if isinstance(state, list) else _field(state, "messages")
+    return [message for message in found or () if isinstance(message, BaseMessage)]
+
+
+def _messages_of_result(result: Any) -> list[BaseMessage]:
+    """The messages that a tool returns: as one, as the update of a `Command`, or as a list of those."""
+    if isinstance(result, BaseMessage):
+        return [] if isinstance(result, RemoveMessage) else [result]
+    if isinstance(result, list):
+        return [message for item in result for message in _messages_of_result(item)]
+    if isinstance(result, Command):
+        update = dict(result.update) if isinstance(result.update, (Mapping, list, tuple)) else {}
+        return _messages_of_result(update.get("messages"))
+    return []
+
+
+def _ids(messages: Sequence[BaseMessage]) -> list[str]:
+    return [message.id for message in messages if message.id is not None]
+
+
+def _with_ids(messages: list[BaseMessage], before: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Gives an id to each message that has none; the state, where they go next, would give one too late."""
+    for message in messages:
+        if message.id is None:
+            caller = None
+            if isinstance(message, ToolMessage):
+                caller = _caller(message.tool_call_id, [*before, *messages])
+                message.id = None if caller is None else _result_id(caller, message.tool_call_id)
+            if message.id is None:
+                message.id = str(uuid.uuid4())
+    return messages
+
+
+def _caller(call_id: str, messages: Sequence[BaseMessage]) -> AIMessage | None:
+    for message in reversed(messages):
+        if isinstance(message, AIMessage) and any(call["id"] == call_id for call in message.tool_calls):
+            return message
+    return None
+
+
+def _result_id(caller: AIMessage, call_id: str) -> str:
+    """The same whenever the call is run, so that a second result takes the place of the first."""
+    return str(uuid.uuid5(_RESULT_IDS, f"{caller.id}/{call_id}"))
+
+
+def _latest(messages: Sequence[BaseMessage]) -> set[int]:
+    """Where the messages are that a state may still change: the user's last, the last reply, and what follows that."""
+    users = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    replies = [index for index, message in enumerate(messages) if isinstance(message, AIMessage)]
+    return {*users[-1:], *range(replies[-1] if replies else 0, len(messages))}
+
+
+def _answered(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages with the results of each reply's tool calls right behind it, in order; there is one for each.
+
+    Results of parallel runs may be anywhere in a session, and a run that ended early has left calls without one.
+    """
+    callers: dict[str, int] = {}  # of each call the last reply, so far, that made it
+    answers: dict[tuple[int, str], ToolMessage] = {}
+    moved: set[int] = set()
+    for index, message in enumerate(messages):
+        if isinstance(message, AIMessage):
+            callers.update((call["id"], index) for call in message.tool_calls if call["id"])
+        elif isinstance(message, ToolMessage) and message.tool_call_id in callers:
+            answers[callers[message.tool_call_id], message.tool_call_id] = message
+            moved.add(index)
+    whole: list[BaseMessage] = []
+    for index, message in enumerate(messages):
+        if index in moved:
+            continue
+        whole.append(message)
+        if isinstance(message, AIMessage):
+            calls = [(call["id"], call["name"]) for call in message.tool_calls if call["id"]]
+            whole += [answers.get((index, id)) or _no_result(message, id, name) for id, name in calls]
+    return whole
+
+
+def _no_result(caller: AIMessage, call_id: str, name: str) -> ToolMessage:
+    return ToolMessage(NO_RESULT, tool_call_id=call_id, name=name, status="error", id=_result_id(caller, call_id))

@@ -1,0 +1,396 @@
+"""`SessionRecorder`: any run of LangChain, written down as it happens.
+
+LangChain tells its callback handlers of *runs*: a chain, a model or a tool begins and ends, inside of another run or as
+the *root*. The recorder makes events of what people want to read of them: what a model was asked, its reply, and each
+tool call. An event's ``invocation_id`` is its run, its ``branch`` the run around that one, and its metadata say how
+long it took. It watches and never reads back: what a model sees is not its affair.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, message_chunk_to_message
+from langchain_core.messages.base import BaseMessageChunk
+from langchain_core.outputs import Generation, LLMResult
+from langchain_core.runnables.config import ensure_config
+
+from session_sqlite import codec
+from session_sqlite.errors import InvalidInputError, NotSerializableError, SessionError
+from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.models import AnyOf, Event, Session, ToolCall, Usage
+from session_sqlite.scoped import checked_scope
+from session_sqlite.service import SessionService
+
+logger = logging.getLogger("session_sqlite")
+
+
+@dataclasses.dataclass
+class _Run:
+    """A run that has begun."""
+
+    parent: uuid.UUID | None
+    root: uuid.UUID
+    name: str
+    excluded: bool
+    agent: str
+    names: dict[str, str | None]  # the session_id, app_name and user_id that were given for it
+    args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    call_id: str = ""
+    asked: set[str] = dataclasses.field(default_factory=set)  # of a root: what users said in it
+    began: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def took(self) -> float:
+        """Milliseconds since it began."""
+        return round((time.perf_counter() - self.began) * 1000, 3)
+
+
+class SessionRecorder(BaseCallbackHandler):
+    """Writes a run's model calls and tool calls into a session, as they happen.
+
+    Give it to any Runnable, chain, agent or graph: ``runnable.invoke(…, {"callbacks": [SessionRecorder(service)]})``;
+    sync, async and streaming alike. An event is stored before the run goes on, so the order is that of the run.
+
+    A model call is what users said since the model's last reply (each message once in a run), and the reply with its
+    reasoning, tool calls and usage. A tool call is an event of the tool with arguments, and output or error. A reply or
+    tool that fails is an event too; what a person is asked in between (an interrupt) is not. ``metadata`` has the
+    run's ``name`` and ``duration_ms``.
+
+    To give a model its memory use `SQLiteChatMessageHistory` or `SessionHistoryMiddleware`, in another session: what
+    both of them write would stand there twice.
+
+    Args:
+        service: The store, of any backend.
+        session_id: The session. If not given: ``session_id`` or ``thread_id`` of the run's metadata or
+            ``configurable``; else each root run makes a session of its own, with its run id as id.
+        app_name: The app; likewise from the metadata or ``configurable``, and at last the service's.
+        user_id: The user; likewise.
+        exclude_names: Runs with these names are left out, and all within them: sub-agents, say.
+        exclude_tags: The same, for runs with any of these tags.
+        exclude_metadata: The same, for runs whose metadata have any of these values; for example
+            ``{"lc_source": "summarization"}`` for the model calls of LangChain's ``SummarizationMiddleware``.
+        on_error: What follows a failed write: ``"log"`` writes an error to the log, ``"raise"`` ends the run.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> from session_sqlite import SQLiteSessionService
+        >>> service = SQLiteSessionService(":memory:")
+        >>> model = FakeListChatModel(responses=["Green tea."])
+        >>> reply = model.invoke("Which tea?", {"callbacks": [SessionRecorder(service, "tea")]})
+        >>> [(event.author, event.content) for event in service.list_events("tea")]
+        [('user', 'Which tea?'), ('assistant', 'Green tea.')]
+    """
+
+    def __init__(
+        self,
+        service: SessionService,
+        session_id: str | None = None,
+        *,
+        app_name: str | None = None,
+        user_id: str | None = None,
+        exclude_names: Collection[str] = (),
+        exclude_tags: Collection[str] = (),
+        exclude_metadata: Mapping[str, Any] | None = None,
+        on_error: Literal["log", "raise"] = "log",
+    ) -> None:
+        if not isinstance(service, SessionService):
+            raise InvalidInputError(f"service must be a SessionService, not {type(service).__name__}")
+        if on_error not in ("log", "raise"):
+            raise InvalidInputError("on_error must be 'log' or 'raise'")
+        for name, value in (("session_id", session_id), ("app_name", app_name), ("user_id", user_id)):
+            if value is not None:
+                codec.identifier(value, name)
+        for name, names in (("exclude_names", exclude_names), ("exclude_tags", exclude_tags)):
+            if isinstance(names, str):
+                raise InvalidInputError(f"{name} must be a list of texts, not one text")
+        super().__init__()
+        self._service = service
+        self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
+        self._exclude_names = frozenset(exclude_names)
+        self._exclude_tags = frozenset(exclude_tags)
+        self._exclude_metadata = dict(exclude_metadata or {})
+        # LangChain catches what a handler raises unless it says this. In async runs it waits for a handler that is
+        # not inline in a worker thread: the order is right, and the event loop does not wait for the disk.
+        self.raise_error = on_error == "raise"
+        self._runs: dict[uuid.UUID, _Run] = {}
+
+    # ------------------------------------------------------------ chains: what runs within what
+
+    def on_chain_start(
+        self, serialized: dict[str, Any] | None, inputs: dict[str, Any], *, run_id: uuid.UUID, **about: Any
+    ) -> None:
+        """Notes the run; no event."""
+        self._begin(serialized, run_id, about)
+
+    def on_chain_end(self, outputs: dict[str, Any], *, run_id: uuid.UUID, **about: Any) -> None:
+        """Forgets the run; no event."""
+        self._end(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
+        """Forgets the run; no event: what failed in it has its own."""
+        self._end(run_id)
+
+    # ------------------------------------------------------------ models
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any] | None,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: uuid.UUID,
+        **about: Any,
+    ) -> None:
+        """Writes down what users said since the model's last reply."""
+        self._begin(serialized, run_id, about)
+        prompt = messages[0] if messages else []
+        replies = [index for index, message in enumerate(prompt) if isinstance(message, AIMessage)]
+        since = prompt[replies[-1] + 1 :] if replies else prompt
+        self._asked(run_id, [message for message in since if isinstance(message, HumanMessage)])
+
+    def on_llm_start(
+        self, serialized: dict[str, Any] | None, prompts: list[str], *, run_id: uuid.UUID, **about: Any
+    ) -> None:
+        """Writes down the prompt of a model that completes text."""
+        self._begin(serialized, run_id, about)
+        self._asked(run_id, [HumanMessage(prompt) for prompt in prompts])
+
+    def on_llm_end(self, response: LLMResult, *, run_id: uuid.UUID, **about: Any) -> None:
+        """Writes down the reply."""
+        run = self._end(run_id)
+        if run is None:
+            return
+        with_usage = _usage_of(response)
+        replies = [generation for candidates in response.generations for generation in candidates]
+        events = []
+        for event in map(_event_of, replies):
+            usage = with_usage if event.usage is None and len(replies) == 1 else event.usage
+            events.append(self._placed(event, run_id, run, usage=usage))
+        self._write(run, events)
+
+    def on_llm_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
+        """Writes down that there was no reply, with what came of it before it failed."""
+        run = self._end(run_id)
+        if run is None:
+            return
+        response = about.get("response")
+        parts = [part for parts in response.generations for part in parts] if isinstance(response, LLMResult) else []
+        event = _event_of(parts[0]) if parts else Event("assistant")
+        self._write(run, [self._placed(event, run_id, run, error=_text_of(error))])
+
+    # ------------------------------------------------------------ tools
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: uuid.UUID,
+        inputs: dict[str, Any] | None = None,
+        tool_call_id: str | None = None,
+        **about: Any,
+    ) -> None:
+        """Notes the call; its event is written when it ends."""
+        run = self._begin(serialized, run_id, about)
+        run.args = _plain_args(inputs if isinstance(inputs, Mapping) else {"input": input_str})
+        run.call_id = tool_call_id or ""
+
+    def on_tool_end(self, output: Any, *, run_id: uuid.UUID, **about: Any) -> None:
+        """Writes the call down, with its output."""
+        run = self._end(run_id)
+        if run is None:
+            return
+        message = next(_tool_messages(output), None)
+        if message is not None:
+            event = message_to_event(message)
+            action = dataclasses.replace(event.actions[0], args=run.args)
+            event = dataclasses.replace(event, actions=(action,))
+        else:
+            shown = output.text if isinstance(output, BaseMessage) else output
+            plain = "" if shown is None else _plain(shown)
+            event = Event("tool", actions=[ToolCall(run.name, run.args, id=run.call_id, output=plain)])
+        self._write(run, [self._placed(event, run_id, run)])
+
+    def on_tool_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
+        """Writes the call down, with its error."""
+        run = self._end(run_id)
+        if run is None or _is_interrupt(error):
+            return
+        text = _text_of(error)
+        event = Event("tool", actions=[ToolCall(run.name, run.args, id=run.call_id, error=text)])
+        self._write(run, [self._placed(event, run_id, run)])
+
+    # ------------------------------------------------------------ runs
+
+    def _begin(self, serialized: Mapping[str, Any] | None, run_id: uuid.UUID, about: Mapping[str, Any]) -> _Run:
+        metadata: Mapping[str, Any] = about.get("metadata") or {}
+        configurable: Mapping[str, Any] = ensure_config().get("configurable") or {}
+        parent_id = about.get("parent_run_id")
+        parent = self._runs.get(parent_id) if parent_id is not None else None
+        name = (serialized or {}).get("name") or about.get("name") or ""
+        names = {str(name), str(about.get("name") or "")}
+
+        def named(key: str, *others: str) -> str | None:
+            if self._given[key] is not None:
+                return self._given[key]
+            for other in (key, *others):
+                for place in (metadata, configurable):
+                    value = place.get(other)
+                    if isinstance(value, (str, int, uuid.UUID)) and codec.is_identifier(str(value)):
+                        return str(value)
+            return None if parent is None else parent.names.get(key)
+
+        run = _Run(
+            parent=parent_id,
+            root=run_id if parent is None else parent.root,
+            name=str(name),
+            excluded=(parent is not None and parent.excluded)
+            or not self._exclude_names.isdisjoint(names)
+            or not self._exclude_tags.isdisjoint(about.get("tags") or ())
+            or any(key in metadata and metadata[key] == value for key, value in self._exclude_metadata.items()),
+            agent=str(metadata.get("lc_agent_name") or ""),
+            names={
+                "session_id": named("session_id", "thread_id"),
+                "app_name": named("app_name"),
+                "user_id": named("user_id"),
+            },
+        )
+        self._runs[run_id] = run
+        return run
+
+    def _end(self, run_id: uuid.UUID) -> _Run | None:
+        """Forgets a run; returns it if it is to be written down."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return None
+        if run.root == run_id:  # what never ended, like a stream that nobody read to its end, ends with it
+            for id in [id for id, other in list(self._runs.items()) if other.root == run_id and id != run_id]:
+                self._runs.pop(id, None)
+        self._runs.pop(run_id, None)
+        return None if run.excluded else run
+
+    def _asked(self, run_id: uuid.UUID, messages: Sequence[HumanMessage]) -> None:
+        run = self._runs[run_id]
+        if run.excluded:
+            return
+        asked = self._runs.get(run.root, run).asked
+        events: list[Event] = []
+        for message in messages:
+            event = message_to_event(message)
+            key = event.message_id or f"{event.content}\n{event.message}"
+            if key not in asked:
+                asked.add(key)
+                events.append(self._placed(event, run_id, run))
+        if events:
+            named = [event for event in events if event.message_id]
+            self._write(run, [event for event in events if not event.message_id])
+            self._write(run, named, once=True)
+
+    def _placed(
+        self, event: Event, run_id: uuid.UUID, run: _Run, *, usage: Usage | None = None, error: str | None = None
+    ) -> Event:
+        metadata: dict[str, Any] = {"name": run.name} if run.name else {}
+        if event.author != "user":
+            metadata["duration_ms"] = run.took()
+        if error is not None:
+            metadata["error"] = error
+        return dataclasses.replace(
+            event,
+            agent_id=run.agent if codec.is_identifier(run.agent) else "",
+            invocation_id=str(run_id),
+            branch="" if run.parent is None else str(run.parent),
+            metadata=metadata,
+            usage=event.usage if usage is None else usage,
+        )
+
+    def _write(self, run: _Run, events: Sequence[Event], *, once: bool = False) -> None:
+        if not events:
+            return
+        try:
+            app, user = checked_scope(
+                run.names["app_name"] or self._service.app_name, run.names["user_id"] or self._service.user_id
+            )
+            if isinstance(app, AnyOf) or isinstance(user, AnyOf):
+                raise InvalidInputError(
+                    "a recorded session belongs to one app and one user, not ANY: name them, or use service.scope(…)"
+                )
+            session = Session(run.names["session_id"] or str(run.root), app, user)
+            append = self._service.append_messages if once else self._service.append_events
+            append(session, events, create=True)
+        except SessionError as error:
+            if self.raise_error:
+                raise
+            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
+            logger.error(  # noqa: TRY400
+                "a run was not recorded: %s: %s", type(error).__name__, error
+            )
+
+
+# ---------------------------------------------------------------- what LangChain hands over
+
+
+def _event_of(generation: Generation) -> Event:
+    message = getattr(generation, "message", None)
+    if isinstance(message, BaseMessageChunk):  # what was streamed reads like what was not
+        message = message_chunk_to_message(message)
+    return message_to_event(message) if isinstance(message, BaseMessage) else Event("assistant", generation.text)
+
+
+_INPUT_TOKENS: Final = ("input_tokens", "prompt_tokens")
+_OUTPUT_TOKENS: Final = ("output_tokens", "completion_tokens")
+
+
+def _usage_of(response: LLMResult) -> Usage | None:
+    """The usage of models that give it beside their reply."""
+    output = response.llm_output or {}
+    counts = output.get("token_usage") or output.get("usage")
+    if not isinstance(counts, Mapping):
+        return None
+
+    def count(names: Sequence[str]) -> int:
+        return next((counts[name] for name in names if type(counts.get(name)) is int and counts[name] >= 0), 0)
+
+    model = output.get("model_name") or output.get("model") or ""
+    return Usage(model if codec.storable(model) else "", count(_INPUT_TOKENS), count(_OUTPUT_TOKENS))
+
+
+def _tool_messages(output: Any) -> Iterator[ToolMessage]:
+    """The results in what a tool returned: a message, a list, or the state update of LangGraph's ``Command``."""
+    if isinstance(output, ToolMessage):
+        yield output
+    elif isinstance(output, list):
+        for item in output:
+            yield from _tool_messages(item)
+    elif isinstance(update := getattr(output, "update", None), Mapping):
+        yield from _tool_messages(update.get("messages"))
+
+
+def _plain_args(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in args.items() if codec.storable(str(name))}
+
+
+def _plain(value: Any) -> Any:
+    """The value if JSON can hold it; otherwise its text, or for what an agent is given besides (its state) its type."""
+    try:
+        codec.encode_json(value, "value")
+    except NotSerializableError:
+        if isinstance(value, Mapping):
+            return _plain_args(value)
+        if isinstance(value, (list, tuple)):
+            return [_plain(item) for item in value]
+        return f"<{type(value).__name__}>" if not isinstance(value, str) else value.encode(errors="replace").decode()
+    return value
+
+
+def _text_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """LangGraph stops a run, for a person or another graph, by an exception of this class; it is not imported here."""
+    return any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__)

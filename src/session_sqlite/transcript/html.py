@@ -1,0 +1,542 @@
+"""A conversation, and the lists that lead to one, as HTML: a part for a notebook's output, or a page of its own.
+
+Everything that a user, a model or a tool wrote is hostile. It enters HTML in one place only (`_escaped`), as text: no
+text becomes a link, an attribute, a style or a script. Of a text's Markdown only what cannot harm is shown as meant:
+code blocks, code, bold and headings. An image is shown if it is in the conversation itself, as a PNG, JPEG, GIF or
+WebP, and is encoded anew from its bytes. A page has no script, loads nothing, and tells the browser so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from session_sqlite.marks import REMOVE
+from session_sqlite.transcript import style
+from session_sqlite.transcript.text import (
+    Gap,
+    entries,
+    first_and_last,
+    json_text,
+    time_shown,
+    usage_text,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from session_sqlite.models import Event, SearchHit, Session, SessionOverview, ToolCall
+    from session_sqlite.transcript.text import Entry
+
+EVENTS_IN_NOTEBOOK: Final = 20  # of one session
+FIRST_IN_NOTEBOOK: Final = 4  # of these; the others are the last
+CHARACTERS_IN_NOTEBOOK: Final = 4_000  # of one text
+IMAGE_CHARACTERS_IN_NOTEBOOK: Final = 1_500_000  # of one image, in base64
+ROWS_SHOWN: Final = 50
+CELL_CHARACTERS: Final = 200
+LONGEST_WORD: Final = 30  # of a cell, that is not cut in the middle
+SUMMARY_CHARACTERS: Final = 120
+STATE_CHARACTERS: Final = 300
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+)
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+# ---------------------------------------------------------------- a page of its own
+
+
+def html_page(session: Session, events: Iterable[Event], *, limit: int | None = None) -> Iterator[str]:
+    """A page of its own, without script and without anything to load, a piece at a time.
+
+    Args:
+        session: The session.
+        events: Its events, or some of them; a stream is rendered as it is read.
+        limit: At most so many events: a few of the first, how many are left out, and the last; None for all.
+
+    Example:
+        >>> from session_sqlite import Event, Session
+        >>> page = "".join(html_page(Session("s-1", title="Tea"), [Event("user", "<b>Which</b> tea?", seq=1)]))
+        >>> "<script" in page, "&lt;b&gt;Which&lt;/b&gt; tea?" in page
+        (False, True)
+    """
+    yield page_start(session.title or session.id)
+    yield session_start(session, 1)
+    for entry in entries(first_and_last(events, limit)):
+        yield PAGE_FORM.entry(entry)
+    yield session_end()
+    yield page_end()
+
+
+def page_start(title: str) -> str:
+    """A page up to its first session."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(CONTENT_SECURITY_POLICY)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{_escaped(_cut(title, CELL_CHARACTERS))}</title>\n"
+        f"<style>{style.BASE}{style.TRANSCRIPT}{style.PAGE}</style>\n</head>\n<body>\n"
+        f'<main class="{style.ROOT}">\n'
+    )
+
+
+def page_end() -> str:
+    """The end of a page."""
+    return "</main>\n</body>\n</html>\n"
+
+
+def session_start(session: Session, number: int) -> str:
+    """A session of a page up to its first event; the number is its place on the page."""
+    return f'<section aria-labelledby="session-{number}">\n{PAGE_FORM.head(session, number)}<ol class="events">\n'
+
+
+def session_end() -> str:
+    """The end of a session of a page."""
+    return "</ol>\n</section>\n"
+
+
+# ---------------------------------------------------------------- parts of a notebook
+
+
+def session_part(session: Session, events: Iterable[Event | Gap] = (), note: str = "") -> str:
+    """What a session shows of itself: what it is, and its events."""
+    shown = "\n".join(map(NOTEBOOK_FORM.entry, entries(events)))
+    said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
+    return _part(f'{NOTEBOOK_FORM.head(session)}{said}<ol class="events">\n{shown}</ol>' if shown else
+                 f"{NOTEBOOK_FORM.head(session)}{said}", transcript=True)  # fmt: skip
+
+
+def event_part(event: Event) -> str:
+    """What an event shows of itself."""
+    shown = "".join(map(NOTEBOOK_FORM.entry, entries([event])))
+    return _part(f'<ol class="events">\n{shown}</ol>', transcript=True)
+
+
+def hit_part(hit: SearchHit) -> str:
+    """What was found, with its words marked, and where."""
+    name = _name(hit.session.title or hit.session.id)
+    where = f"{name} · #{_escaped(hit.event.seq)} {_escaped(hit.event.author)} {_time(hit.event.created_at)}"
+    return _part(f'<p class="soft">{where}</p><p dir="auto">{marked(hit.snippet, hit.spans)}</p>')
+
+
+def sessions_table(sessions: Sequence[Session], note: str = "") -> str:
+    """Sessions as a table."""
+    return _sessions_table([(session, "", session.last_seq) for session in sessions], note)
+
+
+def overviews_table(overviews: Sequence[SessionOverview], note: str = "") -> str:
+    """Sessions with what their users said first and how many events they have, as a table."""
+    return _sessions_table([(one.session, one.first_message or "", one.event_count) for one in overviews], note)
+
+
+def _sessions_table(sessions: Sequence[tuple[Session, str, int]], note: str) -> str:
+    """The columns that say something: whose a session is only where it differs, the agent where there is one."""
+    shown = sessions[:ROWS_SHOWN]
+    columns: dict[str, list[object]] = {
+        "session": [session.title or said or session.id for session, said, _ in shown],
+        "agent": [session.agent_id for session, _, _ in shown],
+        "app / user": [f"{session.app_name} / {session.user_id}" for session, _, _ in shown],
+        "events": [events for _, _, events in shown],
+        "last change": [_time(session.updated_at, "minutes") for session, _, _ in shown],
+    }
+    if shown and not any(columns["agent"]):
+        del columns["agent"]
+    if len(set(columns["app / user"])) == 1:
+        del columns["app / user"]
+    return table(tuple(columns), zip(*columns.values(), strict=True), of=len(sessions), note=note)
+
+
+def hits_table(hits: Sequence[SearchHit], note: str = "") -> str:
+    """What a search found, its words marked, as a table."""
+    head = ("session", "author", "found", "time")
+    rows = [(hit.session.title or hit.session.id, hit.event.author, marked(hit.snippet, hit.spans),
+             _time(hit.event.created_at, "minutes")) for hit in hits[:ROWS_SHOWN]]  # fmt: skip
+    return table(head, rows, of=len(hits), note=note)
+
+
+def events_table(events: Sequence[Event], note: str = "") -> str:
+    """Events as a table."""
+    head = ("seq", "author", "content", "tools", "time")
+    rows = [(event.seq, event.author, event.raw if event.unreadable else event.content,
+             ", ".join(action.name for action in event.actions), _time(event.created_at))
+            for event in events[:ROWS_SHOWN]]  # fmt: skip
+    return table(head, rows, of=len(events), note=note)
+
+
+def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
+    """The answer of a query as a table."""
+    rows = [[_cell_value(record.get(column)) for column in columns] for record in records[:ROWS_SHOWN]]
+    return table(columns, rows, of=len(records))
+
+
+def items_table(items: Sequence[Any], note: str = "") -> str:
+    """Anything as a table of one column."""
+    return table(("item",), [(str(item),) for item in items[:ROWS_SHOWN]], of=len(items), note=note)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0, note: str = "") -> str:
+    """A table; every cell is escaped and cut. ``of`` is how many rows there are, if not all are shown."""
+    shown = list(rows)
+    heads = "".join(f'<th scope="col"{_align(shown, column)}>{_escaped(name)}</th>' for column, name in enumerate(head))
+    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in shown)
+    rest = f'<p class="soft">… and {of - len(shown):,} more</p>' if of > len(shown) else ""
+    said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
+    top = f"<thead><tr>{heads}</tr></thead>" if head else ""
+    return _part(f'<div class="scroll"><table>{top}<tbody>\n{body}</tbody></table></div>{rest}{said}')
+
+
+def marked(text: str, spans: Iterable[tuple[int, int]]) -> Markup:
+    """A text with pieces of it marked."""
+    pieces, position = [], 0
+    for begin, end in spans:
+        pieces += [_escaped(text[position:begin]), f"<mark>{_escaped(text[begin:end])}</mark>"]
+        position = end
+    return Markup("".join([*pieces, _escaped(text[position:])]))
+
+
+def _part(body: str, *, transcript: bool = False) -> str:
+    sheet = style.BASE + (style.TRANSCRIPT if transcript else "")
+    return f'<div class="{style.ROOT}"><style>{sheet}</style>\n{body}</div>'
+
+
+def _align(rows: Sequence[Sequence[object]], column: int) -> str:
+    numbers = rows and all(isinstance(row[column], (int, float)) for row in rows)
+    return ' class="n"' if numbers else ""
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Markup):
+        return f'<td dir="auto"{" class=t" if value.startswith("<time") else ""}>{value}</td>'
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f'<td class="n">{_escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
+    text = _cut(str(value), CELL_CHARACTERS)
+    long = ' class="long"' if any(len(word) > LONGEST_WORD for word in text.split()) else ""
+    return f'<td dir="auto"{long}{_language(text)}>{_escaped(text)}</td>'
+
+
+def _cell_value(value: object) -> object:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return _time(value)
+    return value if isinstance(value, (str, int, float)) else json_text(value)
+
+
+# ---------------------------------------------------------------- sessions and events
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How much is shown, and whether titles are headings of the document around them."""
+
+    title: str
+    who: str
+    most: int | None = None
+    most_of_image: int | None = None
+
+    def head(self, session: Session, number: int | None = None) -> str:
+        facts = {
+            "session": session.id if session.title else "",
+            "app": session.app_name,
+            "user": session.user_id,
+            "agent": session.agent_id,
+            "forked from": session.parent_id or "",
+        }
+        shown = [f"<div><dt>{name}</dt><dd>{_name(value)}</dd></div>" for name, value in facts.items() if value]
+        times = {"created": session.created_at, "last change": session.updated_at}
+        shown += [
+            f"<div><dt>{name}</dt><dd>{_time(when, 'minutes')} UTC</dd></div>" for name, when in times.items() if when
+        ]
+        title = session.title or session.id
+        anchor = "" if number is None else f' id="session-{number}"'
+        return (
+            f'<{self.title} class="title"{anchor} dir="auto"{_language(title)}>{_escaped(title)}</{self.title}>\n'
+            f'<dl class="facts">{"".join(shown)}</dl>\n'
+        )
+
+    def entry(self, entry: Entry | Gap) -> str:
+        if isinstance(entry, Gap):
+            return f'<li class="gap">… {entry.count:,} more event{"" if entry.count == 1 else "s"} …</li>\n'
+        event = entry.event
+        kind = event.author if event.author in {"user", "system", "tool"} else "model"
+        return f'<li class="{kind}">{self.who_said(event)}{"".join(self.said(entry))}</li>\n'
+
+    def who_said(self, event: Event) -> str:
+        named = {"agent": "" if event.agent_id == event.author else event.agent_id, "branch": event.branch}
+        about = [f"<span>{name} {_name(value)}</span>" for name, value in named.items() if value]
+        return (
+            f'<{self.who} class="who"><span>#{_escaped(event.seq)}</span> <b>{_name(event.author)}</b> '
+            f"{_time(event.created_at)} {' '.join(about)}</{self.who}>"
+        )
+
+    def said(self, entry: Entry) -> Iterator[str]:
+        event = entry.event
+        if event.unreadable:
+            yield '<p class="error">Unreadable: this row cannot be decoded.</p>'
+            yield f"<details><summary>As it is stored</summary>{self.code(event.raw)}</details>"
+            return
+        if event.supersedes:
+            yield f'<p class="soft">A summary of the events up to #{event.supersedes}.</p>'
+        if event.reasoning:
+            yield f"<details><summary>Reasoning</summary>{''.join(self.prose(event.reasoning))}</details>"
+        if event.author == "tool":
+            yield from self.result(event)
+        else:
+            yield from self.prose(event.content)
+            yield from self.images(event)
+            for position, call in enumerate(event.actions):
+                yield self.call(call, entry.results.get(position))
+        if event.state:
+            yield f'<ul class="state" aria-label="Changes of state">{"".join(map(_change, event.state.items()))}</ul>'
+        if event.usage is not None:
+            yield f'<p class="foot">{_escaped(usage_text(event.usage))}</p>'
+
+    def call(self, call: ToolCall, result: Event | None) -> str:
+        """A call with what it brought: its own output, or the event that answered it."""
+        error = result.actions[0].error if result is not None else call.error
+        status = "error" if error is not None else "ok" if result is not None else call.status
+        arguments = json_text(call.args) if call.args else ""
+        said = {"ok": "ok", "error": "failed", "pending": "no result yet"}[status]
+        parts = []
+        if call.args:
+            parts.append(f'<p class="label">Arguments</p>{self.code(_pretty(call.args), wrap=True)}')
+        if result is not None:
+            at = f" of #{_escaped(result.seq)} {_time(result.created_at)}"
+            parts += [f'<p class="label">Result{at}</p>', *self.output(result.content), *self.images(result)]
+            if error is not None and error != result.content:
+                parts += ['<p class="label">Error</p>', self.code(error, wrap=True)]
+        else:
+            if call.output is not None:
+                parts += ['<p class="label">Result</p>', *self.output(call.output)]
+            if error is not None:
+                parts += ['<p class="label">Error</p>', self.code(error, wrap=True)]
+        summary = (
+            f'<code>{_name(call.name)}</code> <span class="{status}">{said}</span> '
+            f'<span class="soft">{_escaped(_cut(arguments, SUMMARY_CHARACTERS))}</span>'
+        )
+        return f'<details class="call"><summary>{summary}</summary>{"".join(parts)}</details>'
+
+    def result(self, event: Event) -> Iterator[str]:
+        """What a tool said in an event that stands for itself."""
+        errors = [action.error for action in event.actions if action.error is not None]
+        names = ", ".join(_name(action.name) for action in event.actions if action.name)
+        status = '<span class="error">failed</span>' if errors else ""
+        body = [*self.output(event.content), *self.images(event)]
+        for action in event.actions:
+            body += self.output(action.output) if action.output is not None else []
+        body += [self.code(error, wrap=True) for error in errors if error != event.content]
+        summary = f"<summary>Result of <code>{names}</code> {status}</summary>"
+        yield f'<details class="call">{summary}{"".join(body)}</details>'
+
+    def output(self, value: object) -> Iterator[str]:
+        if value is None or value == "":
+            yield '<p class="soft">Nothing.</p>'
+        elif isinstance(value, str):
+            yield self.code(value, wrap=True)
+        else:
+            yield self.code(_pretty(value), wrap=True)
+
+    # ------------------------------------------------------------ text
+
+    def prose(self, text: str) -> Iterator[str]:
+        """What someone wrote, its code blocks as code."""
+        cut, more = self.cut(text.replace("\r\n", "\n"))
+        for language, code, piece in _fenced(cut):
+            if code:
+                yield f'<p class="lang">{_escaped(language)}</p>' if language else ""
+                yield self.code(piece)
+            elif piece.strip():
+                yield from self.paragraphs(piece)
+        yield more
+
+    def paragraphs(self, text: str) -> Iterator[str]:
+        position = 0
+        for found in _IMAGE_IN_TEXT.finditer(text):
+            yield _text_block(text[position : found.start()])
+            yield self.image(found[2], found[3], found[1])
+            position = found.end()
+        yield _text_block(text[position:])
+
+    def code(self, text: str, *, wrap: bool = False) -> str:
+        cut, more = self.cut(text.replace("\r\n", "\n"))
+        # Something that scrolls has to be reached with the keyboard.
+        return f'<pre tabindex="0"{" class=wrap" if wrap else ""}><code>{_escaped(cut)}</code></pre>{more}'
+
+    def cut(self, text: str) -> tuple[str, str]:
+        if self.most is None or len(text) <= self.most:
+            return text, ""
+        return text[: self.most], f'<p class="soft">… {len(text) - self.most:,} more characters</p>'
+
+    # ------------------------------------------------------------ images
+
+    def images(self, event: Event) -> Iterator[str]:
+        """The images that a LangChain message carries."""
+        for number, (kind, data) in enumerate(_images_of(event.message), start=1):
+            yield self.image(kind, data, f"image {number} of event {event.seq}")
+
+    def image(self, kind: str, data: object, name: str) -> str:
+        if not isinstance(data, str) or not kind:
+            return '<p class="soft">[an image that is not in the conversation]</p>'
+        if self.most_of_image is not None and len(data) > self.most_of_image:
+            return f'<p class="soft">[an image of {len(data) * 3 // 4:,} bytes]</p>'
+        if (made := _data_url(kind, data)) is None:
+            return '<p class="soft">[an image that cannot be shown]</p>'
+        return f'<img src="{made}" alt="{_escaped(name)}">'
+
+
+PAGE_FORM: Final = _Form("h1", "h2")
+NOTEBOOK_FORM: Final = _Form("p", "p", CHARACTERS_IN_NOTEBOOK, IMAGE_CHARACTERS_IN_NOTEBOOK)
+
+_OPENING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^`\s]{0,40})[^`]*")
+_MARKED_TEXT = re.compile(
+    r"`(?P<code>[^`\n]{1,300})`|\*\*(?P<bold>[^*\n]{1,300})\*\*|^\#{1,6} +(?P<heading>[^\n]{1,300})$", re.MULTILINE
+)
+_IMAGE_IN_TEXT = re.compile(r"!\[([^\]\n]{0,200})\]\(data:([a-z]{1,20}/[a-z+.-]{1,40});base64,([A-Za-z0-9+/=]+)\)")
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
+_KANA = re.compile("[\u3040-\u30ff]")
+_HANGUL = re.compile("[\uac00-\ud7af]")
+
+
+def _escaped(value: object) -> str:
+    """The only way of text into HTML."""
+    return html.escape(visible(value, block=True))
+
+
+def _name(value: object) -> str:
+    text = str(value)
+    return f"<bdi{_language(text)}>{_escaped(_cut(text, CELL_CHARACTERS))}</bdi>"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _time(when: datetime | None, timespec: str = "seconds") -> Markup:
+    if when is None:
+        return Markup("")
+    return Markup(f'<time datetime="{when.isoformat()}">{time_shown(when, timespec)}</time>')
+
+
+def _language(text: str) -> str:
+    """The language that picks the glyphs of Han characters: without it Chinese is drawn in a Japanese font."""
+    start = text[:2000]
+    if start.isascii():
+        return ""
+    if _KANA.search(start):
+        return ' lang="ja"'
+    if _HANGUL.search(start):
+        return ' lang="ko"'
+    return ' lang="zh"' if _HAN.search(start) else ""
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def _change(change: tuple[str, Any]) -> str:
+    name, value = change
+    if value is REMOVE:
+        return f"<li><code>{_name(name)}</code> removed</li>"
+    text = json_text(value)
+    return (
+        f"<li><code>{_name(name)}</code> = <code{_language(text)}>{_escaped(_cut(text, STATE_CHARACTERS))}</code></li>"
+    )
+
+
+def _text_block(text: str) -> str:
+    text = text.strip("\n")
+    if not text.strip():
+        return ""
+    pieces, position = [], 0
+    for found in _MARKED_TEXT.finditer(text):
+        pieces.append(_escaped(text[position : found.start()]))
+        tag = "code" if found.lastgroup == "code" else "strong"
+        pieces.append(f"<{tag}>{_escaped(found[found.lastgroup or 0])}</{tag}>")
+        position = found.end()
+    pieces.append(_escaped(text[position:]))
+    return f'<div class="text" dir="auto"{_language(text)}>{"".join(pieces)}</div>'
+
+
+def _fenced(text: str) -> Iterator[tuple[str, bool, str]]:
+    """The pieces of a text: the language, whether it is code, and the piece. A block that is not closed goes on."""
+    lines: list[str] = []
+    fence = language = ""
+    for line in text.split("\n"):
+        if not fence:
+            if opening := _OPENING_FENCE.fullmatch(line):
+                yield "", False, "\n".join(lines)
+                fence, language = opening[1], opening[2]
+                lines = []
+                continue
+        elif (stripped := line.strip()).startswith(fence) and not stripped.strip(fence[0]):
+            yield language, True, "\n".join(lines)
+            fence = language = ""
+            lines = []
+            continue
+        lines.append(line)
+    yield language, bool(fence), "\n".join(lines)
+
+
+# ---------------------------------------------------------------- images
+
+_IMAGE_STARTS: Final = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
+_DATA_URL = re.compile(r"data:([^;,]{1,40});base64,(.*)", re.DOTALL)
+
+
+def _data_url(kind: str, data: str) -> str | None:
+    """An image as a data URL, made from its bytes; None for what is not one of the kinds that are shown."""
+    start = _IMAGE_STARTS.get("image/jpeg" if kind == "image/jpg" else kind)
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if start is None or not start.match(content):
+        return None
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _images_of(message: str | None) -> Iterator[tuple[str, object]]:
+    """The kind and base64 text of each image block in a stored message; None for the text if it is elsewhere."""
+    if message is None or '"image' not in message:
+        return
+    try:
+        stored = json.loads(message)
+    except (ValueError, RecursionError):
+        return
+    content = stored.get("content") if isinstance(stored, dict) else None
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict) and block.get("type") in ("image", "image_url"):
+            yield _image_of(block)
+
+
+def _image_of(block: dict[str, Any]) -> tuple[str, object]:
+    """The forms of OpenAI (a URL), of Anthropic (a source) and of LangChain."""
+    source = block["source"] if isinstance(block.get("source"), dict) else block
+    kind = source.get("media_type") or source.get("mime_type")
+    data = source.get("base64") or source.get("data")
+    url = source.get("image_url") or source.get("url")
+    if isinstance(url, dict):
+        url = url.get("url")
+    if data is None and isinstance(url, str) and (parts := _DATA_URL.fullmatch(url)):
+        kind, data = parts[1], parts[2]
+    if isinstance(data, dict) and data.get("$") == "bytes":  # as the store keeps bytes
+        data = data.get("value")
+    return (kind, data) if isinstance(kind, str) else ("", None)

@@ -1,0 +1,200 @@
+"""What every form of a transcript shares: how text, times, values and tokens look, and which events go together.
+
+What users, models and tools wrote is never trusted: a character that could drive a terminal or turn the direction of
+writing is shown as its escape (`visible`). Widths are in columns of a terminal, of which a Chinese character takes two.
+
+An *entry* is what a reader takes for one thing: an event, and for each tool call of it the event that brought the
+result, when it is one of the ``tool`` events that follow at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from session_sqlite.models import Event, Usage
+
+TAB_COLUMNS: Final = 8
+
+# Control characters except tab and newline, line separators, what turns the direction of writing, half surrogates.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_IN_LINE = re.compile(rf"[\t\n]|{_UNSAFE.pattern}")
+# Marks of direction that people write in Arabic and Hebrew; in HTML they reach no further than their block.
+_UNSAFE_IN_BLOCK = re.compile(_UNSAFE.pattern.replace(r"\u061c\u200e\u200f", ""))
+
+
+def visible(text: object, *, lines: bool = False, block: bool = False) -> str:
+    r"""The text with every character that could drive a terminal shown as its escape.
+
+    Args:
+        text: The text; anything else as `str` shows it.
+        lines: Keep newlines and tabs.
+        block: Keep the marks of direction too: what is around the text is isolated from it.
+
+    Example:
+        >>> print(visible("red \x1b[31m"))
+        red \x1b[31m
+    """
+    unsafe = _UNSAFE_IN_BLOCK if block else _UNSAFE if lines else _UNSAFE_IN_LINE
+    return unsafe.sub(_escape, str(text))
+
+
+def display_width(text: str) -> int:
+    """How many columns a line takes.
+
+    Example:
+        >>> display_width("代码 ok")
+        7
+    """
+    return len(text) if text.isascii() and "\t" not in text else sum(map(_columns, text))
+
+
+def fitted(text: str, width: int) -> str:
+    """A line cut to a width, with an ellipsis where it was cut.
+
+    Example:
+        >>> fitted("请帮我分析代码", 7)
+        '请帮我…'
+    """
+    if display_width(text) <= width:
+        return text
+    taken = 0
+    for index, character in enumerate(text):
+        taken += _columns(character)
+        if taken >= width:
+            return text[:index] + "…"
+    return text
+
+
+def time_shown(when: datetime | None, timespec: str = "seconds") -> str:
+    """A time as people read it, without its zone (all are UTC); empty for none."""
+    return "" if when is None else when.replace(tzinfo=None).isoformat(" ", timespec)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
+
+
+def _columns(character: str) -> int:
+    if character == "\t":
+        return TAB_COLUMNS
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def usage_text(usage: Usage) -> str:
+    """The tokens of one reply in a line."""
+    cached = {"from cache": usage.cache_read_tokens, "to cache": usage.cache_write_tokens}
+    of_input = ", ".join(f"{count:,} {name}" for name, count in cached.items() if count)
+    of_output = f"{usage.reasoning_tokens:,} reasoning" if usage.reasoning_tokens else ""
+    counts = [(usage.input_tokens, "in", of_input), (usage.output_tokens, "out", of_output)]
+    tokens = ", ".join(f"{count:,} {way}{f' ({of})' if of else ''}" for count, way, of in counts)
+    return f"{visible(usage.model)} tokens: {tokens}".lstrip()
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON in one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, made visible."""
+    return visible(text.replace("\r\n", "\n"), lines=True).rstrip("\n").split("\n") if text else []
+
+
+# ---------------------------------------------------------------- which events are shown, and together
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Events that are left out.
+
+    Attributes:
+        count: How many.
+    """
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event with the results of its calls.
+
+    Attributes:
+        event: The event.
+        results: The ``tool`` events that brought results, each under the position of its call in ``event.actions``.
+    """
+
+    event: Event
+    results: dict[int, Event] = field(default_factory=dict)
+
+
+class Entries:
+    """Makes entries of events that come one after the other; holds no more than one entry."""
+
+    def __init__(self) -> None:
+        self._held: Entry | None = None
+
+    def add(self, event: Event | Gap) -> Iterator[Entry | Gap]:
+        """Takes an event, and yields what is complete with it."""
+        if isinstance(event, Gap):
+            yield from self.rest()
+            yield event
+        elif self._held is not None and (position := _answered(self._held, event)) is not None:
+            self._held.results[position] = event
+        else:
+            yield from self.rest()
+            self._held = Entry(event)
+
+    def rest(self) -> Iterator[Entry]:
+        """What is complete when no event follows."""
+        if self._held is not None:
+            yield self._held
+        self._held = None
+
+
+def entries(events: Iterable[Event | Gap]) -> Iterator[Entry | Gap]:
+    """The events as a reader takes them, as a stream."""
+    made = Entries()
+    for event in events:
+        yield from made.add(event)
+    yield from made.rest()
+
+
+def _answered(entry: Entry, event: Event) -> int | None:
+    """The position of the call that the event is the result of, if it is one of the entry's and has none yet."""
+    if event.author != "tool" or entry.event.author == "tool" or event.unreadable or len(event.actions) != 1:
+        return None
+    id = event.actions[0].id
+    for position, call in enumerate(entry.event.actions):
+        if id and call.id == id and call.status == "pending" and position not in entry.results:
+            return position
+    return None
+
+
+def first_and_last(events: Iterable[Event], limit: int | None) -> Iterator[Event | Gap]:
+    """The events, or if there are more than the limit a few of the first, how many are left out, and the last."""
+    if limit is None:
+        yield from events
+        return
+    stream = iter(events)
+    first = max(limit // 4, min(limit, 1))
+    yield from islice(stream, first)
+    count = 0
+    last: deque[Event] = deque(maxlen=limit - first)
+    for event in stream:
+        count += 1
+        last.append(event)
+    if count > len(last):
+        yield Gap(count - len(last))
+    yield from last

@@ -1,0 +1,624 @@
+"""Many processes, threads, forks and event loops on one file: nothing is lost, nothing hangs, no lock stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import queue
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from session_sqlite import AsyncSessionService, Event, SQLiteSessionService, StoreBusyError, StoreClosedError, schema
+
+PROCESSES = 8
+APPENDS = 300
+OPENINGS = 10
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+# ---------------------------------------------------------------- processes
+# The workers import this module: they are made once, and take one task after the other.
+
+
+def append_many(path: str, worker: int, sessions: list[str], count: int) -> None:
+    with SQLiteSessionService(path, durability="fast") as service:
+        for number in range(count):
+            service.append_event(sessions[number % len(sessions)], Event("user", f"{worker}:{number}"))
+
+
+def open_new(paths: list[str], worker: int, barrier: Any) -> None:
+    for path in paths:
+        barrier.wait(60)
+        with SQLiteSessionService(path) as service:
+            service.append_event("s", Event("user", str(worker)), create=True)
+            service.search("x")
+
+
+def open_and_close(path: str, worker: int, barrier: Any) -> None:
+    barrier.wait(60)
+    for number in range(30):
+        with SQLiteSessionService(path, read_only=worker % 4 == 3) as service:
+            if worker % 4 != 3:
+                service.append_event("s", Event("user", f"{worker}:{number}"))
+            assert service.get_session("s").id == "s"
+
+
+def retry_same(path: str, worker: int, barrier: Any) -> None:
+    barrier.wait(60)
+    with SQLiteSessionService(path) as service:
+        for number in range(20):
+            service.append_events("s", [Event("user", f"{number} {part}", id=f"{number}-{part}") for part in "ab"])
+
+
+def read_modify_write(path: str, worker: int, barrier: Any) -> None:
+    """Counts in the state with `expected_seq`: the losers of each race read again."""
+    from session_sqlite import StaleSessionError
+
+    barrier.wait(60)
+    with SQLiteSessionService(path, durability="fast") as service:
+        for _ in range(15):
+            while True:
+                seen = service.get_session("s").last_seq
+                count = service.get_state_value("s", "count", default=0)
+                try:
+                    service.append_event("s", Event("user", state={"count": count + 1}), expected_seq=seen)
+                    break
+                except StaleSessionError:
+                    continue
+
+
+def _work(tasks: Any, results: Any, barrier: Any, worker: int) -> None:
+    for name, args in iter(tasks.get, None):
+        try:
+            function: Callable[..., None] = globals()[name]
+            function(*(barrier if arg == "barrier" else worker if arg == "worker" else arg for arg in args))
+            results.put("")
+        except BaseException as error:  # noqa: BLE001  # the test says what it was
+            results.put(f"{type(error).__name__}: {error}")
+
+
+class Workers:
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._barrier = context.Barrier(PROCESSES)  # kept: a semaphore must outlive the start of its processes
+        self._results = context.Queue()
+        self._tasks = [context.Queue() for _ in range(PROCESSES)]
+        self._processes = [
+            context.Process(target=_work, args=(tasks, self._results, self._barrier, worker), daemon=True)
+            for worker, tasks in enumerate(self._tasks)
+        ]
+        for process in self._processes:
+            process.start()
+
+    def all_run(self, function: Callable[..., None], *args: Any) -> None:
+        """Runs a function in all processes at once; fails with what went wrong in any."""
+        for tasks in self._tasks:
+            tasks.put((function.__name__, args))
+        failures: list[str] = []
+        deadline = time.monotonic() + 90
+        while len(failures) < PROCESSES:
+            with contextlib.suppress(queue.Empty):
+                failures.append(self._results.get(timeout=1))
+            assert all(process.is_alive() for process in self._processes), "a process died"
+            assert time.monotonic() < deadline, "a process hangs"
+        assert [failure for failure in failures if failure] == []
+
+    def close(self) -> None:
+        for tasks in self._tasks:
+            tasks.put(None)
+        for process in self._processes:
+            process.join(20)
+            if process.is_alive():
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    workers = Workers()
+    yield workers
+    workers.close()
+
+
+@pytest.mark.parametrize("count", [1, 5], ids=["one session", "several sessions"])
+def test_eight_processes_append_without_an_error_and_without_a_gap(path: Path, workers: Workers, count: int) -> None:
+    sessions = [f"s{number}" for number in range(count)]
+    with SQLiteSessionService(path) as service:
+        for id in sessions:
+            service.create_session(session_id=id)
+        workers.all_run(append_many, str(path), "worker", sessions, APPENDS)
+        seen = []
+        for id in sessions:
+            events = service.list_events(id)
+            assert [event.seq for event in events] == list(range(1, len(events) + 1))
+            assert service.get_session(id).last_seq == len(events) == PROCESSES * APPENDS // count
+            seen += [event.content for event in events]
+            for worker in range(PROCESSES):
+                own = [int(event.content.split(":")[1]) for event in events if event.content.startswith(f"{worker}:")]
+                assert own == sorted(own), "each writer's events are in its own order"
+        assert sorted(seen) == sorted(f"{worker}:{n}" for worker in range(PROCESSES) for n in range(APPENDS))
+        assert service.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_eight_processes_open_a_new_file_at_once(tmp_path: Path, workers: Workers) -> None:
+    paths = [str(tmp_path / f"folder {number}" / "sessions.db") for number in range(OPENINGS)]
+    workers.all_run(open_new, paths, "worker", "barrier")
+    for path in paths:
+        with SQLiteSessionService(path) as service:
+            events = service.list_events("s")
+            assert sorted(event.content for event in events) == [str(worker) for worker in range(PROCESSES)]
+            assert [event.seq for event in events] == list(range(1, PROCESSES + 1))
+            assert len(service.query("SELECT name FROM _sqlite_migrations")) == schema.SCHEMA_VERSION
+
+
+def test_opening_and_closing_at_once_loses_nothing(path: Path, workers: Workers) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session(session_id="s")
+    workers.all_run(open_and_close, str(path), "worker", "barrier")
+    with SQLiteSessionService(path) as service:
+        assert len(service.list_events("s")) == 6 * 30
+
+
+def test_the_same_retries_from_all_processes_are_stored_once(path: Path, workers: Workers) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session(session_id="s")
+        workers.all_run(retry_same, str(path), "worker", "barrier")
+        events = service.list_events("s")
+        assert [event.seq for event in events] == list(range(1, 41))
+        assert {event.id for event in events} == {f"{number}-{part}" for number in range(20) for part in "ab"}
+
+
+def test_expected_seq_makes_reading_and_writing_one_step(path: Path, workers: Workers) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session(session_id="s")
+        workers.all_run(read_modify_write, str(path), "worker", "barrier")
+        assert service.get_state("s") == {"count": PROCESSES * 15}
+
+
+def run(code: str, *args: object, timeout: float = 60) -> str:
+    """What a Python program prints; it must end well, and in time."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *map(str, args)],
+        capture_output=True, text=True, encoding="utf-8", timeout=timeout, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+WRITER = """
+import sys
+from session_sqlite import Event, SQLiteSessionService
+with SQLiteSessionService(sys.argv[1]) as service:
+    while True:
+        stored = service.append_events("s", [Event("user", "a", state={"n": 1}), Event("assistant", "b")], create=True)
+        print(stored[-1].seq, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+@pytest.mark.parametrize("acknowledged", [1, 25, 120])
+def test_killing_a_writer_loses_no_append_that_returned(path: Path, acknowledged: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        seen = 0
+        for line in writer.stdout:
+            seen = int(line)
+            if seen >= 2 * acknowledged:
+                break
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.stdout.read().splitlines()
+        seen = max([seen, *(int(line) for line in rest if line)])
+    with SQLiteSessionService(path) as service:
+        events = service.list_events("s")
+        assert len(events) >= seen
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert len(events) % 2 == 0, "no half of a batch"
+        assert service.append_event("s", Event("user")).seq == len(events) + 1
+        assert service.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+LOCK = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def locked_by_another_process(path: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                holder.communicate("\n", timeout=20)
+
+
+def test_a_lock_that_is_held_too_long_is_an_error_and_nothing_is_written(path: Path) -> None:
+    with SQLiteSessionService(path, busy_timeout=0.3) as service:
+        session = service.create_session(session_id="s", state={"k": 1})
+        session.add_event("user", "before")
+        writes: list[Callable[[], Any]] = [
+            lambda: session.add_event("user", "never", state={"k": 2}),
+            lambda: session.clear(),
+            lambda: session.delete(),
+            lambda: session.update(title="never"),
+            lambda: service.update_state(session, {"k": 2}),
+            lambda: service.create_session(session_id="never"),
+        ]
+        with locked_by_another_process(path):
+            for write in writes:
+                begin = time.monotonic()
+                with pytest.raises(StoreBusyError, match="try again"):
+                    write()
+                assert 0.25 < time.monotonic() - begin < 3
+            # Readers never wait for a writer.
+            assert [event.content for event in session.events()] == ["before"]
+            assert len(service.search("before")) == 1
+            with SQLiteSessionService(path, busy_timeout=0.3) as another:
+                assert another.get_session("s").last_seq == 1
+        assert service.get_state("s") == {"k": 1}
+        assert [one.id for one in service.list_sessions()] == ["s"]
+        assert session.add_event("user", "after").seq == 2
+
+
+def test_a_lock_that_is_given_up_in_time_is_waited_for(path: Path) -> None:
+    with SQLiteSessionService(path, busy_timeout=20) as service:
+        session = service.create_session()
+        with ThreadPoolExecutor(1) as pool:
+            with locked_by_another_process(path):
+                waiting = pool.submit(session.add_event, "user", "waited")
+                time.sleep(0.3)
+                assert not waiting.done()
+            assert waiting.result(20).seq == 1
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_threads_share_a_service(path: Path) -> None:
+    with SQLiteSessionService(path, durability="fast") as service:
+        session = service.create_session()
+        stop = threading.Event()
+        torn = []
+
+        def write(worker: int) -> None:
+            for number in range(50):
+                session.add_events([Event("user", f"{worker}:{number}"), Event("assistant")])
+                service.update_state(session, {f"w{worker}": number})
+
+        def read() -> None:
+            while not stop.is_set():
+                events = session.events()
+                if len(events) % 2 or [event.seq for event in events] != list(range(1, len(events) + 1)):
+                    torn.append(len(events))
+                session.last_events(3)
+                service.list_sessions()
+                service.search("1")
+
+        with ThreadPoolExecutor(12) as pool:
+            readers = [pool.submit(read) for _ in range(4)]
+            writers = [pool.submit(write, worker) for worker in range(8)]
+            for writer in writers:
+                writer.result(60)
+            stop.set()
+            for reader in readers:
+                reader.result(60)
+        assert torn == []
+        assert session.refresh().last_seq == 800
+        assert service.get_state(session) == {f"w{worker}": 49 for worker in range(8)}
+
+
+def test_threads_share_an_in_memory_service() -> None:
+    with SQLiteSessionService(":memory:") as service:
+        session = service.create_session()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: (session.add_event("user", str(n)), session.events(), service.db["events"].count),
+                          range(200)))  # fmt: skip
+        assert [event.seq for event in session.events()] == list(range(1, 201))
+
+
+def test_reading_a_stream_while_others_write_sees_a_prefix_of_the_truth(path: Path) -> None:
+    with SQLiteSessionService(path, durability="fast") as service:
+        session = service.create_session()
+        session.add_events([Event("user", str(n)) for n in range(1, 2001)])
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                session.add_event("assistant")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(3):
+                seen = [event.seq for event in session.iter_events(limit=3000)]
+                assert seen == list(range(1, len(seen) + 1))
+                assert len(seen) >= 2000
+        finally:
+            stop.set()
+            writer.join(30)
+
+
+def test_closing_while_threads_work_is_an_error_of_ours_for_them(path: Path) -> None:
+    for _ in range(5):
+        service = SQLiteSessionService(path, durability="fast")
+        session = service.create_session()
+        outcomes: list[BaseException] = []
+
+        def work(session: Any = session, outcomes: list[BaseException] = outcomes) -> None:
+            try:
+                while True:
+                    session.add_event("user")
+                    session.events()
+            except BaseException as error:  # noqa: BLE001  # looked at below
+                outcomes.append(error)  # noqa: B023  # it is bound: by its own default
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        service.close()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+        assert {type(error) for error in outcomes} == {StoreClosedError}
+
+
+# ---------------------------------------------------------------- forks
+
+FORK = """
+import os, signal, sys, threading, time
+from session_sqlite import Event, SQLiteSessionService
+from session_sqlite import SQLiteChatMessageHistory
+
+kind, path, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if kind == "history":
+    history = SQLiteChatMessageHistory("s", path)
+    history.add_user_message("before")
+    service = history.service
+else:
+    service = SQLiteSessionService(path, durability="fast")
+    service.create_session(session_id="s")
+    service.append_events("s", [Event("user", "before " + "x" * 200) for _ in range(300)])
+stop = threading.Event()
+
+def busy(work):
+    while not stop.is_set():
+        work()
+
+works = {
+    "writer": [lambda: service.append_event("s", Event("assistant"))] * 2,
+    "reader": [lambda: service.list_events("s", limit=200)] * 3 + [lambda: service.list_sessions()],
+    "searcher": [lambda: service.search("before"), lambda: service.append_event("s", Event("user", "before"))],
+    "sql": [lambda: service.query("SELECT count(*) FROM events"), lambda: service.query("SELECT * FROM events")],
+    "history": [lambda: history.add_ai_message("x"), lambda: history.messages],
+}
+threads = [threading.Thread(target=busy, args=(work,), daemon=True) for work in works[kind]]
+for thread in threads:
+    thread.start()
+for number in range(rounds):
+    time.sleep(0.005)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a child that hangs is killed, and seen
+        try:
+            if kind == "history":
+                history.add_user_message(f"child {number}")
+                assert history.messages[0].content == "before"
+                assert history.messages[-1].content
+            else:
+                assert len(service.list_events("s", limit=5)) == 5
+                service.append_event("s", Event("user", f"child {number}"))
+                assert service.search("child").__len__() >= 1
+                service.close()
+        except BaseException as error:
+            print("in the child:", repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, (number, status)
+stop.set()
+for thread in threads:
+    thread.join(30)
+    assert not thread.is_alive()
+service.append_event("s", Event("user", "after"))
+events = service.list_events("s")
+assert [event.seq for event in events] == list(range(1, len(events) + 1))
+children = {event.content for event in events if event.content.startswith("child ")}
+assert len(children) == rounds, len(children)
+assert events[-1].content == "after"
+assert service.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+service.close()
+print("fine")
+"""
+
+
+@FORKS
+@pytest.mark.parametrize("kind", ["writer", "reader", "searcher", "sql", "history"])
+def test_a_fork_while_threads_work_leaves_both_processes_well(path: Path, kind: str) -> None:
+    assert run(FORK, kind, path, 12).endswith("fine\n")
+
+
+FORK_AND_EXIT = """
+import os, sys
+from session_sqlite import Event, SQLiteSessionService, SQLiteChatMessageHistory, StoreClosedError
+path = sys.argv[1]
+history = SQLiteChatMessageHistory("s", path)
+history.add_user_message("parent")
+memory = SQLiteSessionService(":memory:")
+memory.create_session(session_id="m")
+child = os.fork()
+if child == 0:
+    history.add_user_message("child")
+    try:
+        memory.get_session("m")
+        sys.exit(3)
+    except StoreClosedError:
+        sys.exit(0)  # an ordinary end, with what is run at exit
+assert os.waitpid(child, 0)[1] == 0
+for number in range(20):
+    history.add_user_message(str(number))
+memory.get_session("m")
+assert len(history.messages) == 22
+grandchild = os.fork()
+if grandchild == 0:
+    if os.fork() == 0:
+        history.add_user_message("grandchild")
+        os._exit(0)
+    os.wait()
+    sys.exit(0)
+assert os.waitpid(grandchild, 0)[1] == 0
+assert [message.content for message in history.messages][-1] == "grandchild"
+print(len(history.messages))
+"""
+
+
+@FORKS
+def test_a_child_that_ends_in_the_ordinary_way_takes_nothing_with_it(path: Path) -> None:
+    assert run(FORK_AND_EXIT, path) == "23\n"
+    with SQLiteSessionService(path) as service:
+        assert len(service.list_events("s")) == 23
+
+
+ASYNC_AFTER_FORK = """
+import asyncio, os, sys
+from session_sqlite import AsyncSessionService, Event, SQLiteSessionService
+service = SQLiteSessionService(sys.argv[1])
+
+async def main(name):
+    async with asyncio.timeout(20):
+        one = AsyncSessionService(service)
+        await asyncio.gather(*(one.append_event("s", Event("user", name), create=True) for _ in range(20)))
+
+asyncio.run(main("parent"))
+child = os.fork()
+if child == 0:
+    asyncio.run(main("child"))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+asyncio.run(main("parent"))
+print(len(service.list_events("s")))
+"""
+
+
+@FORKS
+def test_asynchronous_verbs_work_in_a_child(path: Path) -> None:
+    assert run(ASYNC_AFTER_FORK, path) == "60\n"
+
+
+# ---------------------------------------------------------------- cancelled callers
+
+
+def test_a_cancelled_caller_leaves_no_half_transaction_and_no_lock(path: Path) -> None:
+    chance = random.Random(7)
+
+    async def main(service: AsyncSessionService) -> None:
+        await service.create_session(session_id="s")
+
+        async def append(number: int) -> None:
+            batch = [Event("user", f"{number} {part}", state={f"{number}{part}": 1}) for part in "abc"]
+            await service.append_events("s", batch)
+
+        tasks = [asyncio.create_task(append(number)) for number in range(150)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(chance.random() / 500)
+            chance.choice(tasks).cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {type(None), asyncio.CancelledError}
+        assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        events = await service.list_events("s")
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        stored = [event.content for event in events]
+        whole = {text.split()[0] for text in stored}
+        assert sorted(stored) == sorted(f"{number} {part}" for number in whole for part in "abc")
+        assert len(await service.get_state("s")) == len(stored)
+        assert {str(number) for number, outcome in enumerate(outcomes) if outcome is None} <= whole
+        async with asyncio.timeout(5):
+            await service.append_event("s", Event("user"))
+
+    with SQLiteSessionService(path, durability="fast") as service:
+        asyncio.run(main(AsyncSessionService(service)))
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as another:
+            another.execute("BEGIN IMMEDIATE")
+
+
+def test_a_cancelled_caller_gets_away_when_its_operation_is_over(path: Path) -> None:
+    async def main(service: AsyncSessionService) -> None:
+        await service.create_session(session_id="s")
+        with locked_by_another_process(path):
+            running = asyncio.create_task(service.append_event("s", Event("user", "running")))
+            await asyncio.sleep(0.3)
+            running.cancel()
+            await asyncio.sleep(0.1)
+            running.cancel()
+            await asyncio.sleep(0.1)
+            assert not running.done(), "the write is still waiting for the lock"
+            assert await service.list_events("s") == [], "the loop goes on meanwhile"
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert [event.content for event in await service.list_events("s")] == ["running"]
+
+    with SQLiteSessionService(path) as service:
+        asyncio.run(main(AsyncSessionService(service)))
+
+
+def test_a_timeout_around_a_verb_leaves_the_store_usable(path: Path) -> None:
+    async def main(service: AsyncSessionService) -> None:
+        session = await service.create_session()
+        with locked_by_another_process(path), pytest.raises((TimeoutError, StoreBusyError)):
+            async with asyncio.timeout(0.1):
+                await session.add_event("user", "maybe")
+        assert (await session.add_event("user", "surely")).content == "surely"
+
+    with SQLiteSessionService(path, busy_timeout=0.5) as service:
+        asyncio.run(main(AsyncSessionService(service)))
+
+
+def test_a_stream_that_is_left_half_way_holds_nothing(path: Path) -> None:
+    async def main(service: AsyncSessionService) -> None:
+        session = await service.create_session()
+        await session.add_events([Event("user") for _ in range(1200)])
+        async for event in session.iter_events():
+            if event.seq == 700:
+                break
+            if event.seq % 100 == 0:
+                await session.add_event("assistant")
+        await session.delete()
+
+    with SQLiteSessionService(path, durability="fast") as service:
+        asyncio.run(main(AsyncSessionService(service)))
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as another:
+            assert another.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+def test_an_asynchronous_service_serves_several_loops(path: Path) -> None:
+    with SQLiteSessionService(path, durability="fast") as service:
+        shared = AsyncSessionService(service)
+
+        async def main(worker: int) -> None:
+            await asyncio.gather(
+                *(shared.append_event("s", Event("user", str(worker)), create=True) for _ in range(25))
+            )
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda worker: asyncio.run(main(worker)), range(4)))
+        assert [event.seq for event in service.list_events("s")] == list(range(1, 101))

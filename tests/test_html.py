@@ -1,0 +1,583 @@
+"""Conversations as HTML: what they show, and that nothing in them runs, loads or breaks out.
+
+The tests at the end open pages in headless Chromium and count over the DevTools protocol what they run and load. They
+are skipped where there is no Chromium; the accessibility check also where `AXE_CORE` names no axe-core.
+"""
+
+import base64
+import html as html_module
+import json
+import os
+import pickle
+import re
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CHROMIUM, Browser, Page, browser
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from session_sqlite import (
+    ANY,
+    REMOVE,
+    Event,
+    Rows,
+    SearchHit,
+    Session,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    ToolCall,
+    Usage,
+    plots,
+)
+from session_sqlite import Page as Listing
+from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.transcript import html_page
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SESSION = Session("s-1", "my-app", "alice", agent_id="coder", title="Tea 茶", created_at=WHEN, updated_at=WHEN)
+
+
+def png(width: int = 2, height: int = 2) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + b"\xd0\x40\x40" * width for _ in range(height))
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+PNG = base64.b64encode(png()).decode()
+
+
+def page(*events: Event, session: Session = SESSION, limit: int | None = None) -> str:
+    return "".join(html_page(session, events, limit=limit))
+
+
+def text_of(markup: str) -> str:
+    """What a reader sees, roughly."""
+    markup = re.sub(r"<style>.*?</style>", "", markup, flags=re.DOTALL)
+    return " ".join(html_module.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+
+
+class Elements(HTMLParser):
+    """Every element and attribute of a text."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+ALLOWED: dict[str, set[str]] = {
+    "html": {"lang"}, "head": set(), "meta": {"charset", "http-equiv", "content", "name"}, "title": set(),
+    "style": set(), "body": set(), "main": {"class"}, "section": {"aria-labelledby"}, "div": {"class", "dir", "lang"},
+    "h1": {"class", "id", "dir", "lang"}, "h2": {"class"}, "p": {"class", "dir", "lang"}, "dl": {"class"}, "dt": set(),
+    "dd": set(), "bdi": {"lang"}, "ol": {"class"}, "ul": {"class", "aria-label"}, "li": {"class"}, "span": {"class"},
+    "b": set(), "strong": set(), "code": {"lang"}, "pre": {"class", "tabindex"}, "time": {"datetime"},
+    "details": {"class"}, "summary": set(), "img": {"src", "alt"}, "mark": set(), "table": set(), "thead": set(),
+    "tbody": set(), "tr": set(), "th": {"scope", "class"}, "td": {"class", "dir", "lang"},
+}  # fmt: skip
+
+
+def assert_only_our_elements(markup: str) -> None:
+    for tag, attributes in Elements(markup).found:
+        assert tag in ALLOWED, tag
+        assert set(attributes) <= ALLOWED[tag], (tag, attributes)
+        assert tag != "img" or re.match(r"data:image/(png|jpeg|gif|webp);base64,", attributes["src"] or "")
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def test_a_page_says_who_said_what_when_and_with_how_many_tokens() -> None:
+    event = Event(
+        "assistant", "Black tea.", reasoning="caffeine", seq=2, created_at=WHEN, branch="root.sub", agent_id="helper",
+        state={"step": 1, "gone": REMOVE}, usage=Usage("model-x", 1200, 85, cache_read_tokens=300),
+    )  # fmt: skip
+    shown = text_of(page(event))
+    for part in (
+        "Tea 茶", "session s-1", "app my-app", "user alice", "agent coder", "created 2026-01-02 03:04 UTC",
+        "#2 assistant 2026-01-02 03:04:05 agent helper branch root.sub", "Reasoning caffeine", "Black tea.",
+        "step = 1", "gone removed", "model-x tokens: 1,200 in (300 from cache), 85 out",
+    ):  # fmt: skip
+        assert part in shown
+
+
+def test_a_call_and_its_result_are_one_thing_in_both_forms() -> None:
+    native = Event("assistant", actions=[ToolCall("Read", {"path": "a"}, output={"lines": 3})], seq=1)
+    call = Event("assistant", actions=[ToolCall("Read", {"path": "b"}, id="c1"), ToolCall("Run", id="c2")], seq=2)
+    results = [
+        Event("tool", "no such command", actions=[ToolCall("Run", id="c2", error="no such command")], seq=3),
+        Event("tool", "package main", actions=[ToolCall("Read", id="c1")], seq=4),
+    ]
+    shown = page(native, call, *results)
+    assert shown.count('<li class="model">') == 2
+    assert '<li class="tool">' not in shown
+    text = text_of(shown)
+    assert 'Read ok {"path": "a"} Arguments { "path": "a" } Result { "lines": 3 }' in text
+    assert 'Read ok {"path": "b"} Arguments { "path": "b" } Result of #4 package main' in text
+    assert text.count("no such command") == 1
+
+
+def test_a_result_without_its_call_and_a_call_without_a_result_stand_for_themselves() -> None:
+    shown = page(
+        Event("assistant", actions=[ToolCall("Wait", id="c1")], seq=1),
+        Event("user", "and?", seq=2),
+        Event("tool", "late", actions=[ToolCall("Wait", id="c1")], seq=3),
+    )
+    assert '<li class="tool">' in shown
+    assert "Wait no result yet" in text_of(shown)
+    assert "Result of Wait late" in text_of(shown)
+
+
+def test_code_blocks_are_code_and_only_harmless_markdown_is_followed() -> None:
+    shown = page(Event("assistant", "# Plan\nUse **bold** and `x < y`:\n\n```go\nfunc <main>\n```\n\nthen\n~~~\nopen"))
+    assert "<strong>Plan</strong>" in shown
+    assert "<strong>bold</strong> and <code>x &lt; y</code>" in shown
+    assert '<p class="lang">go</p><pre tabindex="0"><code>func &lt;main&gt;</code></pre>' in shown
+    assert '<pre tabindex="0"><code>open</code></pre>' in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "language"), [("请帮我分析", "zh"), ("これを読む", "ja"), ("안녕하세요", "ko"), ("Tea", None)]
+)
+def test_the_language_of_a_text_is_named_where_it_picks_the_glyphs(text: str, language: str | None) -> None:
+    blocks = [attributes for tag, attributes in Elements(page(Event("user", text))).found if tag == "div"]
+    assert {"class": "text", "dir": "auto"} | ({"lang": language} if language else {}) in blocks
+
+
+def test_marks_of_direction_stay_and_overrides_are_shown_as_escapes() -> None:
+    shown = page(Event("user", "שלום\u200f! \u202eevil"))
+    assert "\u200f" in shown
+    assert "\u202e" not in shown
+    assert "\\u202eevil" in shown
+
+
+IMAGE_BLOCKS = {
+    "OpenAI": {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+    "OpenAI, short": {"type": "image_url", "image_url": f"data:image/png;base64,{PNG}"},
+    "Anthropic": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+    "LangChain": {"type": "image", "base64": PNG, "mime_type": "image/png"},
+    "LangChain 0.3": {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"},
+    "bytes": {"type": "image", "data": png(), "mime_type": "image/png"},
+}
+
+
+@pytest.mark.parametrize("kind", IMAGE_BLOCKS)
+def test_an_image_in_a_message_is_shown(kind: str) -> None:
+    message = HumanMessage([{"type": "text", "text": "What is this?"}, IMAGE_BLOCKS[kind]])
+    shown = page(message_to_event(message))
+    assert f'<img src="data:image/png;base64,{PNG}" alt="image 1 of event 0">' in shown
+    assert "What is this?" in shown
+
+
+SVG = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg' onload='pwned()'/>").decode()
+BAD_IMAGES = {
+    "svg": f"data:image/svg+xml;base64,{SVG}",
+    "svg that calls itself a png": f"data:image/png;base64,{SVG}",
+    "html": f"data:text/html;base64,{SVG}",
+    "elsewhere": "http://127.0.0.1:9/x.png",
+    "script": "javascript:pwned()",
+    "a quote": f'data:image/png;base64,{PNG}" onerror="pwned()',
+    "no base64": "data:image/png;base64,%%%",
+    "not encoded": "data:image/png,abc",
+    "nothing": "",
+    "a number": 7,
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_any_other_image_is_only_mentioned(name: str) -> None:
+    url = BAD_IMAGES[name]
+    for block in ({"type": "image_url", "image_url": {"url": url}}, {"type": "image", "url": url}):
+        shown = page(message_to_event(HumanMessage([block])))
+        assert "<img" not in shown
+        assert "[an image" in shown
+    assert "<img" not in page(Event("user", f"![x]({url})"))
+
+
+def test_an_image_in_markdown_and_in_a_tools_message_is_shown() -> None:
+    assert f'<img src="data:image/png;base64,{PNG}" alt="a dot">' in page(
+        Event("assistant", f"See ![a dot](data:image/png;base64,{PNG}) here")
+    )
+    call = message_to_event(AIMessage("", tool_calls=[{"name": "Shot", "args": {}, "id": "c"}]))
+    result = message_to_event(ToolMessage([IMAGE_BLOCKS["OpenAI"]], tool_call_id="c"))
+    shown = page(call, result)
+    assert '<li class="tool">' not in shown
+    assert "<img" in shown
+
+
+def test_of_a_long_session_the_first_and_last_events_are_shown_and_the_rest_is_counted(
+    service: SQLiteSessionService,
+) -> None:
+    session = service.create_session()
+    session.add_events([Event("user", f"message {n}") for n in range(1, 1001)])
+    shown = text_of(session._repr_html_())
+    assert "message 1 " in shown
+    assert "message 1000" in shown
+    assert "… 980 more events …" in shown
+    assert "message 500 " not in shown
+    assert "… 990 more events …" in text_of(page(*session.iter_events(), limit=10))
+    assert "more event" not in page(*session.iter_events())
+
+
+def test_a_huge_message_is_cut_in_a_notebook_and_whole_in_a_page() -> None:
+    huge = Event("user", "word " * 200_000)
+    assert "… 996,000 more characters" in huge._repr_html_()
+    assert len(huge._repr_html_()) < 20_000
+    assert page(huge).count("word") == 200_000
+
+
+def test_a_page_is_rendered_as_it_is_read() -> None:
+    def stream() -> Iterator[Event]:
+        yield Event("user", "first")
+        yield Event("user", "second")
+        raise AssertionError("the third was read before the first was rendered")
+
+    pieces = html_page(SESSION, stream())
+    assert "first" in "".join(next(pieces) for _ in range(3))
+
+
+def test_an_unreadable_event_is_marked_and_a_summary_says_what_it_stands_for() -> None:
+    assert "Unreadable" in page(Event("user", unreadable=True, raw='{"<b>": 1}'))
+    assert "A summary of the events up to #5." in page(Event("system", "…", supersedes=5))
+
+
+# ---------------------------------------------------------------- how things show themselves
+
+
+def test_a_session_shows_its_latest_events_and_its_facts_when_it_cannot(path: Path) -> None:
+    assert "s-1" in SESSION._repr_html_()  # made by hand
+    with SQLiteSessionService(path) as service:
+        session = service.create_session(title="Tea")
+        session.add_event("user", "Which tea?")
+        assert "Which tea?" in session._repr_html_()
+        assert "Which tea?" not in pickle.loads(pickle.dumps(session))._repr_html_()  # noqa: S301  # our own
+        gone = service.create_session(title="Gone")
+        gone.delete()
+        assert "Gone" in gone._repr_html_()
+    assert "Tea" in session._repr_html_()
+    assert "closed" in session._repr_html_()
+
+
+def test_a_history_shows_its_session_and_makes_no_file_for_that(path: Path) -> None:
+    history = SQLiteChatMessageHistory("tea", path)
+    assert "Nothing was said yet." in history._repr_html_()
+    assert not path.exists()
+    history.add_user_message("Which tea?")
+    assert "Which tea?" in history._repr_html_()
+    history.service.close()
+
+
+def test_a_hit_marks_what_was_found(service: SQLiteSessionService) -> None:
+    service.create_session(title="<Tea>").add_event("user", "请帮我分析这段代码 & <more>")
+    hits = service.search("代码")
+    for shown in (hits[0]._repr_html_(), hits._repr_html_()):
+        assert "<mark>代码</mark> &amp; &lt;more&gt;" in shown
+        assert "&lt;Tea&gt;" in shown
+    odd = SearchHit(Event("user"), Session("s"), "a\x1b<b", ((0, 2), (2, 3)), 1.0)
+    assert "<mark>a\\x1b</mark><mark>&lt;</mark>b" in odd._repr_html_()
+
+
+def test_lists_show_themselves_as_tables(service: SQLiteSessionService) -> None:
+    session = service.create_session(title="Tea", agent_id="helper")
+    session.add_event("user", "hi", actions=[ToolCall("Read")])
+    heads = {
+        "session agent events last change Tea helper 1": service.list_sessions(),
+        "session agent events last change Tea helper 1 20": service.session_overviews(),
+        "seq author content tools time 1 user hi Read": session.events(),
+        "author n user 1": service.query("SELECT author, count(*) AS n FROM events GROUP BY author"),
+        "item x": Listing(["x"]),
+    }
+    for expected, listing in heads.items():
+        assert text_of(listing._repr_html_()).startswith(expected)
+        assert_only_our_elements(listing._repr_html_())
+    service.scope(user_id="other").create_session()
+    everyone = service.list_sessions(user_id=ANY)
+    assert "app / user" in everyone._repr_html_()
+    assert "There are more" in service.list_sessions(user_id=ANY, limit=1)._repr_html_()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_no_text_makes_an_element(text: str) -> None:
+    markup = page(
+        Event(text, text, reasoning=text, actions=[ToolCall(text, {text: text}, output=text)], state={text: text})
+    )
+    assert_only_our_elements(markup)
+    assert_only_our_elements(Rows([{text: text}])._repr_html_())
+
+
+# ---------------------------------------------------------------- data frames and plots
+
+
+@pytest.fixture
+def year(service: SQLiteSessionService) -> SQLiteSessionService:
+    """Ten days on which a tool fails every other time."""
+    for day in range(10):
+        at = WHEN + timedelta(days=day)
+        call = ToolCall("查询", {"n": day}, output=None if day % 2 else "ok", error="no" if day % 2 else None)
+        service.create_session(title=f"Day {day}").add_events(
+            [
+                Event("user", "hello", created_at=at),
+                Event("assistant", "hi", actions=[call], usage=Usage("model-x", 100, 10, cache_read_tokens=40),
+                      created_at=at + timedelta(seconds=day + 1)),
+            ]
+        )  # fmt: skip
+    return service
+
+
+def test_lists_become_data_frames(year: SQLiteSessionService) -> None:
+    events = year.list_events(year.list_sessions()[0]).to_dataframe()
+    assert events["author"].to_list() == ["user", "assistant"]
+    assert events["tools"].to_list() == [[], ["查询"]]
+    assert events["input_tokens"].sum() == 100
+    assert str(events["created_at"].dt.tz) == "UTC"
+    assert year.list_sessions().to_dataframe()["title"].nunique() == 10
+    assert year.session_overviews().to_dataframe()["event_count"].tolist() == [2] * 10
+    assert year.search("hello").to_dataframe()["snippet"].tolist() == ["hello"] * 10
+    assert year.usage("model").to_dataframe()["input_tokens"].tolist() == [1000]
+    assert year.tool_calls().to_dataframe().groupby("status").size().to_dict() == {"error": 5, "ok": 5}
+    assert year.activity("author").to_dataframe()["events"].tolist() == [10, 10]
+    assert list(year.query("SELECT id, author FROM events WHERE 0").to_dataframe().columns) == ["id", "author"]
+    assert Listing().to_dataframe().empty
+
+
+def test_reply_times_are_those_of_replies_to_a_user(year: SQLiteSessionService) -> None:
+    assert [row["seconds"] for row in year.reply_times()] == [float(day + 1) for day in range(10)]
+    assert len(year.reply_times(since=WHEN + timedelta(days=9))) == 1
+    [row] = year.reply_times(session=year.list_sessions()[0])
+    assert row["replied_at"] - row["asked_at"] == timedelta(seconds=row["seconds"])
+
+
+@pytest.mark.parametrize("plot", ["activity_by_day", "tokens_by_model", "tool_use", "reply_latency"])
+def test_a_plot_is_drawn_of_much_and_of_nothing(year: SQLiteSessionService, plot: str, tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    draw: Callable[..., Any] = getattr(plots, plot)
+    if plot == "tool_use":  # its name may have no font here
+        year = year.scope(app_name="other")
+        year.create_session().add_event("assistant", actions=[ToolCall("Read", output="x"), ToolCall("Run", error="y")])
+    for axes, drawn in ((draw(year), True), (draw(year, until=datetime(2000, 1, 1, tzinfo=UTC)), False)):
+        axes.figure.savefig(tmp_path / "plot.png")
+        assert bool(axes.patches) is drawn
+        assert axes.get_title(loc="left")
+        plt.close(axes.figure)
+    _, given_axes = plt.subplots()
+    assert draw(year, ax=given_axes) is given_axes
+    plt.close("all")
+
+
+@pytest.mark.parametrize("package", ["pandas", "matplotlib"])
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    service: SQLiteSessionService, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    with pytest.raises(ImportError, match=rf"needs {package}.*pip install 'session-sqlite\[notebook\]'"):
+        service.usage().to_dataframe() if package == "pandas" else plots.tool_use(service)
+
+
+# ---------------------------------------------------------------- in a browser
+
+HOSTILE = [
+    "<script>pwned()</script>",
+    "</title></style></script><script>pwned()</script>",
+    "--></pre></code></details><script>pwned()</script>",
+    '"><img src=x onerror=pwned()>',
+    "<img src=http://127.0.0.1:9/pixel.png><img srcset='http://127.0.0.1:9/a.png 2x'>",
+    "<svg onload=pwned()><animate onbegin=pwned()></svg>",
+    "<iframe src='javascript:parent.pwned()'></iframe><iframe srcdoc='<script>parent.pwned()</script>'></iframe>",
+    "<a href='javascript:pwned()'>click</a> [click](javascript:pwned()) <javascript:pwned()>",
+    "<style>@import url(http://127.0.0.1:9/a.css); body{background:url(http://127.0.0.1:9/b.png);display:none}</style>",
+    "</style><link rel=stylesheet href=http://127.0.0.1:9/c.css><link rel=prefetch href=http://127.0.0.1:9/d>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'><base href=http://127.0.0.1:9/>",
+    "' onmouseover='pwned()' style='position:fixed;inset:0' \" onfocus=\"pwned()\" autofocus tabindex=1 x=\"",
+    "<input autofocus onfocus=pwned()><details open ontoggle=pwned()><video><source onerror=pwned()></video>",
+    "<form action=http://127.0.0.1:9/><button>x</button></form><object data=http://127.0.0.1:9/></object>",
+    "```\"><script>pwned()</script>\n</code></pre><script>pwned()</script>\n```",
+    "`</code><script>pwned()</script>` **<script>pwned()</script>**\n# <script>pwned()</script>",
+    f"![x](javascript:pwned()) ![y](http://127.0.0.1:9/e.png) ![z](data:image/svg+xml;base64,{SVG})",
+    f"![\"onload=pwned() x=\"](data:image/png;base64,{PNG}) ![h](data:text/html;base64,{SVG})",
+    "{{constructor.constructor('pwned()')()}} ${pwned()} <%= pwned() %>",
+    "\u202e\u2066reversed\u2069 \x1b[31mred\x1b[0m \x1b]8;;http://127.0.0.1:9/\x07link \x00 \x85 \u2028",
+    "<plaintext><xmp><noscript><template><script>pwned()</script>",
+    "&lt;script&gt;pwned()&lt;/script&gt; &#60;script&#62;",
+]  # fmt: skip
+HOSTILE_HEAD = "<script>function pwned(){window.ran=(window.ran||0)+1}</script>"
+
+
+def hostile_events() -> list[Event]:
+    events = []
+    for number, text in enumerate(HOSTILE, start=1):
+        call = ToolCall(text, {text: [text, {text: text}]}, output=text)
+        events.append(
+            Event(
+                text, text, reasoning=text, actions=[call, ToolCall(text, output={text: text}), ToolCall(text, error=text),
+                                                     ToolCall(text, id=f"c{number}")],
+                state={text: text, "gone": REMOVE}, metadata={text: text}, agent_id=f"a{text}", branch=text,
+                usage=Usage(text, 1, 1), seq=2 * number - 1, created_at=WHEN,
+            )
+        )  # fmt: skip
+        events.append(Event("tool", text, actions=[ToolCall(text, id=f"c{number}", error=text)], seq=2 * number))
+        events.append(Event(text, unreadable=True, raw=text))
+    broken = base64.b64encode(png()[:30] + os.urandom(30)).decode()
+    blocks = [{"type": "image_url", "image_url": {"url": url}} for url in BAD_IMAGES.values()]
+    blocks += [IMAGE_BLOCKS["OpenAI"], {"type": "image", "base64": broken, "mime_type": "image/png"}]
+    events.append(message_to_event(HumanMessage([*map(str, HOSTILE), *blocks])))
+    events.append(Event("user", "\u202e<script>pwned()</script>" * 20_000))
+    return events
+
+
+def hostile_pages() -> dict[str, str]:
+    everything = " ".join(HOSTILE)
+    session = Session("<script>", everything, everything, title=everything, agent_id=everything, parent_id=everything)
+    events = hostile_events()
+    whole = page(*events, session=session)
+    hits = Listing([SearchHit(event, session, event.content[:5000], ((3, 9),), 1.0) for event in events], everything)
+    parts = [session._repr_html_(), hits._repr_html_(), Listing(events)._repr_html_(), Listing([session])._repr_html_(),
+             Rows([{everything: everything}])._repr_html_(), *(event._repr_html_() for event in events),
+             *(hit._repr_html_() for hit in hits)]  # fmt: skip
+    without_policy = re.sub(r"<meta http-equiv[^>]*>", "", whole)
+    assert "Content-Security-Policy" in whole
+    assert "Content-Security-Policy" not in without_policy
+    return {
+        "a page": whole,
+        "a page without its policy": without_policy,
+        "outputs of a notebook": f"<!DOCTYPE html><title>notebook</title><body>{''.join(parts)}",
+    }
+
+
+def test_the_hostile_conversation_makes_no_element_of_its_own() -> None:
+    for markup in hostile_pages().values():
+        assert_only_our_elements(markup)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None or os.name == "nt":
+        pytest.skip("there is no Chromium on the path")
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Page]:
+    page = chromium.page()
+    yield page
+    page.close()
+
+
+TOUCH_EVERYTHING = """
+document.querySelectorAll('details').forEach(one => { one.open = true });
+for (const one of document.querySelectorAll('*')) {
+  for (const kind of ['mouseover', 'mousedown', 'focus', 'toggle', 'error', 'load', 'animationstart', 'submit'])
+    one.dispatchEvent(new Event(kind, {bubbles: true}));
+  if (one.click) one.click();
+}
+window.scrollTo(0, document.body.scrollHeight);
+"""
+
+
+def scripts_of(tab: Page) -> list[Any]:
+    """What was compiled, but for what the test itself evaluates."""
+    return [script for script in tab.events("Debugger.scriptParsed") if script["url"]]
+
+
+def loads_of(tab: Page) -> list[str]:
+    return [event["request"]["url"] for event in tab.events("Network.requestWillBeSent")]
+
+
+@pytest.mark.parametrize("name", ["a page", "a page without its policy", "outputs of a notebook"])
+def test_nothing_in_a_hostile_conversation_runs_or_loads(tab: Page, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "hostile.html"
+    file.write_text(hostile_pages()[name], "utf-8")
+    if name != "a page":
+        tab.ask("Page.setBypassCSP", enabled=True)
+    tab.open(file)
+    assert scripts_of(tab) == []
+    tab.evaluate("window.ran = 0; window.pwned = () => { window.ran += 1 }; 0")
+    tab.evaluate(TOUCH_EVERYTHING + "0")
+    tab.browser.listen(0.5)
+    assert scripts_of(tab) == []
+    assert tab.evaluate("window.ran") == 0
+    assert tab.evaluate("location.href") == file.as_uri()
+    assert {url[: len("data:image/png;base64,")] for url in loads_of(tab) if url != file.as_uri()} == {
+        "data:image/png;base64,"
+    }
+    for told in ("Page.javascriptDialogOpening", "Network.webSocketCreated", "Page.windowOpen", "Page.frameAttached"):
+        assert tab.events(told) == []
+    allowed = {tag.upper() for tag in ALLOWED}
+    assert set(tab.evaluate("[...document.querySelectorAll('*')].map(one => one.tagName)")) <= allowed
+    assert tab.evaluate("[...document.images].filter(one => one.naturalWidth).length") > 0
+    assert "\u202e" not in tab.evaluate("document.body.innerText")
+
+
+def test_the_counters_see_what_the_same_conversation_does_when_it_is_not_escaped(tab: Page, tmp_path: Path) -> None:
+    file = tmp_path / "unescaped.html"
+    file.write_text(f"<!DOCTYPE html>{HOSTILE_HEAD}<body>{'<p>'.join(HOSTILE[3:8])}", "utf-8")
+    tab.open(file)
+    assert len(scripts_of(tab)) > 2
+    assert tab.evaluate("window.ran") > 0
+    assert "http://127.0.0.1:9/pixel.png" in loads_of(tab)
+
+
+def benign() -> list[Event]:
+    message = HumanMessage([{"type": "text", "text": "这是什么？"}, IMAGE_BLOCKS["OpenAI"]])
+    return [
+        Event("system", "You help.", seq=1),
+        message_to_event(message),
+        Event("assistant", "**好的** `x`\n```python\n" + "x = 1 " * 60 + "\n```\nשלום", reasoning="think", seq=3,
+              state={"a": 1, "b": REMOVE}, usage=Usage("m", 1, 2), created_at=WHEN,
+              actions=[ToolCall("Read", {"p": 1}, output="x" * 500), ToolCall("Run", error="no"), ToolCall("Wait")]),
+        Event("tool", "late", actions=[ToolCall("Other", id="zzz", error="late")], seq=4),
+        Event("planner", "I plan.", branch="a.b", seq=5),
+        Event("user", unreadable=True, raw="{", seq=6),
+    ]  # fmt: skip
+
+
+def accessible_pages(service: SQLiteSessionService) -> Iterable[tuple[str, str]]:
+    yield "page", page(*benign(), limit=5)
+    session = service.create_session(title="Tea")
+    session.add_events([Event("user", f"tea {n}") for n in range(50)])
+    listing = [service.list_sessions(), session.events(limit=5), service.search("tea"), service.usage()]
+    parts = [session, *listing, benign()[2], service.search("tea")[0]]
+    outputs = "".join(part._repr_html_() for part in parts)  # type: ignore[attr-defined]  # all have one
+    yield "notebook", f'<!DOCTYPE html><html lang="en"><title>n</title><main><h1>Notebook</h1>{outputs}</main></html>'
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_against_the_pages(
+    tab: Page, service: SQLiteSessionService, tmp_path: Path, dark: bool
+) -> None:
+    axe = Path(os.environ.get("AXE_CORE", "-"))
+    if not axe.is_file():
+        pytest.skip("AXE_CORE names no axe.min.js (npm install axe-core)")
+    for name, markup in accessible_pages(service):
+        file = tmp_path / f"{name}.html"
+        file.write_text(markup, "utf-8")
+        for width in (1280, 390):
+            tab.look(width=width, height=900, dark=dark)
+            tab.open(file)
+            tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            tab.evaluate(axe.read_text("utf-8") + "\n;0")
+            found = tab.evaluate("axe.run().then(results => JSON.stringify(results.violations))")
+            broken = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in json.loads(found)]
+            assert broken == [], (name, width)
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide at {width}"

@@ -1,0 +1,745 @@
+"""Each importer, on a file that the program itself wrote just now (ChatGPT's and the Go package's in their form)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import warnings
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    StoreError,
+    ToolCall,
+    Usage,
+)
+
+CALL = {"name": "Read", "args": {"path": "main.go"}, "id": "call-1"}
+MESSAGES: list[BaseMessage] = [
+    SystemMessage("简短回答"),
+    HumanMessage("请帮我分析代码", id="h-1", additional_kwargs={"source": "desktop"}),
+    AIMessage(
+        [{"type": "thinking", "thinking": "先看入口", "signature": "c2ln"}, {"type": "text", "text": "好的"}],
+        tool_calls=[CALL],
+        usage_metadata={"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+        response_metadata={"model_name": "model-1"},
+        id="lc_run--1",
+    ),
+    ToolMessage("package main", tool_call_id="call-1", name="Read", artifact={"lines": 1}),
+    AIMessage("It has one line.", name="reviewer"),
+]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[SQLiteSessionService]:
+    with SQLiteSessionService(tmp_path / "store" / "sessions.db", durability="fast") as service:
+        yield service
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
+
+
+def imported(service: SQLiteSessionService, source: Path, format: str, **counts: int) -> None:
+    """Imports as any importer must: dry first, then once, then again without effect; the source stays as it is."""
+    before = hashes(source.parent)
+    dry = service.import_(source, dry_run=True)
+    assert service.stats(app_name=ANY, user_id=ANY)["sessions"] == 0, "dry_run wrote something"
+    report = service.import_(source)
+    assert (dry.sessions, dry.events, dry.skipped) == (report.sessions, report.events, report.skipped)
+    assert report.format == format
+    assert {name: getattr(report, name) for name in counts} == counts
+    assert service.stats(app_name=ANY, user_id=ANY)["events"] == report.events
+    again = service.import_(source, format=format)
+    assert (again.sessions, again.events, again.extended, again.known) == (0, 0, 0, report.events)
+    assert hashes(source.parent) == before
+
+
+def said(service: SQLiteSessionService, session_id: str) -> list[tuple[str, str]]:
+    return [(event.author, event.content) for event in service.list_events(session_id)]
+
+
+# ---------------------------------------------------------------- langchain-community
+
+
+@pytest.fixture
+def community() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("langchain_community.chat_message_histories")
+
+
+def write_history(community: Any, path: Path, session_id: str, messages: list[BaseMessage], **options: Any) -> None:
+    history = community.SQLChatMessageHistory(session_id, connection=f"sqlite:///{path}", **options)
+    history.add_messages(messages)
+    history.engine.dispose()
+
+
+@pytest.mark.parametrize("table", ["message_store", "my chats"])
+def test_messages_of_a_sql_chat_message_history_come_back_equal(
+    service: SQLiteSessionService, community: Any, tmp_path: Path, table: str
+) -> None:
+    path = tmp_path / "source" / "chats.db"
+    path.parent.mkdir()
+    write_history(community, path, "support-42", MESSAGES, table_name=table)
+    write_history(community, path, "另一个 session", MESSAGES[:2], table_name=table)
+    theirs = community.SQLChatMessageHistory("support-42", connection=f"sqlite:///{path}", table_name=table)
+    expected = theirs.messages
+    theirs.engine.dispose()
+    imported(service, path, "langchain-sql", sessions=2, events=7, skipped_count=0)
+    assert SQLiteChatMessageHistory("support-42", service=service).messages == expected == MESSAGES
+    assert service.list_events("support-42")[2].actions == (ToolCall("Read", {"path": "main.go"}, id="call-1"),)
+    assert service.list_events("support-42")[2].usage == Usage("model-1", 9, 3)
+
+
+def test_a_history_that_has_grown_brings_only_what_is_new(
+    service: SQLiteSessionService, community: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "chats.db"
+    write_history(community, path, "s", MESSAGES[:2])
+    service.import_(path)
+    write_history(community, path, "s", MESSAGES[2:])
+    report = service.import_(path)
+    assert (report.sessions, report.extended, report.events, report.known) == (0, 1, 3, 2)
+    assert SQLiteChatMessageHistory("s", service=service).messages == MESSAGES
+
+
+def test_messages_of_a_file_history_come_back_equal(
+    service: SQLiteSessionService, community: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "source" / "support-42.json"
+    path.parent.mkdir()
+    community.FileChatMessageHistory(str(path)).add_messages(MESSAGES)
+    imported(service, path, "langchain-file", sessions=1, events=5, skipped_count=0)
+    assert SQLiteChatMessageHistory("support-42", service=service).messages == MESSAGES
+
+
+def test_file_histories_without_a_name_are_told_apart(service: SQLiteSessionService, community: Any) -> None:
+    for text in ("one", "two", "one"):
+        service.import_(io.StringIO(json.dumps([{"type": "human", "data": {"content": text}}])))
+    assert [session.last_seq for session in service.list_sessions()] == [1, 1]
+
+
+def test_what_langchain_refuses_comes_as_an_event_and_what_is_no_message_is_skipped(
+    service: SQLiteSessionService, community: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "chats.db"
+    write_history(community, path, "s", MESSAGES[:1])
+    connection = sqlite3.connect(path)
+    refused = {"type": "tool", "data": {"content": "no call id"}}
+    for text in ("{", json.dumps(refused), '"text"'):
+        connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [text])
+    connection.commit()
+    connection.close()
+    write_history(community, path, "s", MESSAGES[1:2])
+    report = service.import_(path)
+    assert (report.events, report.skipped_count, len(report.warnings)) == (3, 2, 1)
+    assert said(service, "s") == [("system", "简短回答"), ("tool", "no call id"), ("user", "请帮我分析代码")]
+    assert service.list_events("s")[1].metadata["langchain"] == refused
+
+
+# ---------------------------------------------------------------- the OpenAI Agents SDK
+
+
+def run_agent(session: Any) -> None:
+    """Runs a real agent, with a model that answers from a script."""
+    from agents import Agent, ModelResponse, RunConfig, Runner, Usage, function_tool
+    from agents.models.interface import Model
+    from openai.types.responses import (
+        ResponseFunctionToolCall,
+        ResponseOutputMessage,
+        ResponseOutputText,
+        ResponseReasoningItem,
+    )
+    from openai.types.responses.response_reasoning_item import Summary
+
+    answers: list[list[Any]] = [
+        [
+            ResponseReasoningItem(
+                id="rs_1", type="reasoning", summary=[Summary(text="先看入口", type="summary_text")],
+                encrypted_content="gAAA",
+            ),
+            ResponseFunctionToolCall(
+                id="fc_1", call_id="call_1", name="read", arguments='{"path": "main.go"}', type="function_call"
+            ),
+            ResponseFunctionToolCall(
+                id="fc_2", call_id="call_2", name="read", arguments='{"path": "go.mod"}', type="function_call"
+            ),
+        ],
+        [
+            ResponseOutputMessage(
+                id="msg_1", role="assistant", status="completed", type="message",
+                content=[ResponseOutputText(text="好的", type="output_text", annotations=[])],
+            )
+        ],
+    ]  # fmt: skip
+
+    class Scripted(Model):
+        async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+            return ModelResponse(output=answers.pop(0), usage=Usage(), response_id=None)
+
+        def stream_response(self, *args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+    @function_tool
+    def read(path: str) -> str:
+        return f"the text of {path}"
+
+    agent = Agent("reviewer", model=Scripted(), tools=[read])
+    config = RunConfig(tracing_disabled=True)
+    asyncio.run(Runner.run(agent, "请帮我分析代码", session=session, run_config=config))
+
+
+@pytest.mark.parametrize("tables", [{}, {"sessions_table": "my_sessions", "messages_table": "my_messages"}])
+def test_sessions_of_the_agents_sdk_keep_their_calls_and_reasoning(
+    service: SQLiteSessionService, tmp_path: Path, tables: dict[str, str]
+) -> None:
+    agents = pytest.importorskip("agents")
+    path = tmp_path / "source" / "agents.db"
+    path.parent.mkdir()
+    session = agents.SQLiteSession("user-1", path, **tables)
+    run_agent(session)
+    session.close()
+    other = agents.SQLiteSession("user-2", path, **tables)
+    asyncio.run(other.add_items([{"role": "developer", "content": "Be brief"}, {"role": "user", "content": "Hi"}]))
+    other.close()
+    imported(service, path, "openai-agents", sessions=2, skipped_count=0)
+    assert said(service, "user-1") == [
+        ("user", "请帮我分析代码"),
+        ("assistant", ""),
+        ("tool", "the text of main.go"),
+        ("tool", "the text of go.mod"),
+        ("assistant", "好的"),
+    ]
+    asked = service.list_events("user-1")[1]
+    assert asked.reasoning == "先看入口"
+    assert asked.actions == (
+        ToolCall("read", {"path": "main.go"}, id="call_1"),
+        ToolCall("read", {"path": "go.mod"}, id="call_2"),
+    )
+    assert asked.metadata["openai"][0]["encrypted_content"] == "gAAA"
+    calls = service.tool_calls("read", session="user-1")
+    assert [(call["output"], call["status"]) for call in calls] == [
+        ("the text of main.go", "ok"),
+        ("the text of go.mod", "ok"),
+    ]
+    assert said(service, "user-2") == [("system", "Be brief"), ("user", "Hi")]
+    created_at = service.get_session("user-1").created_at
+    assert created_at is not None
+    assert abs((created_at - datetime.now(UTC)).total_seconds()) < 60
+    kinds = [message.type for message in SQLiteChatMessageHistory("user-1", service=service).messages]
+    assert kinds == ["human", "ai", "tool", "tool", "ai"]
+
+
+# ---------------------------------------------------------------- llm
+
+ASK = """
+import llm, sqlite_utils, sys
+from llm.migrations import migrate
+
+class Scripted(llm.Model):
+    model_id = "scripted"
+    supports_tools = True
+    attachment_types = {"image/png"}
+
+    def __init__(self):
+        self.answers = []
+
+    def execute(self, prompt, stream, response, conversation):
+        answer = self.answers.pop(0)
+        response.set_usage(input=11, output=5)
+        if isinstance(answer, dict):
+            response.add_tool_call(llm.ToolCall(name="upper", arguments=answer, tool_call_id="call-1"))
+            yield ""
+        else:
+            yield answer
+
+def upper(text: str) -> str:
+    "Makes it upper case"
+    return text.upper()
+
+def write(path):
+    db = sqlite_utils.Database(path)
+    migrate(db)
+    model = Scripted()
+    conversation = llm.Conversation(model)
+    model.answers = ["好的"]
+    response = conversation.prompt(
+        "请帮我分析代码", system="简短回答", fragments=["package main"],
+        attachments=[llm.Attachment(type="image/png", content=b"\\x89PNG")],
+    )
+    response.text()
+    response.log_to_db(db)
+    model.answers = [{"text": "main"}, "It is MAIN."]
+    chain = conversation.chain("Make main upper case", tools=[upper])
+    chain.text()
+    chain.log_to_db(db)
+    alone = llm.Conversation(model)
+    model.answers = ["Hello"]
+    response = alone.prompt("Hi")
+    response.text()
+    response.log_to_db(db)
+    db.conn.close()
+    return conversation.id, alone.id
+"""
+
+
+def check_llm(service: SQLiteSessionService, path: Path, id: str, alone: str) -> None:
+    imported(service, path, "llm", sessions=2, events=9, skipped_count=0)
+    assert said(service, id) == [
+        ("system", "简短回答"),
+        ("user", "package main\n请帮我分析代码"),
+        ("assistant", "好的"),
+        ("user", "Make main upper case"),
+        ("assistant", ""),
+        ("tool", "MAIN"),
+        ("assistant", "It is MAIN."),
+    ]
+    events = service.list_events(id)
+    assert events[1].metadata["attachments"][0]["type"] == "image/png"
+    assert events[2].usage == Usage("scripted", 11, 5)
+    assert events[4].actions == (ToolCall("upper", {"text": "main"}, id="call-1"),)
+    assert events[5].actions == (ToolCall("upper", id="call-1"),)
+    assert service.tool_calls()[0]["status"] == "ok"
+    assert said(service, alone) == [("user", "Hi"), ("assistant", "Hello")]
+    times = [event.created_at for event in events]
+    assert all(when is not None and abs((when - datetime.now(UTC)).total_seconds()) < 300 for when in times)
+    assert times == sorted(times)
+    assert service.get_session(id).title
+
+
+def test_threads_of_llm_keep_calls_usage_and_fragments(service: SQLiteSessionService, tmp_path: Path) -> None:
+    pytest.importorskip("llm")
+    path = tmp_path / "source" / "logs.db"
+    path.parent.mkdir()
+    namespace: dict[str, Any] = {}
+    exec(ASK, namespace)  # noqa: S102  # the code above, which an older release also runs
+    check_llm(service, path, *namespace["write"](str(path)))
+
+
+def test_responses_of_an_older_llm_keep_calls_usage_and_fragments(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    python = os.environ.get("OLD_LLM_PYTHON")
+    if not python:
+        pytest.skip("OLD_LLM_PYTHON names no Python with an llm before 0.36 (.ci/run makes one)")
+    path = tmp_path / "source" / "logs.db"
+    path.parent.mkdir()
+    env = {**os.environ, "LLM_USER_PATH": str(tmp_path / "llm")}
+    code = f"{ASK}\nprint(*write(sys.argv[1]))"
+    result = subprocess.run([python, "-c", code, str(path)], capture_output=True, text=True, env=env)
+    assert result.returncode == 0, result.stderr
+    check_llm(service, path, *result.stdout.split())
+
+
+def continue_with_this_llm(path: Path, id: str) -> None:
+    import sqlite_utils
+    from llm import cli
+    from llm.migrations import migrate
+
+    namespace: dict[str, Any] = {}
+    exec(ASK, namespace)  # noqa: S102  # the code above
+    model = namespace["Scripted"]()
+    model.answers = ["And this."]
+    db = sqlite_utils.Database(path)
+    migrate(db)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "get_model", lambda *_, **__: model)
+        patch.setattr("llm.get_model", lambda *_, **__: model)
+        conversation = cli.load_conversation(id, database=str(path))
+    response = conversation.prompt("What more?")
+    response.text()
+    response.log_to_db(db)
+    db.conn.close()
+
+
+def test_a_conversation_that_was_continued_after_an_upgrade_of_llm_does_not_come_twice(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    python = os.environ.get("OLD_LLM_PYTHON")
+    if not python:
+        pytest.skip("OLD_LLM_PYTHON names no Python with an llm before 0.36 (.ci/run makes one)")
+    pytest.importorskip("llm")
+    path = tmp_path / "logs.db"
+    env = {**os.environ, "LLM_USER_PATH": str(tmp_path / "llm")}
+    code = f"{ASK}\nprint(*write(sys.argv[1]))"
+    result = subprocess.run([python, "-c", code, str(path)], capture_output=True, text=True, env=env)
+    assert result.returncode == 0, result.stderr
+    id = result.stdout.split()[0]
+    service.import_(path)
+    before = service.list_events(id)
+    continue_with_this_llm(path, id)
+    report = service.import_(path)
+    assert (report.sessions, report.extended, report.events) == (0, 1, 2)
+    assert service.list_events(id)[: len(before)] == before
+    assert said(service, id)[-2:] == [("user", "What more?"), ("assistant", "And this.")]
+    with SQLiteSessionService(":memory:") as other:
+        assert other.import_(path).events == 11
+        assert other.list_events(id) == service.list_events(id)
+
+
+def test_the_first_logs_of_llm_are_read_too(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "source" / "logs.db"
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        CREATE TABLE _llm_migrations (name TEXT PRIMARY KEY, applied_at TEXT);
+        CREATE TABLE logs (id INTEGER PRIMARY KEY, model TEXT, prompt TEXT, system TEXT, prompt_json TEXT,
+            options_json TEXT, response TEXT, response_json TEXT, reply_to_id INTEGER, chat_id INTEGER,
+            duration_ms INTEGER, datetime_utc TEXT);
+        INSERT INTO logs (id, model, prompt, system, response, datetime_utc) VALUES
+            (1, 'gpt', 'Hi', 'Be brief', 'Hello', '2023-06-15T08:00:00.123456');
+        INSERT INTO logs (id, model, prompt, system, response, chat_id, datetime_utc) VALUES
+            (2, 'gpt', 'And?', 'Be brief', 'Nothing', 1, '2023-06-15T08:01:00');
+        """
+    )
+    connection.close()
+    imported(service, path, "llm", sessions=1, events=5)
+    assert said(service, "log-1") == [
+        ("system", "Be brief"), ("user", "Hi"), ("assistant", "Hello"), ("user", "And?"), ("assistant", "Nothing"),
+    ]  # fmt: skip
+    assert service.list_events("log-1")[0].created_at == datetime(2023, 6, 15, 8, 0, 0, 123456, UTC)
+
+
+# ---------------------------------------------------------------- ChatGPT
+
+
+def node(id: str, parent: str | None, message: dict[str, Any] | None) -> dict[str, Any]:
+    return {"id": id, "parent": parent, "children": [], "message": message}
+
+
+def message(id: str, role: str, content: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "author": {"role": role, "name": more.pop("name", None), "metadata": {}},
+        "create_time": more.pop("at", 1_700_000_000.5),
+        "content": {"content_type": "text", "parts": [content]} if isinstance(content, str) else content,
+        "status": "finished_successfully",
+        "weight": 1.0,
+        "metadata": more.pop("metadata", {}),
+        "recipient": more.pop("recipient", "all"),
+    }
+
+
+def conversation() -> dict[str, Any]:
+    picture = {"content_type": "image_asset_pointer", "asset_pointer": "file-service://file-1", "size_bytes": 9}
+    thoughts = {"content_type": "thoughts", "thoughts": [{"summary": "Look", "content": "先看图片"}]}
+    nodes = [
+        node("root", None, None),
+        node("sys", "root", message("sys", "system", "")),
+        node(
+            "u1",
+            "sys",
+            message(
+                "u1", "user", {"content_type": "multimodal_text", "parts": [picture, "这是什么？"]},
+                metadata={"attachments": [{"id": "file-1", "name": "cat.png", "mimeType": "image/png"}]},
+            ),
+        ),
+        node("t1", "u1", message("t1", "assistant", thoughts)),
+        node(
+            "c1",
+            "t1",
+            message("c1", "assistant", {"content_type": "code", "language": "python", "text": "print(1)"},
+                    recipient="python"),
+        ),
+        node("o1", "c1", message("o1", "tool", {"content_type": "execution_output", "text": "1"}, name="python")),
+        node("a1", "o1", message("a1", "assistant", "一只猫", metadata={"model_slug": "gpt-4o"}, at=1_700_000_009)),
+        node("a2", "o1", message("a2", "assistant", "A cat", metadata={"model_slug": "gpt-4o"})),
+        node("u2", "a2", message("u2", "user", "Sure?")),
+        node("u1-edited", "sys", message("u1-edited", "user", "Never mind")),
+    ]  # fmt: skip
+    return {
+        "title": "猫",
+        "create_time": 1_700_000_000.25,
+        "update_time": 1_700_000_100,
+        "mapping": {one["id"]: one for one in nodes},
+        "current_node": "a1",
+        "conversation_id": "conv-1",
+        "id": "conv-1",
+        "default_model_slug": "gpt-4o",
+    }
+
+
+@pytest.mark.parametrize("form", ["json", "zip", "two files in a zip"])
+def test_a_conversation_of_chatgpt_is_its_current_path_and_the_other_branches_are_forks(
+    service: SQLiteSessionService, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "source" / ("conversations.json" if form == "json" else "export.zip")
+    path.parent.mkdir()
+    other = {"title": None, "mapping": {"r": node("r", None, None)}, "current_node": "r", "id": "conv-2"}
+    malformed = {"title": "No messages", "mapping": {"x": 1}}
+    document = [conversation(), malformed, other]
+    if form == "json":
+        path.write_text(json.dumps(document), "utf-8")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("user.json", "{}")
+            if form == "zip":
+                archive.writestr("conversations.json", json.dumps(document, indent=1))
+            else:
+                archive.writestr("conversations-000.json", json.dumps(document[:1]))
+                archive.writestr("conversations-001.json", json.dumps(document[1:]))
+    imported(service, path, "chatgpt", sessions=4, skipped_count=1)
+    main = service.get_session("conv-1")
+    assert (main.title, main.created_at) == ("猫", datetime(2023, 11, 14, 22, 13, 20, 250000, UTC))
+    assert main.updated_at == datetime(2023, 11, 14, 22, 15, tzinfo=UTC)
+    assert main.metadata == {"default_model_slug": "gpt-4o"}
+    events = main.events()
+    assert [(event.author, event.content) for event in events] == [
+        ("user", "这是什么？"), ("assistant", ""), ("assistant", ""), ("tool", "1"), ("assistant", "一只猫"),
+    ]  # fmt: skip
+    assert [one.get("name") for one in events[0].metadata["attachments"]] == ["cat.png", None]
+    assert events[1].reasoning == "先看图片"
+    assert events[2].actions == (ToolCall("python", {"input": "print(1)"}),)
+    assert events[4].usage == Usage("gpt-4o")
+    forks = {session.id: session for session in service.list_sessions() if session.parent_id == "conv-1"}
+    assert set(forks) == {"conv-1:u2", "conv-1:u1-edited"}
+    assert forks["conv-1:u2"].parent_seq == 4
+    assert said(service, "conv-1:u2")[4:] == [("assistant", "A cat"), ("user", "Sure?")]
+    assert forks["conv-1:u1-edited"].parent_seq == 0
+    assert said(service, "conv-1:u1-edited") == [("user", "Never mind")]
+
+
+# ---------------------------------------------------------------- chats as JSON
+
+CHAT = {
+    "task": 1,
+    "messages": [
+        {"role": "developer", "content": "Be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "What is it?"},
+                                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+        {"role": "assistant", "content": None, "reasoning_content": "Look", "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"深": 1}'}},
+            {"id": "c2", "type": "function", "function": {"name": "look", "arguments": "{broken"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "a cat"},
+        {"role": "assistant", "content": "A cat."},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["lines", "one", "list", "messages", "pretty", "lines of lists", "gz"])
+def test_chats_come_in_whatever_form_the_json_has(service: SQLiteSessionService, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "source" / "chats"
+    path.parent.mkdir()
+    other = {**CHAT, "task": 2}
+    texts = {
+        "lines": f"{json.dumps(CHAT)}\n\n{json.dumps(other)}\n",
+        "one": json.dumps(CHAT),
+        "list": json.dumps([CHAT, other]),
+        "messages": json.dumps(CHAT["messages"]),
+        "pretty": json.dumps(CHAT, indent=2),
+        "lines of lists": f"{json.dumps(CHAT['messages'])}\n{json.dumps(CHAT['messages'][:4])}",  # type: ignore[index]
+        "gz": f"{json.dumps(CHAT)}\n{json.dumps(other)}",
+    }
+    data = b"\xef\xbb\xbf" + texts[form].encode()
+    path.write_bytes(gzip.compress(data) if form == "gz" else data)
+    several = form in ("lines", "list", "lines of lists", "gz")
+    imported(service, path, "openai-chat", sessions=1 + several, skipped_count=0)
+    session = max(service.list_sessions(), key=lambda session: session.last_seq)
+    events = session.events()
+    assert [(event.author, event.content) for event in events] == [
+        ("system", "Be brief"), ("user", "What is it?"), ("assistant", ""), ("tool", "a cat"), ("assistant", "A cat."),
+    ]  # fmt: skip
+    assert events[0].metadata == {"role": "developer"}
+    assert events[1].metadata["attachments"][0]["type"] == "image_url"
+    assert events[2].reasoning == "Look"
+    assert events[2].actions == (ToolCall("look", {"深": 1}, id="c1"), ToolCall("look", id="c2"))
+    assert events[2].metadata["invalid_arguments"] == [{"id": "c2", "arguments": "{broken"}]
+    assert events[3].actions == (ToolCall("look", id="c1"),)
+    if form in ("lines", "one", "list", "pretty", "gz"):
+        assert session.metadata["task"] in (1, 2)
+
+
+def test_a_bad_record_does_not_stop_the_rest(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    good = [json.dumps({**CHAT, "task": number}) for number in range(3)]
+    path.write_text(
+        "\n".join([good[0], '{"messages": [', "7", '{"messages": [{"role": "user"}, 3]}', *good[1:]]), "utf-8"
+    )
+    report = service.import_(path)
+    assert (report.sessions, report.events) == (4, 16)
+    assert [fault.where for fault in report.skipped][:2] == ["line 2", "line 3"]
+    assert report.skipped_count == 3
+    path.write_text(f'[{good[0]}, {{"messages": [nope]}}, {good[1]}, {good[2][:50]}', "utf-8")
+    report = service.import_(path)
+    assert (report.sessions, report.known, report.skipped_count) == (0, 10, 2)
+
+
+def test_a_list_is_cut_into_elements_however_it_is_read() -> None:
+    from session_sqlite.importers import json_files
+
+    texts = ['"a,]"', "[1, [2]]", '{"k\\"": "}\\\\"}', "3", '"' + "长" * 50 + '"', "{}"]
+    document = ("[ " + " ,\n".join(texts) + " ]  ").encode()
+    block = json_files.BLOCK
+    try:
+        for size in range(1, 40):
+            json_files.BLOCK = size  # type: ignore[misc]
+            found = [element.strip().decode() for element in json_files._elements(io.BytesIO(document)) if element]
+            assert found == texts
+    finally:
+        json_files.BLOCK = block  # type: ignore[misc]
+
+
+def test_every_airline_conversation_comes_in_with_its_calls(service: SQLiteSessionService) -> None:
+    path = Path(os.environ.get("SESSION_SQLITE_REAL_DATA", "")) / "airline-conversations.jsonl.gz"
+    if not path.is_file():
+        pytest.skip("SESSION_SQLITE_REAL_DATA names no folder with real conversations (.ci/run does)")
+    imported(service, path, "openai-chat", sessions=200, events=5308, skipped_count=0)
+    assert len(service.tool_calls(limit=None)) == 1164
+    assert {call["status"] for call in service.tool_calls(limit=None)} == {"ok"}
+
+
+# ---------------------------------------------------------------- the Go package
+
+GO_SCHEMA = """
+CREATE TABLE sessions (id TEXT PRIMARY KEY, app_name TEXT NOT NULL, user_id TEXT NOT NULL, agent_id TEXT NOT NULL,
+    metadata TEXT, created_at DATETIME DEFAULT CURRENT_TIMESTAMP, updated_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+CREATE TABLE events (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, invocation_id TEXT, agent_id TEXT, branch TEXT,
+    author TEXT, content TEXT, reasoning TEXT, actions TEXT, long_running_tool_ids TEXT, metadata TEXT,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+    FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE);
+CREATE TABLE session_state (session_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (session_id, key));
+"""
+
+
+def test_the_file_of_the_go_package_comes_in_with_app_user_and_state(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    path = tmp_path / "source" / "go.db"
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(GO_SCHEMA)
+    at = "2025-12-01 08:00:0{}.123456789+08:00"
+    connection.execute(
+        "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ["s-1", "desktop-app", "user-123", "agent-001", '{"source":"desktop"}', at.format(0), at.format(9)],
+    )
+    nothing = (
+        '{"StateDelta":{},"ArtifactDelta":{},"SkipSummarization":false,"TransferToAgent":"","Escalate":false,'
+        '"CustomActions":{}}'
+    )
+    delta = nothing.replace('"StateDelta":{}', '"StateDelta":{"step":1,"temp:x":2}').replace('Agent":""', 'Agent":"b"')
+    calls = '{"role":"assistant","tool_calls":[{"id":"c1","name":"Read","arguments":{"path":"main.go"}}]}'
+    blocks = (
+        '{"role":"user","content_blocks":[{"type":"tool_result","tool_use_id":"c1","content":"nope","is_error":true}]}'
+    )
+    rows = [
+        ("evt_1", "user", '{"role":"user","content":"请帮我分析代码"}', "", nothing, "null", "null"),
+        ("evt_2", "agent", calls, "先看入口", delta, '["c1"]', '{"k":1}'),
+        ("evt_3", "user", blocks, "", nothing, "null", "{}"),
+        ("evt_4", "agent", '{"role":"assistant","content":"好的"}', "", nothing, "null", "{}"),
+    ]
+    for number, (id, author, content, reasoning, actions, ids, metadata) in enumerate(rows):
+        connection.execute(
+            "INSERT INTO events VALUES (?, 's-1', 'inv-1', 'agent-001', 'main', ?, ?, ?, ?, ?, ?, ?)",
+            [id, author, content, reasoning, actions, ids, metadata, at.format(number)],
+        )
+    connection.execute("INSERT INTO events (id, session_id) VALUES ('evt_9', 'gone')")
+    for key, value in {"step": "1", "user:lang": '"zh-CN"', "app:v": "2", "temp:x": "2", "bad": "{"}.items():
+        connection.execute("INSERT INTO session_state (session_id, key, value) VALUES ('s-1', ?, ?)", [key, value])
+    connection.commit()
+    connection.close()
+    imported(service, path, "aster", sessions=1, events=4, skipped_count=1)
+    session = service.get_session("s-1", app_name="desktop-app", user_id="user-123")
+    assert (session.agent_id, session.metadata) == ("agent-001", {"source": "desktop"})
+    assert session.created_at == datetime(2025, 12, 1, 0, 0, 0, 123456, UTC)
+    assert dict(session.state) == {"app:v": 2, "step": 1, "user:lang": "zh-CN"}
+    events = session.events()
+    assert [(event.author, event.content) for event in events] == [
+        ("user", "请帮我分析代码"), ("assistant", ""), ("tool", "nope"), ("assistant", "好的"),
+    ]  # fmt: skip
+    assert events[1].actions == (ToolCall("Read", {"path": "main.go"}, id="c1"),)
+    assert (events[1].reasoning, events[1].state) == ("先看入口", {"step": 1})
+    assert events[1].metadata == {"k": 1, "aster": {"TransferToAgent": "b", "LongRunningToolIDs": ["c1"]}}
+    assert events[2].actions == (ToolCall("Read", id="c1", error="nope"),)
+    assert (events[3].invocation_id, events[3].branch, events[3].id) == ("inv-1", "main", "evt_4")
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def test_a_source_without_users_needs_one(tmp_path: Path) -> None:
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps(CHAT), "utf-8")
+    with SQLiteSessionService(tmp_path / "s.db", app_name=ANY, user_id=ANY) as service:
+        with pytest.raises(InvalidInputError, match="app_name"):
+            service.import_(path)
+        assert service.import_(path, app_name="a", user_id="u").sessions == 1
+        assert service.list_sessions()[0].user_id == "u"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no json", b"[]", b"{}", b"7", b'[{"a": 1}]', b"SQLite format 3\0", b"\0" * 5000]
+)
+def test_what_is_no_format_is_said_to_be_none(service: SQLiteSessionService, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "what"
+    path.write_bytes(data)
+    with pytest.raises((InvalidInputError, StoreError), match="what"):
+        service.import_(path)
+    assert service.stats()["sessions"] == 0
+
+
+def test_a_database_of_something_else_is_refused(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE messages (id, session_id, message)")
+    connection.execute("INSERT INTO messages VALUES (1, 's', 'just text')")
+    connection.commit()
+    connection.close()
+    with pytest.raises(InvalidInputError, match=r"other\.db"):
+        service.import_(path)
+    with pytest.raises(InvalidInputError, match="is not of the format llm"):
+        service.import_(path, format="llm")
+    with pytest.raises(InvalidInputError, match="format must be"):
+        service.import_(path, format="word")
+    with pytest.raises(StoreError, match="cannot be read"):
+        service.import_(tmp_path / "nothing.db")
+    with pytest.raises(InvalidInputError):
+        service.import_(tmp_path)
+
+
+def test_what_another_program_has_only_in_its_wal_comes_too(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)")
+    text = json.dumps({"type": "human", "data": {"content": "in the WAL"}})
+    connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [text])
+    connection.commit()
+    assert service.import_(path).events == 1
+    connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [text])
+    connection.commit()
+    assert service.import_(path).events == 1
+    connection.close()
+
+
+def test_events_are_not_confused_by_equal_ids_in_several_sources(service: SQLiteSessionService, tmp_path: Path) -> None:
+    for name, text in (("a", "one"), ("b", "two")):
+        connection = sqlite3.connect(tmp_path / name)
+        connection.execute("CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)")
+        message = json.dumps({"type": "human", "data": {"content": text}})
+        connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [message])
+        connection.commit()
+        connection.close()
+        service.import_(tmp_path / name)
+    assert said(service, "s") == [("user", "one"), ("user", "two")]
+    assert isinstance(service.list_events("s")[0], Event)

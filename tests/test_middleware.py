@@ -1,0 +1,820 @@
+"""`SessionHistoryMiddleware` with the agents of LangChain as they are."""
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    ModelCallLimitMiddleware,
+    PIIMiddleware,
+    SummarizationMiddleware,
+)
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+from scripted import ScriptedModel, calls
+
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    SessionHistoryMiddleware,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    StoreClosedError,
+    StoreError,
+    ToolCall,
+)
+from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.langchain.middleware import NO_RESULT
+
+S = {"configurable": {"session_id": "s"}}
+T = {"configurable": {"thread_id": "s"}}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+
+@tool
+def crash() -> str:
+    """Fails."""
+    raise RuntimeError("the tool broke")
+
+
+def said(text: str, **fields: Any) -> dict[str, Any]:
+    return {"messages": [HumanMessage(text, **fields)]}
+
+
+def shown(service: SQLiteSessionService, session: str = "s") -> list[tuple[str, str]]:
+    return [(event.author, event.content) for event in service.list_events(session)]
+
+
+def agent_of(
+    model: ScriptedModel, *middleware: AgentMiddleware[Any, Any], tools: Any = (add, crash), **more: Any
+) -> Any:
+    return create_agent(model, list(tools), middleware=list(middleware), **more)
+
+
+def texts(messages: list[BaseMessage]) -> list[str]:
+    return [str(message.content) for message in messages]
+
+
+Run = Callable[[Any, Any, Any], Any]
+
+
+def run_sync(agent: Any, given: Any, config: Any, **more: Any) -> Any:
+    return agent.invoke(given, config, **more)
+
+
+def run_async(agent: Any, given: Any, config: Any, **more: Any) -> Any:
+    return asyncio.run(agent.ainvoke(given, config, **more))
+
+
+@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+# ---------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("saver", [None, InMemorySaver], ids=["alone", "with a checkpointer"])
+def test_the_next_run_knows_what_was_said(service: SQLiteSessionService, run: Run, saver: Any) -> None:
+    model = ScriptedModel(
+        replies=[calls(("add", {"a": 1, "b": 2}, "c1")), AIMessage("It is 3."), AIMessage("3, as I said.")]
+    )
+    config = {"configurable": {"session_id": "s", "thread_id": "t"}}
+    for question in ("1 + 2?", "Again?"):
+        agent = agent_of(model, SessionHistoryMiddleware(service), checkpointer=saver and saver())
+        state = run(agent, said(question), config)
+    assert texts(model.seen[-1]) == ["1 + 2?", "", "3", "It is 3.", "Again?"]
+    assert texts(state["messages"]) == [*texts(model.seen[-1]), "3, as I said."]
+    authors = ["user", "assistant", "tool", "assistant", "user", "assistant"]
+    assert [event.author for event in service.list_events("s")] == authors
+    assert SQLiteChatMessageHistory("s", service=service).messages == state["messages"]
+
+
+def test_with_one_checkpointer_nothing_is_there_twice(service: SQLiteSessionService, run: Run) -> None:
+    model = ScriptedModel(replies=[AIMessage("One."), AIMessage("Two."), AIMessage("Three.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), checkpointer=InMemorySaver())
+    for number in range(3):
+        state = run(agent, said(f"{number}?"), T)
+    assert texts(state["messages"]) == ["0?", "One.", "1?", "Two.", "2?", "Three."]
+    assert [text for _, text in shown(service)] == texts(state["messages"])
+
+
+def test_messages_come_back_as_they_were(service: SQLiteSessionService) -> None:
+    reply = AIMessage(
+        [{"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "text", "text": "Yes."}],
+        usage_metadata={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+        response_metadata={"model_name": "m"},
+    )
+    model = ScriptedModel(replies=[reply, AIMessage("Done.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    first = agent.invoke(said("?"), S)["messages"]
+    agent.invoke(said("!"), S)
+    assert model.seen[-1][:2] == first
+    assert model.seen[-1][1].model_dump_json() == first[1].model_dump_json()
+    assert service.list_events("s")[1].reasoning == "hm"
+
+
+def test_a_session_made_by_a_history_or_by_hand_is_remembered_and_not_stored_again(
+    service: SQLiteSessionService,
+) -> None:
+    SQLiteChatMessageHistory("s", service=service).add_messages([HumanMessage("a"), AIMessage("b")])
+    service.append_events(
+        "s", [Event("user", "c"), Event("assistant", "d", actions=[ToolCall("add", {"a": 1}, output=2)])]
+    )
+    model = ScriptedModel(replies=[AIMessage("f"), AIMessage("h")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), checkpointer=InMemorySaver())
+    agent.invoke(said("e"), T)
+    agent.invoke(said("g"), T)
+    assert texts(model.seen[-1]) == ["a", "b", "c", "d", "2", "e", "f", "g"]
+    assert [text for _, text in shown(service)] == ["a", "b", "c", "d", "e", "f", "g", "h"]
+
+
+def test_a_window_begins_at_a_turn_and_deletes_nothing(service: SQLiteSessionService, run: Run) -> None:
+    for number in range(10):
+        SQLiteChatMessageHistory("s", service=service).add_messages(
+            [HumanMessage(f"q{number}"), AIMessage(f"a{number}")]
+        )
+    for window, expected in (
+        ({"limit": 3}, ["q9", "a9"]),
+        ({"max_tokens": 20}, ["q8", "a8", "q9", "a9"]),
+        ({"limit": 0}, []),
+    ):
+        model = ScriptedModel(replies=[AIMessage("ok")])
+        counted = {"token_counter": lambda messages: 5 * len(messages)} if "max_tokens" in window else {}
+        agent = agent_of(model, SessionHistoryMiddleware(service, **window, **counted))
+        run(agent, said("new"), S)
+        assert texts(model.seen[-1]) == [*expected, "new"]
+        service.rewind_session("s")
+    assert len(service.list_events("s")) == 20
+
+
+def test_a_summary_of_the_store_comes_in_place_of_what_it_supersedes(service: SQLiteSessionService) -> None:
+    SQLiteChatMessageHistory("s", service=service).add_messages(
+        [HumanMessage("q1"), AIMessage("a1"), HumanMessage("q2"), AIMessage("a2")]
+    )
+    service.summarize_session("s", lambda messages: "q1 was answered", keep_last=2)
+    model = ScriptedModel(replies=[AIMessage("ok")])
+    agent_of(model, SessionHistoryMiddleware(service)).invoke(said("q3"), S)
+    assert texts(model.seen[-1]) == ["q1 was answered", "q2", "a2", "q3"]
+
+
+# ---------------------------------------------------------------- record
+
+
+def test_recording_leaves_the_state_to_the_checkpointer(service: SQLiteSessionService, run: Run) -> None:
+    saver = InMemorySaver()
+    model = ScriptedModel(replies=[AIMessage("before"), AIMessage("one"), AIMessage("two")])
+    run(agent_of(model, checkpointer=saver), said("unrecorded"), T)
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode="record"), checkpointer=saver)
+    run(agent, said("first"), T)
+    service.append_event("s", Event("user", "a note of the application's"))
+    state = run(agent, said("second"), T)
+    assert texts(state["messages"]) == ["unrecorded", "before", "first", "one", "second", "two"]
+    assert [text for _, text in shown(service)] == [
+        "unrecorded", "before", "first", "one", "a note of the application's", "second", "two",
+    ]  # fmt: skip
+
+
+def test_recording_without_a_checkpointer_remembers_nothing(service: SQLiteSessionService) -> None:
+    model = ScriptedModel(replies=[AIMessage("one"), AIMessage("two")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode="record"))
+    agent.invoke(said("first"), S)
+    agent.invoke(said("second"), S)
+    assert texts(model.seen[-1]) == ["second"]
+    assert len(shown(service)) == 4
+
+
+# ---------------------------------------------------------------- which session
+
+
+@dataclass
+class Who:
+    session_id: str = ""
+    user_id: str = ""
+    app_name: str = ""
+
+
+def test_the_session_is_that_of_the_argument_the_context_the_config_or_the_thread(
+    service: SQLiteSessionService,
+) -> None:
+    def stored_in(middleware: SessionHistoryMiddleware, config: Any, context: Any = None) -> str:
+        agent = agent_of(ScriptedModel(replies=[AIMessage("ok")]), middleware, context_schema=Who)
+        agent.invoke(said("?"), config, context=context)
+        (session,) = service.list_sessions(app_name=ANY, user_id=ANY)
+        session.delete()
+        return f"{session.app_name}/{session.user_id}/{session.id}"
+
+    both = {"configurable": {"session_id": "of config", "thread_id": "of thread", "user_id": "ada"}}
+    plain = SessionHistoryMiddleware(service)
+    context = Who("of context", "bob", "shop")
+    assert stored_in(SessionHistoryMiddleware(service, session_id="given"), both, context) == "shop/bob/given"
+    given = SessionHistoryMiddleware(service, session_id="given", user_id="eve", app_name="desk")
+    assert stored_in(given, both, context) == "desk/eve/given"
+    assert stored_in(plain, both, context) == "shop/bob/of context"
+    assert stored_in(plain, both, Who()) == "default/ada/of config"
+    assert stored_in(plain, both) == "default/ada/of config"
+    assert stored_in(plain, {"configurable": {"thread_id": "of thread"}}) == "default/default/of thread"
+    assert stored_in(plain, {"configurable": {"thread_id": 7}}) == "default/default/7"
+
+
+def test_a_context_may_be_a_dict(service: SQLiteSessionService, run: Run) -> None:
+    agent = agent_of(ScriptedModel(replies=[AIMessage("ok")]), SessionHistoryMiddleware(service), context_schema=dict)
+    run(agent, said("?"), {}, context={"session_id": "of context"})  # type: ignore[call-arg]
+    assert len(service.list_events("of context")) == 2
+
+
+def test_without_a_session_a_run_says_what_to_do(service: SQLiteSessionService) -> None:
+    agent = agent_of(ScriptedModel(replies=[AIMessage("ok")]), SessionHistoryMiddleware(service, on_error="log"))
+    with pytest.raises(InvalidInputError, match="session_id"):
+        agent.invoke(said("?"))
+    across = agent_of(ScriptedModel(replies=[AIMessage("ok")]), SessionHistoryMiddleware(service.scope(user_id=ANY)))
+    with pytest.raises(InvalidInputError, match="ANY"):
+        across.invoke(said("?"), S)
+
+
+def test_users_with_the_same_session_id_never_meet(service: SQLiteSessionService) -> None:
+    model = ScriptedModel(replies=[AIMessage(f"r{number}") for number in range(4)])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    for user in ("ada", "bob", "ada", "bob"):
+        agent.invoke(said(f"I am {user}"), {"configurable": {"session_id": "s", "user_id": user}})
+    assert texts(model.seen[-1]) == ["I am bob", "r1", "I am bob"]
+    assert len(service.scope(user_id="ada").list_events("s")) == 4
+
+
+def test_one_agent_serves_many_sessions_at_once(service: SQLiteSessionService) -> None:
+    model = ScriptedModel(replies=[lambda messages: AIMessage(f"re: {messages[-1].content}")] * 60)
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+
+    async def main() -> None:
+        for turn in range(3):
+            await asyncio.gather(
+                *(agent.ainvoke(said(f"{n}-{turn}"), {"configurable": {"session_id": f"s{n}"}}) for n in range(20))
+            )
+
+    asyncio.run(main())
+    for number in range(20):
+        assert [text for _, text in shown(service, f"s{number}")] == [
+            text for turn in range(3) for text in (f"{number}-{turn}", f"re: {number}-{turn}")
+        ]
+
+
+# ---------------------------------------------------------------- tools, crashes, retries
+
+
+def test_a_tool_that_crashes_loses_nothing_before_it(service: SQLiteSessionService, run: Run) -> None:
+    model = ScriptedModel(replies=[calls(("crash", {}, "c1"), text="Let me see."), AIMessage("I am back.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    with pytest.raises(RuntimeError, match="the tool broke"):
+        run(agent, said("Go."), S)
+    assert shown(service) == [("user", "Go."), ("assistant", "Let me see.")]
+    assert [call["status"] for call in service.tool_calls("crash")] == ["pending"]
+    run(agent, said("Are you there?"), S)
+    assert texts(model.seen[-1]) == ["Go.", "Let me see.", NO_RESULT, "Are you there?"]
+    assert [call["status"] for call in service.tool_calls("crash")] == ["error"]
+    assert shown(service)[2:] == [("tool", NO_RESULT), ("user", "Are you there?"), ("assistant", "I am back.")]
+
+
+def test_a_killed_process_loses_nothing_before_it(path: Path) -> None:
+    code = textwrap.dedent(f"""
+        import os
+        from langchain.agents import create_agent
+        from langchain_core.tools import tool
+        from session_sqlite import SessionHistoryMiddleware, SQLiteSessionService
+        from scripted import ScriptedModel, calls
+
+        @tool
+        def vanish() -> str:
+            "Ends the process."
+            os._exit(7)
+
+        service = SQLiteSessionService({str(path)!r})
+        agent = create_agent(ScriptedModel(replies=[calls(("vanish", {{}}, "c1"), text="Now.")]), [vanish],
+                             middleware=[SessionHistoryMiddleware(service)])
+        agent.invoke({{"messages": [("user", "Go.")]}}, {S!r})
+    """)
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests").returncode == 7
+    with SQLiteSessionService(path) as service:
+        assert shown(service) == [("user", "Go."), ("assistant", "Now.")]
+
+
+def test_parallel_tool_calls_are_each_stored_and_read_back_in_order(service: SQLiteSessionService, run: Run) -> None:
+    late = threading.Event()
+
+    @tool
+    def slow() -> str:
+        """Waits for the fast one."""
+        late.wait(10)
+        return "slow"
+
+    @tool
+    def fast() -> str:
+        """Does not wait."""
+        late.set()
+        return "fast"
+
+    model = ScriptedModel(replies=[calls(("slow", {}, "c1"), ("fast", {}, "c2")), AIMessage("Both."), AIMessage("ok")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), tools=[slow, fast])
+    run(agent, said("Go."), S)
+    assert sorted(text for author, text in shown(service) if author == "tool") == ["fast", "slow"]
+    run(agent, said("And?"), S)
+    assert texts(model.seen[-1]) == ["Go.", "", "slow", "fast", "Both.", "And?"]
+
+
+def test_the_results_of_parallel_tools_survive_the_crash_of_one(service: SQLiteSessionService) -> None:
+    done = threading.Event()
+
+    class Signal(AgentMiddleware[Any, Any]):
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            try:
+                return handler(request)
+            finally:
+                if request.tool_call["name"] == "add":
+                    done.set()
+
+    @tool
+    def crash_last() -> str:
+        """Fails after the other tool."""
+        done.wait(10)
+        threading.Event().wait(0.3)
+        raise RuntimeError("broke")
+
+    model = ScriptedModel(replies=[calls(("add", {"a": 1, "b": 1}, "c1"), ("crash_last", {}, "c2")), AIMessage("ok")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), Signal(), tools=[add, crash_last])
+    with pytest.raises(RuntimeError):
+        agent.invoke(said("Go."), S)
+    assert [(call["name"], call["status"]) for call in service.tool_calls()] == [
+        ("add", "ok"),
+        ("crash_last", "pending"),
+    ]
+
+
+def test_a_run_that_is_tried_again_doubles_nothing(service: SQLiteSessionService, run: Run) -> None:
+    model = ScriptedModel(replies=[ConnectionError("no line"), AIMessage("Hello.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    with pytest.raises(ConnectionError):
+        run(agent, said("Hi.", id="m1"), S)
+    run(agent, said("Hi.", id="m1"), S)
+    assert shown(service) == [("user", "Hi."), ("assistant", "Hello.")]
+
+
+def test_a_run_that_a_checkpointer_resumes_doubles_nothing(service: SQLiteSessionService, run: Run) -> None:
+    fails = [True]
+
+    @tool
+    def flaky() -> str:
+        """Fails the first time."""
+        if fails.pop() if fails else False:
+            raise RuntimeError("once")
+        return "fine"
+
+    for mode in ("memory", "record"):
+        fails[:] = [True]
+        model = ScriptedModel(
+            replies=[calls(("add", {"a": 1, "b": 1}, "c1"), ("flaky", {}, "c2"), text="Both."), AIMessage("Done.")]
+        )
+        config = {"configurable": {"thread_id": mode}}
+        agent = agent_of(
+            model,
+            SessionHistoryMiddleware(service, mode=mode),
+            tools=[add, flaky],
+            checkpointer=InMemorySaver(),  # type: ignore[arg-type]
+        )
+        with pytest.raises(RuntimeError):
+            run(agent, said("Go."), config)
+        run(agent, None, config)
+        assert sorted(shown(service, mode)) == sorted(
+            [("user", "Go."), ("assistant", "Both."), ("tool", "2"), ("tool", "fine"), ("assistant", "Done.")]
+        )
+
+
+def test_a_late_result_takes_the_place_of_the_one_that_was_missing(service: SQLiteSessionService) -> None:
+    """One run is still in its tool while another of the same session begins."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    @tool
+    def wait() -> str:
+        """Waits."""
+        inside.set()
+        go_on.wait(20)
+        return "the result"
+
+    first = agent_of(
+        ScriptedModel(replies=[calls(("wait", {}, "c1")), AIMessage("A")]),
+        SessionHistoryMiddleware(service),
+        tools=[wait],
+    )
+    thread = threading.Thread(target=first.invoke, args=(said("slow"), S))
+    thread.start()
+    assert inside.wait(20)
+    agent_of(ScriptedModel(replies=[AIMessage("B")]), SessionHistoryMiddleware(service)).invoke(said("quick"), S)
+    go_on.set()
+    thread.join()
+    assert shown(service) == [
+        ("user", "slow"), ("assistant", ""), ("tool", "the result"), ("user", "quick"), ("assistant", "B"),
+        ("assistant", "A"),
+    ]  # fmt: skip
+    assert service.tool_calls()[0]["status"] == "ok"
+
+
+def test_what_a_command_brings_is_stored(service: SQLiteSessionService, run: Run) -> None:
+    @tool
+    def hand_over() -> Any:
+        """Returns a Command."""
+        return Command(update={"messages": [ToolMessage("handed over", tool_call_id="c1")]})
+
+    model = ScriptedModel(replies=[calls(("hand_over", {}, "c1")), AIMessage("ok")])
+    run(agent_of(model, SessionHistoryMiddleware(service), tools=[hand_over]), said("Go."), S)
+    assert [text for _, text in shown(service)] == ["Go.", "", "handed over", "ok"]
+
+
+def test_the_last_word_of_another_middleware_is_stored(service: SQLiteSessionService, run: Run) -> None:
+    model = ScriptedModel(replies=[calls(("add", {"a": 1, "b": 1}, "c1"))] * 3)
+    limit = ModelCallLimitMiddleware(run_limit=1)
+    state = run(agent_of(model, SessionHistoryMiddleware(service), limit), said("Go."), S)
+    assert [text for _, text in shown(service)] == texts(state["messages"])
+    assert "limit" in shown(service)[-1][1]
+
+
+def test_structured_output_is_stored_as_the_state_has_it(service: SQLiteSessionService, run: Run) -> None:
+    @dataclass
+    class Answer:
+        """The answer."""
+
+        number: int
+
+    from langchain.agents.structured_output import ToolStrategy
+
+    model = ScriptedModel(replies=[calls(("Answer", {"number": 3}, "c1"))])
+    agent = agent_of(model, SessionHistoryMiddleware(service), response_format=ToolStrategy(Answer))
+    state = run(agent, said("1 + 2?"), S)
+    assert state["structured_response"] == Answer(3)
+    assert SQLiteChatMessageHistory("s", service=service).messages == state["messages"]
+
+
+# ---------------------------------------------------------------- people in between
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("decision", ["approve", "edit", "reject"])
+def test_a_person_decides_in_between(service: SQLiteSessionService, run: Run, mode: Any, decision: str) -> None:
+    made = {
+        "approve": {"type": "approve"},
+        "edit": {"type": "edit", "edited_action": {"name": "add", "args": {"a": 40, "b": 2}}},
+        "reject": {"type": "reject", "message": "Do not."},
+    }[decision]
+    model = ScriptedModel(
+        replies=[calls(("add", {"a": 1, "b": 2}, "c1"), text="May I?"), AIMessage("Done."), AIMessage("ok")]
+    )
+    agent = agent_of(
+        model,
+        SessionHistoryMiddleware(service, mode=mode),
+        HumanInTheLoopMiddleware(interrupt_on={"add": True}),
+        checkpointer=InMemorySaver(),
+    )
+    run(agent, said("Go."), T)
+    assert shown(service) == [("user", "Go."), ("assistant", "May I?")]
+    state = run(agent, Command(resume={"decisions": [made]}), T)
+    assert [text for _, text in shown(service)] == texts(state["messages"])
+    assert SQLiteChatMessageHistory("s", service=service).messages == state["messages"]
+    (call,) = service.tool_calls()
+    assert call["status"] == ("error" if decision == "reject" else "ok")
+    run(agent, said("And?"), T)
+    assert len(service.list_events("s")) == len(model.seen[-1]) + 1 == 6
+
+
+def test_a_tool_that_asks_a_person_is_stored_once_it_has_its_answer(service: SQLiteSessionService, run: Run) -> None:
+    from langgraph.types import interrupt
+
+    @tool
+    def ask() -> str:
+        """Asks."""
+        return f"They said {interrupt('Well?')}."
+
+    model = ScriptedModel(replies=[calls(("ask", {}, "c1")), AIMessage("Done.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), tools=[ask], checkpointer=InMemorySaver())
+    run(agent, said("Go."), T)
+    assert [text for _, text in shown(service)] == ["Go.", ""]
+    run(agent, Command(resume="yes"), T)
+    assert [text for _, text in shown(service)] == ["Go.", "", "They said yes.", "Done."]
+
+
+def test_a_secret_that_another_middleware_takes_out_leaves_the_store_too(
+    service: SQLiteSessionService, run: Run
+) -> None:
+    model = ScriptedModel(replies=[AIMessage("Noted.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), PIIMiddleware("email", strategy="redact"))
+    state = run(agent, said("I am ada@example.org"), S)
+    assert "ada@" not in texts(state["messages"])[0]
+    assert [text for _, text in shown(service)] == texts(state["messages"])
+    assert not service.search("ada")
+
+
+# ---------------------------------------------------------------- summaries
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("history_first", [True, False])
+def test_a_summary_is_stored_as_one_and_not_made_again(
+    service: SQLiteSessionService, run: Run, mode: Any, history_first: bool
+) -> None:
+    summarizer = ScriptedModel(replies=[AIMessage("They counted.")])
+    model = ScriptedModel(replies=[AIMessage(f"a{number}") for number in range(6)])
+    saver = InMemorySaver()
+
+    def agent() -> Any:
+        both = [
+            SessionHistoryMiddleware(service, mode=mode),
+            SummarizationMiddleware(summarizer, trigger=("messages", 6), keep=("messages", 2)),
+        ]
+        return agent_of(
+            model, *(both if history_first else both[::-1]), checkpointer=saver if mode == "record" else None
+        )
+
+    for number in range(4):
+        run(agent(), said(f"q{number}"), T)
+    assert len(summarizer.seen) == 1
+    assert model.seen[-1][0].additional_kwargs == {"lc_source": "summarization"}
+    assert texts(model.seen[-1])[1:] == ["a2", "q3"]
+    (summary,) = [event for event in service.list_events("s") if event.supersedes]
+    assert (summary.author, summary.supersedes) == ("system", 5)
+    assert [text for author, text in shown(service) if author != "system"] == [
+        text for number in range(4) for text in (f"q{number}", f"a{number}")
+    ]
+    run(agent(), said("q4"), T)
+    assert len(summarizer.seen) == 1, "it was made again"
+    assert texts(model.seen[-1])[1:] == ["a2", "q3", "a3", "q4"]
+    assert isinstance(model.seen[-1][0], HumanMessage)
+    assert "They counted." in str(model.seen[-1][0].content)
+    window = SQLiteChatMessageHistory("s", service=service, limit=100).messages
+    assert texts(window) == [*texts(model.seen[-1]), "a4"]
+
+
+def test_a_second_summary_takes_the_place_of_the_first(service: SQLiteSessionService) -> None:
+    summarizer = ScriptedModel(replies=[AIMessage("first"), AIMessage("second")])
+    model = ScriptedModel(replies=[AIMessage(f"a{number}") for number in range(9)])
+    for number in range(6):
+        agent = agent_of(
+            model,
+            SessionHistoryMiddleware(service),
+            SummarizationMiddleware(summarizer, trigger=("messages", 6), keep=("messages", 2)),
+        )
+        agent.invoke(said(f"q{number}"), S)
+    assert len(summarizer.seen) == 2
+    assert "first" in texts(summarizer.seen[1])[0]
+    window = texts(SQLiteChatMessageHistory("s", service=service, limit=100).messages)
+    assert "second" in window[0]
+    assert len(window) == 4
+
+
+# ---------------------------------------------------------------- failures
+
+
+def test_a_write_that_fails_ends_the_run_or_is_logged(
+    service: SQLiteSessionService, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = SQLiteSessionService(":memory:", max_event_bytes=60)
+    for on_error in ("raise", "log"):
+        model = ScriptedModel(replies=[AIMessage("x" * 100), AIMessage("fine")])
+        agent = agent_of(model, SessionHistoryMiddleware(small, on_error=on_error))  # type: ignore[arg-type]
+        if on_error == "raise":
+            with pytest.raises(InvalidInputError, match="too large"):
+                run(agent, said("?"), S)
+            continue
+        small.clear_session("s")
+        state = run(agent, said("?"), S)
+        assert len(state["messages"]) == 2
+        assert [text for _, text in shown(small)] == ["?"]
+        assert "session 's' was not written" in caplog.text
+        assert "xxx" not in caplog.text
+
+
+def test_a_closed_store_ends_the_run(service: SQLiteSessionService, run: Run) -> None:
+    service.close()
+    with pytest.raises(StoreClosedError):
+        run(agent_of(ScriptedModel(replies=[AIMessage("ok")]), SessionHistoryMiddleware(service)), said("?"), S)
+
+
+def test_a_tool_is_not_run_again_because_its_result_could_not_be_written(service: SQLiteSessionService) -> None:
+    from langchain.agents.middleware import ToolRetryMiddleware
+
+    ran = []
+
+    @tool
+    def close_store() -> str:
+        """Closes the store."""
+        ran.append(1)
+        service.close()
+        return "closed"
+
+    model = ScriptedModel(replies=[calls(("close_store", {}, "c1")), AIMessage("ok")])
+    agent = agent_of(
+        model,
+        SessionHistoryMiddleware(service),
+        ToolRetryMiddleware(max_retries=2, initial_delay=0),
+        tools=[close_store],
+    )
+    with pytest.raises(StoreError):
+        agent.invoke(said("?"), S)
+    assert ran == [1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mode": "both"}, {"on_error": "ignore"}, {"limit": -1}, {"session_id": ""}, {"user_id": 3}]
+)
+def test_wrong_arguments_are_refused_at_once(service: SQLiteSessionService, wrong: Any) -> None:
+    with pytest.raises(InvalidInputError):
+        SessionHistoryMiddleware(service, **wrong)
+    with pytest.raises(InvalidInputError):
+        SessionHistoryMiddleware("sessions.db")  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- sub-agents
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("saver", [None, InMemorySaver])
+def test_a_sub_agent_has_a_session_of_its_own(service: SQLiteSessionService, run: Run, mode: Any, saver: Any) -> None:
+    sub_model = ScriptedModel(replies=[calls(("add", {"a": 2, "b": 2}, "x1")), AIMessage("4 it is.")])
+    sub = agent_of(sub_model, SessionHistoryMiddleware(service, mode=mode), tools=[add])
+
+    @tool
+    def researcher(question: str) -> str:
+        """Delegates."""
+        return str(sub.invoke(said(question))["messages"][-1].content)
+
+    model = ScriptedModel(replies=[calls(("researcher", {"question": "2 + 2?"}, "c1")), AIMessage("Four.")])
+    config = {"configurable": {"session_id": "s", "thread_id": "t"}}
+    agent = agent_of(
+        model, SessionHistoryMiddleware(service, mode=mode), tools=[researcher], checkpointer=saver and saver()
+    )
+    run(agent, said("What is 2 + 2?"), config)
+    assert [text for _, text in shown(service)] == ["What is 2 + 2?", "", "4 it is.", "Four."]
+    assert [text for _, text in shown(service, "s/c1")] == ["2 + 2?", "", "4", "4 it is."]
+    within = service.get_session("s/c1")
+    assert within.agent_id == "researcher"
+    assert within.metadata == {"parent_session": "s", "tool_call_id": "c1"}
+
+
+def test_sub_agents_of_sub_agents_do_not_meet(service: SQLiteSessionService) -> None:
+    inner = agent_of(ScriptedModel(replies=[AIMessage("deep")]), SessionHistoryMiddleware(service), tools=[])
+
+    @tool
+    def deeper() -> str:
+        """Delegates."""
+        return str(inner.invoke(said("inner?"))["messages"][-1].content)
+
+    middle = agent_of(
+        ScriptedModel(replies=[calls(("deeper", {}, "c2")), AIMessage("middle")]),
+        SessionHistoryMiddleware(service),
+        tools=[deeper],
+    )
+
+    @tool
+    def deep() -> str:
+        """Delegates."""
+        return str(middle.invoke(said("middle?"))["messages"][-1].content)
+
+    outer = agent_of(
+        ScriptedModel(replies=[calls(("deep", {}, "c1")), AIMessage("outer")]),
+        SessionHistoryMiddleware(service),
+        tools=[deep],
+    )
+    outer.invoke(said("outer?"), S)
+    assert [text for _, text in shown(service)] == ["outer?", "", "middle", "outer"]
+    assert [text for _, text in shown(service, "s/c1")] == ["middle?", "", "deep", "middle"]
+    assert [text for _, text in shown(service, "s/c1/c2")] == ["inner?", "deep"]
+
+
+def test_a_sub_agent_writes_where_it_is_told_to(service: SQLiteSessionService) -> None:
+    sub_model = ScriptedModel(replies=[AIMessage("noted"), AIMessage("noted again")])
+    sub = agent_of(sub_model, SessionHistoryMiddleware(service, session_id="notebook"))
+
+    @tool
+    def note() -> str:
+        """Delegates."""
+        return str(sub.invoke(said("note this"))["messages"][-1].content)
+
+    model = ScriptedModel(replies=[calls(("note", {}, "c1")), calls(("note", {}, "c2")), AIMessage("ok")])
+    agent_of(model, SessionHistoryMiddleware(service), tools=[note]).invoke(said("?"), S)
+    assert texts(sub_model.seen[-1]) == ["note this", "noted", "note this"]
+    assert [session.id for session in service.list_sessions()] == ["s", "notebook"]
+
+
+# ---------------------------------------------------------------- the store's part
+
+
+def test_a_message_is_looked_up_by_an_index_however_many_there_are(service: SQLiteSessionService) -> None:
+    from session_sqlite import queries
+
+    for statement in (queries.MESSAGE_SEQS, queries.MESSAGES, queries.EVENTS_WITHOUT_MESSAGE_ID):
+        sql, params = queries.with_ids(statement, [f"m{number}" for number in range(300)])
+        params |= {"app_name": "default", "user_id": "default", "session_id": "s"}
+        plan = [row["detail"] for row in service.query(f"EXPLAIN QUERY PLAN {sql}", params)]
+        assert all(line.startswith("SEARCH") for line in plan), plan
+        assert "events_message" in plan[0] or "events_id" in plan[0]
+
+
+def test_messages_are_appended_once_and_changed_in_place(service: SQLiteSessionService) -> None:
+    events = [Event("user", "one", message_id="m1"), Event("assistant", "two", message_id="m2")]
+    first = service.append_messages("s", events, create=True)
+    updated_at = service.get_session("s").updated_at
+    assert service.append_messages("s", events) == first
+    assert service.get_session("s").updated_at == updated_at
+    again = service.append_messages(
+        "s", [Event("user", "uno", message_id="m1"), Event("user", "three", message_id="m3")]
+    )
+    assert [(event.seq, event.content) for event in service.list_events("s")] == [(1, "uno"), (2, "two"), (3, "three")]
+    assert again[0].id == first[0].id
+    assert service.find_messages("s", ["m1", "m3", "m9"]) == {"m1": 1, "m3": 3}
+    assert [hit.event.seq for hit in service.search("uno")] == [1]
+    assert not service.search("one")
+    service.check()
+    with pytest.raises(InvalidInputError):
+        service.append_messages("s", [Event("user", "no id")])
+
+
+def test_many_writers_of_the_same_messages_store_each_once(service: SQLiteSessionService) -> None:
+    events = [Event("user", str(number), message_id=f"m{number}") for number in range(20)]
+    threads = [
+        threading.Thread(target=service.append_messages, args=("s", events), kwargs={"create": True}) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [event.content for event in service.list_events("s")] == [str(number) for number in range(20)]
+
+
+def test_where_langchain_has_no_chat_history_any_more_all_of_it_still_works() -> None:
+    """As it is announced for langchain-core 2.0: `BaseChatMessageHistory` is deprecated."""
+    code = """
+import sys
+sys.modules["langchain_core.chat_history"] = sys.modules["langchain_core.runnables.history"] = None
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from scripted import ScriptedModel
+from session_sqlite import SessionHistoryMiddleware, SessionRecorder, SQLiteSessionService
+service = SQLiteSessionService(":memory:")
+agent = create_agent(ScriptedModel(replies=[AIMessage("a")]), middleware=[SessionHistoryMiddleware(service)])
+config = {"configurable": {"session_id": "s"}, "callbacks": [SessionRecorder(service, "r")]}
+agent.invoke({"messages": [("user", "?")]}, config)
+print([len(service.list_events(session)) for session in ("s", "r")])
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True)
+    assert result.stdout == "[2, 2]\n", result.stderr
+
+
+def test_the_deprecated_base_is_imported_in_one_place_and_its_methods_are_our_own() -> None:
+    sources = [
+        path for path in (ROOT / "src").rglob("*.py") if "langchain_core.chat_history" in path.read_text("utf-8")
+    ]
+    assert [path.name for path in sources] == ["history.py"]
+    inherited = {name for name in vars(BaseChatMessageHistory) if not name.startswith("_")}
+    assert inherited - set(vars(SQLiteChatMessageHistory)) == set()
+
+
+def test_without_langchain_the_error_names_the_extra() -> None:
+    code = "import sys; sys.modules['langchain'] = None\nfrom session_sqlite import SessionHistoryMiddleware"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pip install session-sqlite[agent]" in result.stderr
+    assert (
+        subprocess.run([sys.executable, "-c", code.replace("SessionHistoryMiddleware", "SessionRecorder")]).returncode
+        == 0
+    )
+
+
+def test_a_window_over_a_summary_without_a_later_question_has_it_once(service: SQLiteSessionService) -> None:
+    """What `SummarizationMiddleware` wrote is a message of the user, but no turn of a window."""
+    summary = HumanMessage("so far", additional_kwargs={"lc_source": "summarization"})
+    looked = [ToolCall("look", {"at": at}, output="seen") for at in ("left", "right")]
+    service.append_events(
+        "s",
+        [
+            Event("user", "Look."),
+            Event("assistant", "I looked.", actions=looked),
+            replace(message_to_event(summary), author="system", supersedes=1),
+        ],
+        create=True,
+    )
+    window = SQLiteChatMessageHistory("s", service=service, limit=2).messages
+    assert texts(window) == ["so far", "I looked.", "seen", "seen"]

@@ -1,0 +1,858 @@
+"""Opening: what is a store and what is not, what it looks like on the disk, older files, and damaged rows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlite_utils
+from sqlite_utils import Migrations
+
+from session_sqlite import (
+    CorruptStoreError,
+    Event,
+    InvalidInputError,
+    NewerSchemaError,
+    NotAStoreError,
+    ReadOnlyStoreError,
+    SessionError,
+    SessionNotFoundError,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    StoreError,
+    database_file,
+    schema,
+)
+
+POSIX = os.name == "posix"
+SECRET = "secret-chat-text"  # noqa: S105  # a word to look for
+FORKING = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+def everything_in(folder: Path) -> dict[str, Any]:
+    """Each file of a folder with its mode and what is in it."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
+        if path.is_file()
+        else path.stat().st_mode
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def refuses(path: Path, error: type[StoreError], *, read_only: tuple[bool, ...] = (False, True)) -> None:
+    """Opening raises exactly this error, names the path, and leaves it and everything beside it as it was."""
+    before = everything_in(path.parent)
+    for mode in read_only:
+        with pytest.raises(error) as caught:
+            SQLiteSessionService(path, read_only=mode)
+        assert type(caught.value) is error
+        assert str(path) in str(caught.value)
+        assert everything_in(path.parent) == before
+
+
+def fill(path: Path, events: int = 50) -> None:
+    with SQLiteSessionService(path) as service:
+        session = service.create_session(session_id="s", metadata={"a": 1}, state={"k": 1})
+        session.add_events([Event("user", f"{SECRET} {n} " + "x" * 1000) for n in range(events)])
+
+
+# ---------------------------------------------------------------- what is not a store
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"x" * 100, b"x" * 5000, b"\0" * 600, b"\n", b"SQLite format 3\0", b"\0" * 512]
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    refuses(path, NotAStoreError)
+
+
+def test_a_database_header_with_garbage_behind_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"SQLite format 3\0" + b"\xab" * 8000)
+    before = everything_in(tmp_path)
+    with pytest.raises((NotAStoreError, CorruptStoreError)):
+        SQLiteSessionService(path)
+    assert everything_in(tmp_path) == before
+
+
+def other_database(path: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE theirs (x)", "INSERT INTO theirs VALUES (1)"],
+        ["PRAGMA journal_mode = WAL", "CREATE TABLE theirs (x)"],
+        ["CREATE VIEW theirs AS SELECT 1"],
+        ["PRAGMA application_id = 1196444487"],
+        ["PRAGMA application_id = 1", "CREATE TABLE sessions (id)", "CREATE TABLE events (id)"],
+        ["CREATE TABLE sessions (id, app_name, user_id)", "CREATE TABLE events (id)", "PRAGMA user_version = 1"],
+        ["PRAGMA user_version = 3"],
+        ["PRAGMA user_version = 1"],
+        ["PRAGMA user_version = 99", "CREATE TABLE theirs (x)"],
+    ],
+    ids=lambda statements: statements[0],
+)
+def test_another_programs_database_is_refused(tmp_path: Path, statements: list[str]) -> None:
+    path = tmp_path / "theirs.db"
+    other_database(path, *statements)
+    refuses(path, NotAStoreError)
+
+
+def test_another_programs_database_is_refused_while_it_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    for mode in ("DELETE", "WAL"):
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as theirs:
+            theirs.execute(f"PRAGMA journal_mode = {mode}").fetchall()
+            theirs.execute("CREATE TABLE IF NOT EXISTS theirs (x)")
+            theirs.execute("BEGIN IMMEDIATE")
+            theirs.execute("INSERT INTO theirs VALUES (1)")
+            for _ in range(2):
+                with pytest.raises(NotAStoreError):
+                    SQLiteSessionService(path)
+            theirs.execute("COMMIT")
+        with contextlib.closing(sqlite3.connect(path)) as theirs:
+            assert theirs.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL").fetchall()
+{before}
+db.execute("CREATE TABLE theirs (x)")
+db.execute("INSERT INTO theirs VALUES (1)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9")
+@pytest.mark.parametrize("before", ["", "db.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()"])
+@pytest.mark.parametrize("with_shm", [True, False], ids=["with -shm", "without -shm"])
+def test_another_programs_log_that_was_never_checkpointed_is_refused(
+    tmp_path: Path, before: str, with_shm: bool
+) -> None:
+    path = tmp_path / "theirs.db"
+    subprocess.run([sys.executable, "-c", KILLED.format(before=before), str(path)], check=False)
+    assert path.with_name("theirs.db-wal").stat().st_size > 0
+    if not with_shm:
+        path.with_name("theirs.db-shm").unlink()
+    refuses(path, NotAStoreError)
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        assert theirs.execute("SELECT x FROM theirs").fetchall() == [(1,)]
+
+
+def test_a_store_of_a_newer_release_is_refused(path: Path) -> None:
+    fill(path)
+    other_database(path, f"PRAGMA user_version = {schema.SCHEMA_VERSION + 1}", "PRAGMA wal_checkpoint(TRUNCATE)")
+    refuses(path, NewerSchemaError)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    refuses(tmp_path / "folder", NotAStoreError)
+
+
+@pytest.mark.skipif(not POSIX, reason="POSIX only")
+def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        for read_only in (False, True):
+            with pytest.raises(NotAStoreError):
+                SQLiteSessionService(path, read_only=read_only)
+
+
+def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "x.db", tmp_path / "file" / "deeper" / "x.db"):
+        for read_only in (False, True):
+            with pytest.raises(StoreError, match=r"x\.db"):
+                SQLiteSessionService(path, read_only=read_only)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.skipif(not POSIX, reason="POSIX only")
+def test_paths_that_lead_nowhere_are_errors_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / ("x" * 300), tmp_path / "loop", tmp_path / "loop" / "x.db", Path("/proc/none/x.db")):
+        for read_only in (False, True):
+            with pytest.raises(StoreError):
+                SQLiteSessionService(path, read_only=read_only)
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+def damaged(path: Path, damage: Callable[[bytearray], bytearray]) -> None:
+    fill(path)
+    path.write_bytes(damage(bytearray(path.read_bytes())))
+    assert sorted(file.name for file in path.parent.iterdir() if file.is_file()) == [path.name]
+
+
+def garbage(begin: float, end: float) -> Callable[[bytearray], bytearray]:
+    def damage(data: bytearray) -> bytearray:
+        first, last = int(len(data) * begin), int(len(data) * end)
+        data[first:last] = b"\xa5" * (last - first)
+        return data
+
+    return damage
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.3, 0.5, 0.9])
+def test_a_file_that_was_cut_off_is_refused(path: Path, keep: float) -> None:
+    damaged(path, lambda data: data[: int(len(data) * keep) // 4096 * 4096])
+    refuses(path, CorruptStoreError)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0.05, 0.95), (0.05, 1.0), (0.1, 0.6)])
+def test_a_file_with_garbage_in_the_middle_is_refused(path: Path, begin: float, end: float) -> None:
+    damaged(path, garbage(begin, end))
+    refuses(path, CorruptStoreError, read_only=(False,))
+    before = path.read_bytes()
+    with pytest.raises(CorruptStoreError):
+        SQLiteSessionService(path, read_only=True)
+    assert path.read_bytes() == before
+
+
+def test_a_file_with_a_garbage_header_is_refused(path: Path) -> None:
+    damaged(path, lambda data: bytearray(b"\xa5" * 100) + data[100:])
+    refuses(path, NotAStoreError)
+
+
+def outcome(use: Callable[[], Any]) -> type[Exception] | None:
+    """The class of the error, which must be ours and without chat text; None if it worked."""
+    try:
+        use()
+    except SessionError as error:
+        if SECRET in str(error):
+            raise AssertionError("chat text in an error") from error
+        return type(error)
+    return None
+
+
+def test_damage_that_opening_does_not_see_is_an_error_of_ours_later(path: Path) -> None:
+    fill(path, events=200)
+    whole = path.read_bytes()
+    pages = len(whole) // 4096
+    outcomes = set()
+    for page in range(2, pages, 5):
+        data = bytearray(whole)
+        data[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
+        path.write_bytes(data)
+        with contextlib.suppress(StoreError), SQLiteSessionService(path) as service:
+            for use in (
+                lambda service=service: service.get_session("s").events(),
+                lambda service=service: service.get_state("s"),
+                lambda service=service: service.append_event("s", Event("user")),
+                lambda service=service: service.search("x"),
+                lambda service=service: service.delete_session("s"),
+            ):
+                outcomes.add(outcome(use))
+        for name in ("sessions.db-wal", "sessions.db-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+    assert CorruptStoreError in outcomes
+    assert outcomes <= {None, CorruptStoreError, SessionNotFoundError}
+
+
+# ---------------------------------------------------------------- files that may not be written
+
+
+def as_ordinary_user(work: Callable[[], Any]) -> Any:
+    """Runs in a child process that is not root, for whom the modes of files count; returns or raises what it did."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            try:
+                answer: tuple[bool, Any] = (True, work())
+            except BaseException as error:  # noqa: BLE001  # it crosses to the parent
+                answer = (False, error)
+            with os.fdopen(writer, "wb") as pipe:
+                pickle.dump(answer, pipe)
+            status = 0
+        except BaseException:  # noqa: BLE001  # the child must never run on into pytest
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        data = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    fine, result = pickle.loads(data)  # noqa: S301  # from our own child
+    if not fine:
+        raise result
+    return result
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user can reach, as pytest's are not."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def protect(folder: Path, path: Path, folder_mode: int, file_mode: int) -> None:
+    for file in folder.iterdir():
+        file.chmod(file_mode)
+        if os.geteuid() == 0:
+            os.chown(file, 65534, 65534)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    folder.chmod(folder_mode)
+
+
+def contents(path: Path, *, read_only: bool) -> list[str]:
+    with SQLiteSessionService(path, read_only=read_only) as service:
+        return [event.content for event in service.list_events("s")]
+
+
+@FORKING
+@pytest.mark.skipif(not POSIX, reason="modes of files")
+@pytest.mark.parametrize(
+    ("folder_mode", "file_mode"), [(0o755, 0o444), (0o555, 0o444), (0o555, 0o644)],
+    ids=["file", "folder and file", "folder"],
+)  # fmt: skip
+def test_a_store_that_may_not_be_written_is_refused_unless_read_only(
+    open_folder: Path, folder_mode: int, file_mode: int
+) -> None:
+    path = open_folder / "sessions.db"
+    fill(path, events=3)
+    protect(open_folder, path, folder_mode, file_mode)
+    before = everything_in(open_folder)
+    with pytest.raises(ReadOnlyStoreError, match="read_only=True"):
+        as_ordinary_user(lambda: contents(path, read_only=False))
+    assert everything_in(open_folder) == before
+    assert len(as_ordinary_user(lambda: contents(path, read_only=True))) == 3
+    assert everything_in(open_folder)["sessions.db"] == before["sessions.db"]
+
+
+@FORKING
+@pytest.mark.skipif(not POSIX, reason="modes of files")
+def test_a_path_that_may_not_be_reached_is_an_error_of_ours(open_folder: Path) -> None:
+    (open_folder / "private").mkdir(mode=0o700)
+    (open_folder / "unreadable.db").write_bytes(b"")
+    (open_folder / "unreadable.db").chmod(0)
+    (open_folder / "full.db").write_bytes(b"x" * 5000)
+    (open_folder / "full.db").chmod(0)
+    if os.geteuid() != 0:
+        (open_folder / "private").chmod(0)
+    for name in ("private/x.db", "private/deeper/x.db", "unreadable.db", "full.db", "new/x.db", "new.db"):
+        if os.geteuid() != 0 and name.startswith("new"):
+            continue
+        for read_only in (False, True):
+            with pytest.raises(StoreError, match=r"\.db"):
+                as_ordinary_user(lambda name=name, mode=read_only: contents(open_folder / name, read_only=mode))
+    assert sorted(path.name for path in open_folder.iterdir()) == ["full.db", "private", "unreadable.db"]
+
+
+def test_read_only_opens_what_is_there_and_refuses_every_write(path: Path) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        SQLiteSessionService(path / "deeper" / "x.db", read_only=True)
+    with pytest.raises(StoreError, match="no store"):
+        SQLiteSessionService(path, read_only=True)
+    assert list(path.parent.iterdir()) == []
+    fill(path)
+    before = path.read_bytes()
+    with SQLiteSessionService(path, read_only=True) as service:
+        session = service.get_session("s")
+        assert len(session.events()) == 50
+        assert session.state["k"] == 1
+        assert service.db["events"].count == 50
+        assert len(service.search(SECRET, limit=100)) == 50
+        for write in (
+            lambda: service.create_session(),
+            lambda: session.add_event("user"),
+            lambda: session.delete(),
+            lambda: session.clear(),
+            lambda: session.update(title="x"),
+            lambda: service.update_state("s", {"k": 2}),
+            lambda: service.replace_events("s", []),
+            lambda: session.fork(),
+            lambda: session.rewind(),
+        ):
+            with pytest.raises(ReadOnlyStoreError):
+                write()
+        with pytest.raises(sqlite3.OperationalError):
+            service.db["events"].insert({"id": "x"})
+    assert path.read_bytes() == before
+
+
+def test_read_only_sees_what_another_writes(path: Path) -> None:
+    fill(path, events=1)
+    with SQLiteSessionService(path, read_only=True) as reader, SQLiteSessionService(path) as writer:
+        writer.append_event("s", Event("user", "new"))
+        assert [event.content for event in reader.list_events("s", after=1)] == ["new"]
+        assert len(reader.search("new")) == 1
+
+
+def test_read_only_refuses_an_older_and_an_empty_file(path: Path) -> None:
+    path.write_bytes(b"")
+    refuses(path, StoreError, read_only=(True,))
+    build_older(path, schema.SCHEMA_VERSION - 1)
+    refuses(path, StoreError, read_only=(True,))
+
+
+def test_db_is_read_only(path: Path) -> None:
+    fill(path)
+    with SQLiteSessionService(path) as service:
+        for write in (
+            lambda: service.db["events"].insert({"id": "x"}),
+            lambda: service.db["new"].insert({"id": "x"}),
+            lambda: service.db["events"].drop(),
+            lambda: service.db.execute("PRAGMA user_version = 9"),
+        ):
+            with pytest.raises(sqlite3.OperationalError):
+                write()
+
+
+# ---------------------------------------------------------------- what a new file is
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    path.write_bytes(b"")
+    fill(path, events=2)
+    assert len(contents(path, read_only=False)) == 2
+
+
+@pytest.mark.skipif(not POSIX, reason="modes of files")
+def test_a_new_file_and_its_folders_are_private(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        path = tmp_path / "a" / "b" / "sessions.db"
+        with SQLiteSessionService(path) as service:
+            service.create_session()
+            service.search("x")
+            files = sorted(path.parent.iterdir())
+            assert [file.name for file in files] == ["sessions.db", "sessions.db-shm", "sessions.db-wal"]
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(old)
+
+
+@pytest.mark.parametrize("name", ["a?b.db", "a#b.db", "a%20b.db", "a b.db", "会话.db", "a&mode=ro.db", "é😀.db",
+                                  "file:x.db", "x.db?mode=memory", " ", "-", "a;b.db", "a'b\".db"])  # fmt: skip
+@pytest.mark.skipif(not POSIX, reason="names that Windows does not allow")
+def test_a_file_has_exactly_the_name_that_was_given(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / f"folder of {name}"
+    for _ in range(2):
+        with SQLiteSessionService(folder / name) as service:
+            service.create_session(session_id="s", exist_ok=True)
+            assert service.path == folder / name
+            assert service.db["sessions"].count == 1
+            assert service.query("SELECT count(*) AS n FROM sessions") == [{"n": 1}]
+    assert [file.name for file in folder.iterdir()] == [name]
+    with SQLiteSessionService(os.fsencode(folder / name), read_only=True) as service:
+        assert service.get_session("s").id == "s"
+    assert {file.name for file in folder.iterdir()} <= {name, f"{name}-wal", f"{name}-shm"}
+
+
+def test_a_relative_path_is_made_absolute_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with SQLiteSessionService("relative.db") as service:
+        session = service.create_session()
+        history = SQLiteChatMessageHistory("h", "relative.db")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        session.add_event("user", "hi")
+        history.add_user_message("hello")
+        assert len(session.events()) == 1
+        assert service.db["sessions"].count == 2
+        assert service.path == tmp_path / "relative.db"
+        history.service.close()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("fast", 1)])
+def test_durability_is_what_was_asked_for(path: Path, durability: Any, synchronous: int) -> None:
+    with SQLiteSessionService(path, durability=durability) as service:
+        service.create_session()
+        assert service._sqlite._write_connection is not None
+        connection = service._sqlite._write_connection
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
+
+
+def test_a_closed_store_is_one_file(path: Path) -> None:
+    fill(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_header_says_what_the_file_is(path: Path) -> None:
+    fill(path)
+    with SQLiteSessionService(path) as service:
+        applied = service.query(
+            "SELECT name FROM _sqlite_migrations WHERE migration_set = 'session_sqlite' ORDER BY id"
+        )
+        assert [row["name"] for row in applied] == [step.__name__ for step in schema.STEPS]
+        version = service.db.execute("PRAGMA user_version").fetchone()[0]
+        assert version == len(applied) == schema.SCHEMA_VERSION
+        assert service.db.execute("PRAGMA application_id").fetchone()[0] == int.from_bytes(b"SSQL", "big")
+
+
+def test_deleted_text_is_overwritten_in_the_file(path: Path) -> None:
+    fill(path)
+    assert SECRET.encode() in path.read_bytes()
+    with SQLiteSessionService(path) as service:
+        service.delete_session("s")
+    assert SECRET.encode() not in path.read_bytes()
+
+
+# ---------------------------------------------------------------- older files
+
+BASE_ROWS = (
+    "INSERT INTO sessions (id, app_name, user_id, created_at, updated_at, last_seq, metadata, initial_state)"
+    " VALUES ('s', 'default', 'default', '2026-01-01T00:00:00.000000Z', '2026-01-02T00:00:00.000000Z', 2,"
+    """ '{"a":1}', '{"k":1}')""",
+    "INSERT INTO events (id, session_id, author, content, created_at, app_name, user_id, seq)"
+    " VALUES ('e1', 's', 'user', '你好', '2026-01-01T00:00:00.000000Z', 'default', 'default', 1)",
+    "INSERT INTO events (id, session_id, author, content, actions, created_at, app_name, user_id, seq)"
+    " VALUES ('e2', 's', 'assistant', 'hello', '[{\"id\":\"c\",\"name\":\"t\",\"output\":1}]',"
+    " '2026-01-02T00:00:00.000000Z', 'default', 'default', 2)",
+    "INSERT INTO state (app_name, user_id, session_id, key, value, updated_at)"
+    " VALUES ('default', 'default', 's', 'k', '1', '2026-01-01T00:00:00.000000Z')",
+)
+
+
+def build_older(path: Path, steps: int, *, search: bool = False) -> None:
+    """A file as a release with the first so many steps left it, with rows in it."""
+    path.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        db = sqlite_utils.Database(connection, execute_plugins=False)
+        migrations = Migrations(schema.MIGRATION_SET)
+        for step in schema.STEPS[:steps]:
+            migrations()(step)
+        migrations.apply(db)
+        if search:
+            schema.create_search_index(db)
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {steps}")
+        for row in BASE_ROWS:
+            connection.execute(row)
+
+
+def schema_of(path: Path) -> set[tuple[str, str, str]]:
+    """What is in a file; of a table its columns, since their order depends on how old the file is."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        found = set()
+        for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
+            if kind == "table" and not name.startswith("search_index"):
+                columns = connection.execute(
+                    f"SELECT name, type, [notnull], dflt_value, pk FROM pragma_table_info('{name}')"
+                )
+                keys = connection.execute(f"SELECT * FROM pragma_foreign_key_list('{name}')").fetchall()
+                sql = repr((sorted(columns.fetchall(), key=repr), keys))
+            found.add((kind, name, sql or ""))
+        return found
+
+
+@pytest.mark.parametrize("search", [False, True], ids=["without index", "with index"])
+@pytest.mark.parametrize("steps", range(1, schema.SCHEMA_VERSION + 1))
+def test_a_file_of_every_earlier_schema_is_brought_up_to_date(path: Path, steps: int, search: bool) -> None:
+    build_older(path, steps, search=search)
+    with SQLiteSessionService(path) as service:
+        session = service.get_session("s")
+        assert (session.last_seq, session.metadata, session.title, session.parent_id) == (2, {"a": 1}, "", None)
+        assert session.created_at == datetime(2026, 1, 1, tzinfo=UTC)
+        first, second = session.events()
+        assert (first.id, first.content, first.author, first.unreadable) == ("e1", "你好", "user", False)
+        assert (second.actions[0].name, second.actions[0].output, second.unreadable) == ("t", 1, False)
+        assert service.get_state("s") == {"k": 1}
+        assert session.add_event("user", "new", state={"k": 2}).seq == 3
+        assert [hit.event.content for hit in service.search("你好")] == ["你好"]
+        assert [hit.event.content for hit in service.search("new")] == ["new"]
+        assert session.fork().last_seq == 3
+        assert service.query("SELECT name, status FROM tool_calls WHERE session_id = 's'") == [
+            {"name": "t", "status": "ok"}
+        ]
+        assert service.delete_session("s") is True
+        assert service.db.execute("PRAGMA user_version").fetchone()[0] == schema.SCHEMA_VERSION
+    with SQLiteSessionService(path) as service:
+        assert service.db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert service.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    new = path.with_name("new.db")
+    SQLiteSessionService(new, search=search).close()
+    assert schema_of(path) == schema_of(new)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(db: sqlite_utils.Database) -> None:
+        db["half"].insert({"a": 1})
+        raise sqlite3.OperationalError("disk I/O error")
+
+    build_older(path, 1)
+    before = schema_of(path)
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, fails))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", len(schema.STEPS))
+    with pytest.raises(StoreError):
+        SQLiteSessionService(path)
+    assert schema_of(path) == before
+    monkeypatch.undo()
+    with SQLiteSessionService(path) as service:
+        assert len(service.list_events("s")) == 2
+
+
+# ---------------------------------------------------------------- damaged rows
+
+BAD_TEXT = "CAST(x'ff41' AS TEXT)"
+DAMAGE = {
+    f"{column} is {name}": (column, value)
+    for name, value in {
+        "no JSON": "'{not json'",
+        "another kind of JSON": "'17'",
+        "a list of numbers": "'[1]'",
+        "nothing": "''",
+        "a number": "5",
+        "a blob": "x'ff00'",
+        "no UTF-8": BAD_TEXT,
+        "deep": f"'{'[' * 5000}'",
+        "NaN": "'[NaN]'",
+    }.items()
+    for column in ("actions", "state", "metadata", "usage")
+}
+DAMAGE |= {
+    f"{column} is {name}": (column, value)
+    for name, value in {"a blob": "x'ff00'", "no UTF-8": BAD_TEXT}.items()
+    for column in ("id", "author", "content", "reasoning", "agent_id", "branch", "invocation_id", "message",
+                   "message_id", "created_at")
+}  # fmt: skip
+DAMAGE |= {
+    "actions without a name": ("actions", '\'[{"id":"x"}]\''),
+    "actions with a number as name": ("actions", "'[{\"name\":5}]'"),
+    "actions with a number as error": ("actions", '\'[{"name":"t","error":5}]\''),
+    "actions is an object": ("actions", "'{}'"),
+    "usage with an unknown field": ("usage", "'{\"x\":1}'"),
+    "usage with text as number": ("usage", '\'{"input_tokens":"1"}\''),
+    "created_at is no time": ("created_at", "'yesterday'"),
+    "created_at has no zone": ("created_at", "'2026-01-01 00:00:00'"),
+    "created_at is a number": ("created_at", "1767225600"),
+    "seq is text": ("seq", "'abc'"),
+    "seq is a blob": ("seq", "x'00'"),
+    "seq is infinite": ("seq", "9e999"),
+    "seq is a fraction": ("seq", "2.5"),
+}
+
+
+@pytest.fixture
+def broken(path: Path) -> Iterator[Callable[..., SQLiteSessionService]]:
+    """A store with a session of three events, opened again after some SQL."""
+    with contextlib.ExitStack() as stack:
+
+        def after(*statements: str) -> SQLiteSessionService:
+            with SQLiteSessionService(path) as service:
+                session = service.create_session(session_id="s", metadata={"m": 1}, state={"a": 1, "b": 2})
+                for id in ("e1", "e2", "e3"):
+                    session.add_event("user", f"{SECRET} {id}", id=id)
+                service.create_session(session_id="t", metadata={"m": 2})
+            other_database(path, *statements)
+            return stack.enter_context(SQLiteSessionService(path))
+
+        yield after
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_event_comes_back_unreadable_and_hides_no_other(broken: Any, name: str) -> None:
+    column, value = DAMAGE[name]
+    service = broken(f"UPDATE events SET {column} = {value} WHERE id = 'e2'")
+    events = service.list_events("s")
+    assert sorted(event.unreadable for event in events) == [False, False, True]
+    assert [event.content for event in events if not event.unreadable] == [f"{SECRET} e1", f"{SECRET} e3"]
+    bad = next(event for event in events if event.unreadable)
+    raw = json.loads(bad.raw)
+    assert raw["session_id"] == "s"
+    assert type(bad.seq) is int
+    for field in ("author", "content", "reasoning", "agent_id", "branch", "invocation_id", "id", "session_id"):
+        assert type(getattr(bad, field)) is str
+    assert bad.created_at is None or bad.created_at.tzinfo is UTC
+    # Everything else goes on.
+    assert len(list(service.iter_events("s"))) == 3
+    assert len(service.list_events("s", newest_first=True)) == 3
+    assert len(service.last_events("s", 3)) == 3
+    for limit in (1, 2):
+        service.list_events("s", limit=limit)
+        service.list_events("s", limit=limit, newest_first=True)
+    events._repr_html_()
+    assert service.append_event("s", Event("user", "new", id="new")).seq == 4
+    assert service.append_event("s", Event("user", f"{SECRET} e3", id="e3")).content == f"{SECRET} e3"
+    service.search(SECRET)
+    service.list_events("s", tool="t")
+    SQLiteChatMessageHistory("s", service=service).messages  # noqa: B018  # it must not raise
+    service.get_session("s").fork(session_id="fork")
+    assert len(service.list_events("fork")) == 4
+    if column != "seq":  # without a place it is not part of any turn
+        assert service.rewind_session("s", turns=1) != []
+    assert service.clear_session("s") >= 2
+    assert [event for event in service.list_events("s") if event.seq] == []
+    service.delete_session("s")
+    service.delete_session("fork")
+    assert service.db["events"].count == 0
+
+
+SESSION_DAMAGE = {
+    f"{column} is {name}": (column, value)
+    for column in ("metadata", "title", "agent_id", "created_at", "updated_at", "last_seq", "parent_id")
+    for name, value in {"garbage": "'{x'", "a blob": "x'ff00'", "no UTF-8": BAD_TEXT, "a number": "5"}.items()
+}
+
+
+@pytest.mark.parametrize("name", SESSION_DAMAGE)
+def test_a_damaged_session_hides_no_other(broken: Any, name: str) -> None:
+    column, value = SESSION_DAMAGE[name]
+    service = broken(f"UPDATE sessions SET {column} = {value} WHERE id = 's'")
+    for _ in range(2):
+        sessions = service.list_sessions()
+        assert sorted(session.id for session in sessions) == ["s", "t"]
+        sessions._repr_html_()
+        seen: list[str] = []
+        cursor = None
+        for _page in range(5):
+            page = service.list_sessions(limit=1, cursor=cursor)
+            seen += [session.id for session in page]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert sorted(seen) == ["s", "t"]
+        session = service.get_session("s")
+        assert isinstance(session.metadata, dict)
+        assert type(session.title) is type(session.agent_id) is str
+        assert type(session.last_seq) is int
+        session._repr_html_()
+        service.session_overviews()
+        assert [one.id for one in service.list_sessions(metadata={"m": 2})] == ["t"]
+        assert len(session.events()) >= 3
+        if column == "metadata":
+            with pytest.raises(CorruptStoreError):
+                service.update_session("s", metadata={"x": 1})
+        assert service.update_session("s", title="new").title == "new"
+    assert service.delete_session("s") is True
+
+
+@pytest.mark.parametrize("value", ["'{not json'", "''", "x'ff'", BAD_TEXT, f"'{'[' * 5000}'"])
+def test_a_damaged_value_of_state_is_left_out(broken: Any, value: str) -> None:
+    service = broken(f"UPDATE state SET value = {value} WHERE key = 'a'")
+    session = service.get_session("s")
+    assert service.get_state("s") == {"b": 2}
+    assert session.state == {"b": 2}
+    assert "a" not in session.state
+    assert service.get_state_value("s", "a", default="default") == "default"
+    assert service.update_state("s", {"c": 3}) == {"b": 2, "c": 3}
+    assert session.fork().state == {"b": 2, "c": 3}
+    assert service.update_state("s", {"a": 4}) == {"a": 4, "b": 2, "c": 3}
+
+
+def test_a_damaged_initial_state_does_not_stop_a_rewind(broken: Any) -> None:
+    service = broken("UPDATE sessions SET initial_state = '{x' WHERE id = 's'")
+    assert [event.id for event in service.rewind_session("s")] == ["e3"]
+    assert service.get_state("s") == {"a": 1, "b": 2}
+
+
+# ---------------------------------------------------------------- where the file is
+
+
+def test_the_default_file_is_in_the_data_directory_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SESSION_SQLITE_PATH")
+    path = database_file()
+    assert path.is_absolute()
+    assert path.name == "sessions.db"
+    assert "session-sqlite" in str(path)
+    assert database_file("other.db").parent == path.parent
+    assert database_file(app_name="second").parent != path.parent
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("app_name", [".", "..", "...", "a/b", "../../x", "a\\b", "C:", "a:b", "x" * 128, "应" * 128,
+                                      "😀" * 128, "%", "%2E", "a?b#c", "a b", "-", "~", "a*", "|", "é" * 128, "a.",
+                                      "NUL"])  # fmt: skip
+def test_any_app_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, app_name: str) -> None:
+    monkeypatch.delenv("SESSION_SQLITE_PATH")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    root = database_file().parent.parent
+    path = database_file(app_name=app_name)
+    assert path.parent.parent == root
+    assert path.parent.name not in {".", "..", ""}
+    assert not set('<>:"/\\|?*') & set(path.parent.name)
+    if sys.platform == "linux":  # elsewhere the real data directory is not so easily moved
+        with SQLiteSessionService(app_name=app_name) as service:
+            assert service.path == path
+            service.create_session()
+
+
+def test_two_apps_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SESSION_SQLITE_PATH")
+    apps = [
+        ".",
+        "..",
+        "%2E",
+        "%2E%2E",
+        "%252E",
+        "a/b",
+        "a%2Fb",
+        "应" * 128,
+        "应" * 127,
+        "应" * 127 + "用",
+        "x" * 128,
+        "a",
+        "a "[:1] + ".",
+    ]
+    assert len({database_file(app_name=app) for app in apps}) == len(apps)
+
+
+def test_the_environment_overrides_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SESSION_SQLITE_PATH", "here.db")
+    assert database_file("x.db", app_name="app") == tmp_path / "here.db"
+    with SQLiteSessionService(app_name="app") as service:
+        assert service.path == tmp_path / "here.db"
+    monkeypatch.setenv("SESSION_SQLITE_PATH", "")
+    assert database_file("x.db").name == "x.db"
+
+
+def test_an_error_about_the_file_carries_no_chat_text(broken: Any) -> None:
+    service = broken()
+    other_database(service.path, "ALTER TABLE events RENAME TO gone")
+    with pytest.raises(StoreError) as caught:
+        service.append_event("s", Event("user", SECRET))
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value.__cause__)
+
+
+def test_path_may_be_anything_that_names_a_file(tmp_path: Path) -> None:
+    for path in (str(tmp_path / "a.db"), tmp_path / "b.db", os.fsencode(tmp_path / "c.db")):
+        SQLiteSessionService(path).close()  # type: ignore[arg-type]  # bytes are a convenience
+    with pytest.raises(InvalidInputError):
+        SQLiteSessionService(5)  # type: ignore[arg-type]  # on purpose

@@ -1,0 +1,1061 @@
+# ruff: noqa: RUF001  # characters that look like others are what these tests are about
+"""Search finds what its model says: no more, no less, at once, with or without an index, in every process.
+
+The model is `found`, some twenty lines of plain Python over `unicodedata`. Everything else is compared with it.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import json
+import os
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import unicodedata
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    Page,
+    SearchHit,
+    Session,
+    SessionNotFoundError,
+    SQLiteSessionService,
+    StoreClosedError,
+    ToolCall,
+    search,
+    sqlite_search,
+    unicode_table,
+)
+
+SRC = Path(search.__file__).parents[1]
+DIALOGUES = Path(__file__).parents[2] / "shared" / "data" / "chinese-conversations.jsonl.gz"
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ALL_OF_THEM = 100_000
+
+# ---------------------------------------------------------------- the model
+
+CJK_NAMES = re.compile("CJK|IDEOGRAPH|HENTAIGANA|HIRAGANA|KATAKANA|HANGUL|KANGXI")
+Piece = tuple[str, bool, bool]  # the word, whether it is a character of Han, Kana or Hangul, whether it follows at once
+
+
+def folded(text: str) -> str:
+    text = unicodedata.normalize("NFKC", re.sub("[\ufe00-\ufe0f]", "", text)).casefold()
+    kept, latin = [], False
+    for character in unicodedata.normalize("NFD", text):
+        accent = unicodedata.name(character, "").startswith("COMBINING") and "KATAKANA" not in unicodedata.name(
+            character
+        )
+        if not (accent and latin):
+            kept.append(character)
+            latin = unicodedata.name(character, "").startswith("LATIN")
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def pieces(text: str) -> list[Piece]:
+    found: list[Piece] = []
+    before = "separator"
+    for character in folded(text):
+        category = unicodedata.category(character)
+        if category[0] in "LN" and CJK_NAMES.match(unicodedata.name(character, "")):
+            kind = "cjk"
+        else:
+            kind = "run" if category[0] in "LMN" else "symbol" if category == "So" else "separator"
+        if kind == before == "run":
+            found[-1] = (found[-1][0] + character, *found[-1][1:])
+        elif kind != "separator":
+            found.append((character, kind == "cjk", before != "separator"))
+        before = kind
+    return found
+
+
+def has(text: str, term: str, prefix: bool) -> bool:
+    """True if the pieces of the term stand side by side in the text; with nothing between CJK ones that had nothing."""
+    sought, there = pieces(term), pieces(text)
+
+    def fits(index: int, offset: int) -> bool:
+        (word, cjk, at_once), (other, other_cjk, other_at_once) = sought[offset], there[index + offset]
+        same = word == other or (prefix and offset == len(sought) - 1 and other.startswith(word))
+        both_cjk = offset > 0 and cjk and other_cjk and sought[offset - 1][1]
+        return same and (not both_cjk or at_once == other_at_once)
+
+    return any(
+        all(fits(index, offset) for offset in range(len(sought))) for index in range(len(there) - len(sought) + 1)
+    )
+
+
+def terms_of(query: str) -> list[tuple[str, bool]]:
+    terms = []
+    for quoted, star, bare in re.findall(r'"([^"]*)"(\*?)|([^\s"]+)', query):
+        term = quoted or bare.removesuffix("*")
+        starred = bool(star) if quoted else bare.endswith("*")
+        if pieces(term):
+            terms.append((term, starred and bool(pieces(term[-1]))))
+    return terms
+
+
+def found(texts: list[str], query: str) -> bool:
+    """Whether an event with these texts is a hit."""
+    terms = terms_of(query)
+    return bool(terms) and all(any(has(text, *term) for text in texts) for term in terms)
+
+
+def strings(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for key, item in value.items() for text in (key, *strings(item))]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [] if value is None else [value if isinstance(value, str) else json.dumps(value)]
+
+
+def texts_of(event: Event, fields: tuple[str, ...]) -> list[str]:
+    texts = {"content": event.content, "reasoning": event.reasoning}
+    texts["tools"] = "\n".join(
+        text
+        for action in event.actions
+        for text in (
+            action.name,
+            *strings(action.args),
+            *strings(action.output),
+            *([] if event.author == "tool" and action.error == event.content else strings(action.error)),
+        )
+    )
+    if event.author == "tool":  # the output of a tool's own event is its content
+        texts["tools"] += "\n\n" + event.content
+    return [texts[field] for field in fields]
+
+
+def test_the_model_itself_says_what_the_design_says() -> None:
+    assert found(["请帮我分析这段代码"], "代码")
+    assert not found(["代，码"], "代码")
+    assert found(["c, c#"], "C++")
+    assert found(["The Café"], "CAFE the")
+    assert not found(["said the main"], '"the said"')
+    assert found(["coding"], "cod*")
+    assert not found(["coding"], "cod")
+    assert not found(["anything"], "… !")
+    assert found(["ok👍fine"], "👍")
+    assert found(["ＡＢＣ ｶﾞ"], "abc ガ")
+    assert not found(["и"], "й")
+
+
+# ---------------------------------------------------------------- search() is the model
+
+FRAGMENTS = [
+    *"aAbzåéÉßıİſøñ", "e\u0301", "e\u0327\u0301", "ﬁ", "Ａ", "ᵃ", "Ⅳ", *"яЯйёЙ", "и\u0306", *"σςΣάΆ", "α\u0345",
+    *"代码请分析吗々〇", "代码", "\u2f00", "㍿", *"かがカガーっ", "か\u3099", "か\u309a", *"ｶｱﾞﾟｰ", *"한국",
+    "\u1112\u1161\u11ab",
+    "\u1112", "\u1161", "\u11ab", *"ㅋㅠㄱㅏㄳ", "ﾡ", "ￂ",
+    *"😀👍☺⭐", "❤\ufe0f", "👨\u200d👩\u200d👧", "👍🏽", "🇩🇪", "1\ufe0f\u20e3", *"0129２①²½",
+    *"श", "क\u094d\u0937", "\u09c7\u09be", "ก\u0e48\u0e33", "\u0627\u0654", "שָׁ",
+    *"+-_·・,.;:!?/\\<>()[]{}^~$€→|#@%&=", *"，。！？、「」…—", "\u00ad", "\u200b", "\u200d", "\ufeff", "\u0301",
+    "\u3099",
+    *" \n\t\r\u3000\xa0\u2028", *"\x01\x02\x03\x1f\x7f\x85", '"', "*", "'", "’", "AND", "OR", "NOT", "NEAR(", "tool",
+    " ", " ", " ", "a", "b", "代", "码",
+]  # fmt: skip
+texts = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join)
+arguments = st.dictionaries(texts, texts | st.integers() | st.booleans() | st.none() | st.lists(texts), max_size=2)
+calls = st.builds(
+    lambda name, args, output, error: ToolCall(f"t{name}", args, output=output, error=error),
+    texts, arguments, texts | st.none() | arguments, texts | st.none(),
+)  # fmt: skip
+events = st.builds(
+    lambda author, content, reasoning, actions: Event(author, content, reasoning=reasoning, actions=actions),
+    st.sampled_from(["user", "assistant", "tool"]), texts, texts, st.lists(calls, max_size=2),
+)  # fmt: skip
+some_fields = st.lists(st.sampled_from(search.FIELDS), min_size=1, unique=True).map(tuple)
+
+
+@st.composite
+def questions(draw: st.DrawFn, said: list[Event]) -> str:
+    """Mostly pieces of what was said, so that something is found."""
+    terms = []
+    for _ in range(draw(st.integers(1, 3))):
+        source = "".join(texts_of(draw(st.sampled_from(said)), search.FIELDS))
+        begin = draw(st.integers(0, len(source)))
+        piece = source[begin : begin + draw(st.integers(1, 6))] if draw(st.integers(0, 3)) else draw(texts)
+        quote = draw(st.sampled_from(["", "", '"']))
+        terms.append(f"{quote}{piece}{quote}{draw(st.sampled_from(['', '', '*']))}")
+    return " ".join(terms)
+
+
+class Stores:
+    """One store with an index, one without, and a read-only opener of the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "indexed.db"
+        self.indexed = SQLiteSessionService(self.path, durability="fast")
+        self.plain = SQLiteSessionService(folder / "plain.db", durability="fast", search=False)
+        self.reader = SQLiteSessionService(self.path, read_only=True)
+        self.other = sqlite3.connect(self.path, isolation_level=None)
+
+    def close(self) -> None:
+        self.other.close()
+        for service in (self.reader, self.plain, self.indexed):
+            service.close()
+
+
+def use_the_index_whatever_it_takes(patch: pytest.MonkeyPatch) -> None:
+    """Short sessions are read instead, and a busy store is waited for a little."""
+    patch.setattr(sqlite_search, "CATCH_UP_PATIENCE", 0)
+    patch.setattr(sqlite_search, "SCANNED_SESSION", 0)
+    patch.setattr(sqlite_search, "SCANNED_SESSION_WITH_PREFIX", 0)
+    patch.setattr(sqlite_search, "RANKED_IN_SESSION", 3)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    with closing(Stores(tmp_path_factory.mktemp("stores"))) as stores, pytest.MonkeyPatch.context() as patch:
+        use_the_index_whatever_it_takes(patch)
+        yield stores
+
+
+def seqs(page: Page[SearchHit]) -> list[int]:
+    return [hit.event.seq for hit in page]
+
+
+def check_hits(page: Page[SearchHit], query: str, fields: tuple[str, ...]) -> None:
+    """Every hit shows a piece of its text, and its spans are the query's terms and nothing else."""
+    for hit in page:
+        body = hit.snippet.strip("…")
+        assert any(body in text or text.strip("…") in hit.snippet for text in texts_of(hit.event, fields))
+        assert hit.spans
+        for begin, end in hit.spans:
+            assert 0 <= begin < end <= len(hit.snippet)
+            assert any(has(hit.snippet[begin:end], *term) for term in terms_of(query))
+        assert hit.score > 0
+
+
+@settings(max_examples=120)
+@given(st.data())
+def test_search_is_its_model_with_an_index_without_one_and_behind_one(stores: Stores, data: st.DataObject) -> None:
+    said = data.draw(st.lists(events, min_size=1, max_size=4))
+    queries = data.draw(st.lists(questions(said), min_size=1, max_size=6))
+    fields = data.draw(some_fields)
+    newest_first, in_session = data.draw(st.booleans()), data.draw(st.booleans())
+    user = uuid.uuid4().hex
+    mixed = stores.indexed.create_session(user_id=user)
+    plain = stores.plain.create_session(user_id=user)
+    said = mixed.add_events(said)
+    plain.add_events(said)
+    expected = {query: [event.seq for event in said if found(texts_of(event, fields), query)] for query in queries}
+
+    def same(service: SQLiteSessionService, session: Session) -> None:
+        for query, seq in expected.items():
+            where = {"session": session} if in_session else {"user_id": user}
+            hits = service.search(query, fields=fields, newest_first=newest_first, **where)
+            assert (seqs(hits) == seq[::-1]) if newest_first else (sorted(seqs(hits)) == seq), query
+            assert len({hit.event for hit in hits}) == len(hits)
+            check_hits(hits, query, fields)
+
+    same(stores.plain, plain)
+    same(stores.reader, mixed)  # nothing of it is indexed
+    stores.other.execute("BEGIN IMMEDIATE")
+    try:
+        same(stores.indexed, mixed)
+    finally:
+        stores.other.execute("ROLLBACK")
+    same(stores.indexed, mixed)  # which indexes
+    same(stores.reader, mixed)
+
+
+@settings(max_examples=300)
+@given(texts, texts)
+def test_words_are_those_of_the_model(text: str, other: str) -> None:
+    expected: list[str] = []
+    was_cjk = False
+    for word, cjk, at_once in pieces(text):
+        expected += [search.GAP, word] if cjk and was_cjk and not at_once else [word]
+        was_cjk = cjk
+    assert search.words(text) == expected
+    assert search.fold(search.fold(text)) == search.fold(text)
+    assert search.words(search.fold(text)) == search.words(text)
+    # What separates words divides a text into texts, but for the gap between two CJK words.
+    apart = [word for word in search.words(f"{text}\n{other}") if word != search.GAP]
+    assert apart == [word for word in search.words(text) + search.words(other) if word != search.GAP]
+
+
+def test_ascii_text_has_the_same_words_alone_and_among_other_text() -> None:
+    for code in range(128):
+        text = f"a{chr(code)}b"
+        assert search.words(f"{text} 代") == [*search.words(text), "代"]
+
+
+# ---------------------------------------------------------------- real text
+
+
+@pytest.mark.skipif(not DIALOGUES.exists(), reason="the shared data is not beside this checkout")
+def test_han_characters_are_found_exactly_as_by_a_plain_scan(tmp_path: Path) -> None:
+    said: dict[tuple[str, int], str] = {}
+    with SQLiteSessionService(tmp_path / "zh.db", durability="fast") as service, gzip.open(DIALOGUES, "rt") as lines:
+        for number, line in enumerate(lines):
+            session = service.create_session(session_id=str(number))
+            messages = json.loads(line)["messages"]
+            for event in session.add_events([Event(one["role"], one["content"]) for one in messages]):
+                said[session.id, event.seq] = event.content
+        runs = [run for content in said.values() for run in re.findall("[\u4e00-\u9fff]+", content)]
+        chance = random.Random(20260131)
+        words = set()
+        while len(words) < 500:
+            run = chance.choice(runs)
+            length = chance.randint(1, 6)
+            begin = chance.randrange(max(1, len(run) - length + 1))
+            words.add(run[begin : begin + length])
+        for word in sorted(words):
+            expected = {place for place, content in said.items() if word in content}
+            hits = service.search(word, limit=ALL_OF_THEM)
+            assert {(hit.session.id, hit.event.seq) for hit in hits} == expected, word
+            assert len(hits) == len(expected)
+            assert all(hit.snippet[begin:end] == word or len(set(word)) == 1 or word * 2 in hit.snippet
+                       for hit in hits for begin, end in hit.spans)  # fmt: skip
+
+
+# ---------------------------------------------------------------- what people type
+
+
+NASTY = [
+    "don't", "foo-bar", "C++", "a:b", '"x', "*", "NEAR(", "AND", "OR", "NOT", "^", "{}", "-", '""', "col:x",
+    "content:foo",
+    "foo AND", "(foo", "foo)", "foo*bar", "*foo", "foo**", "f*", '"foo bar"*', '"foo* bar"',
+    "'; DROP TABLE events --", "\\",
+    "%", "_", "foo\x00bar", "\x00", "\x02代\x03", "{content}: foo", "scope : tool", "- foo", "+foo", "foo NEAR/2 bar",
+    "NEAR(foo bar)",
+    "\ud83d".encode("utf-16", "surrogatepass").decode("utf-16", "replace"), "“foo bar”", "代*", '"代" *', "·", "x·y",
+    "rank", "rowid", " \n\t ", "",
+    '"" "', '"""', "foo\u200bbar", "ﬀ*", "²", "½",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_nothing_that_people_type_is_an_error(path: Path, index: bool) -> None:
+    contents = [
+        "I don't know", "don t", "foo-bar", "foo bar", "bar foo", "C++ is not C#", "a:b", "x", "NEAR AND OR NOT",
+        "content: foo",
+        "drop table events", "foobar", "代码", "scope tool", "rank rowid", "x·y", "ff", "2", "1⁄2", "FOO NEAR 2 BAR",
+    ]  # fmt: skip
+    with SQLiteSessionService(path, search=index) as service:
+        service.create_session().add_events([Event("user", content) for content in contents])
+        for query in NASTY:
+            expected = sorted(content for content in contents if found([content], query))
+            hits = service.search(query, limit=ALL_OF_THEM)
+            assert sorted(hit.event.content for hit in hits) == expected, query
+            check_hits(hits, query, ("content",))
+        assert len(service.search("don't")) == 2
+        assert len(service.search("C++")) == 1
+        assert service.search(" * ") == []
+
+
+def test_arguments_that_make_no_sense_are_refused(service: SQLiteSessionService) -> None:
+    service.create_session(session_id="s").add_event("user", "word")
+    for wrong in (
+        {"fields": []}, {"fields": ["body"]}, {"fields": "rank"}, {"fields": 3}, {"fields": [1]}, {"limit": -1},
+        {"limit": True},
+        {"limit": "3"}, {"limit": 2**64}, {"since": NOON.replace(tzinfo=None)}, {"until": "2026-01-01"}, {"author": ""},
+        {"author": 3},
+        {"cursor": "x"}, {"cursor": 3}, {"session": 3}, {"user_id": " "}, {"session": "s", "user_id": "default"},
+    ):  # fmt: skip
+        with pytest.raises(InvalidInputError):
+            service.search("word", **wrong)  # type: ignore[arg-type]
+    for query in (None, 3, b"word", "\ud800"):
+        with pytest.raises(InvalidInputError):
+            service.search(query)  # type: ignore[arg-type]
+    with pytest.raises(SessionNotFoundError):
+        service.search("word", session="missing")
+    with pytest.raises(SessionNotFoundError):
+        service.search("…", session="missing")
+
+
+def test_the_largest_limit_is_no_error(service: SQLiteSessionService) -> None:
+    service.create_session().add_event("user", "word")
+    for limit in (2**31, 2**62, 2**63 - 1):
+        try:
+            hits = service.search("word", limit=limit)
+        except InvalidInputError:
+            continue
+        assert len(hits) == 1
+
+
+def test_a_closed_service_searches_no_more(path: Path) -> None:
+    service = SQLiteSessionService(path)
+    service.close()
+    for query in ("word", "", "…"):
+        with pytest.raises(StoreClosedError):
+            service.search(query)
+    with pytest.raises(StoreClosedError):
+        service.search("word", limit=0)
+
+
+def test_thousands_of_terms_are_answered_in_a_moment(service: SQLiteSessionService) -> None:
+    text = " ".join(f"w{number}" for number in range(4000))
+    service.create_session().add_event("user", f"first {text}")
+    began = datetime.now(UTC)
+    assert len(service.search(text)) == 1
+    assert len(service.search(f'"{text}"')) == 1
+    assert service.search(f"{text} w4000") == []
+    assert datetime.now(UTC) - began < timedelta(seconds=3)
+
+
+# ---------------------------------------------------------------- fields and filters
+
+
+@pytest.fixture(params=["index", "scan", "tail"])
+def three(
+    request: pytest.FixtureRequest, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SQLiteSessionService]:
+    """A store with an index, one without, and one whose index cannot follow since another process holds the lock."""
+    use_the_index_whatever_it_takes(monkeypatch)
+    if request.param == "tail":
+
+        def is_busy(self: sqlite_search.SQLiteSearchIndex) -> tuple[int, int]:
+            return self._database.read(
+                "SELECT indexed, (SELECT max(row_id) FROM events) FROM search_progress", {}, tuple
+            )[0]
+
+        monkeypatch.setattr(sqlite_search.SQLiteSearchIndex, "_catch_up", is_busy)
+    with SQLiteSessionService(path, search=request.param != "scan") as service:
+        yield service
+
+
+def test_fields_choose_where_to_look(three: SQLiteSessionService) -> None:
+    session = three.create_session()
+    said, thought, called, answered, failed = session.add_events(
+        [
+            Event("user", "apple"),
+            Event("assistant", "x", reasoning="apple"),
+            Event("assistant", "x", actions=[ToolCall("Read", {"apple": [{"deep": 7.5}, True]}, id="1")]),
+            Event("tool", "apple", actions=[ToolCall("Read", id="1")]),
+            Event("assistant", "x", actions=[ToolCall("Grep", error="no apple")]),
+        ]
+    )
+
+    def seqs_of(*fields: str, query: str = "apple") -> list[int]:
+        return sorted(seqs(three.search(query, fields=fields)))
+
+    assert seqs_of("content") == [said.seq, answered.seq]
+    assert seqs_of("reasoning") == [thought.seq]
+    assert seqs_of("tools") == [called.seq, answered.seq, failed.seq]
+    assert seqs_of("tools", "reasoning") == [thought.seq, called.seq, answered.seq, failed.seq]
+    assert seqs_of("content", "reasoning", "tools") == [1, 2, 3, 4, 5]
+    session.add_event("assistant", "pear", actions=[ToolCall("Grep", error="pear")])
+    assert seqs_of("tools", query="pear") == [6]  # said and failed alike
+    assert seqs_of("tools", query="read deep 7.5 true") == [called.seq]
+    assert seqs_of("content", query="read") == []
+    assert sorted(seqs(three.search("apple", fields="reasoning"))) == [thought.seq]
+    # All terms must be in the event, not in one field.
+    assert seqs_of("content", "tools", query="x apple") == [called.seq, failed.seq]
+
+
+def test_filters_narrow_a_search(three: SQLiteSessionService) -> None:
+    first, second = three.create_session(session_id="1"), three.create_session(session_id="2")
+    for hour in range(4):
+        first.add_event("user" if hour % 2 else "assistant", f"word {hour}", created_at=NOON + timedelta(hours=hour))
+    second.add_event("user", "word", created_at=NOON)
+
+    assert len(three.search("word")) == 5
+    assert seqs(three.search("word", session=second)) == [1]
+    assert sorted(seqs(three.search("word", session="1"))) == [1, 2, 3, 4]
+    assert sorted(seqs(first.search("word"))) == [1, 2, 3, 4]
+    assert sorted(seqs(first.search("word", author="user"))) == [2, 4]
+    assert sorted(seqs(first.search("word", since=NOON + timedelta(hours=1)))) == [2, 3, 4]
+    assert sorted(seqs(first.search("word", until=NOON + timedelta(hours=1)))) == [1]
+    assert sorted(seqs(first.search("word", since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3)))) == [
+        2,
+        3,
+    ]
+    elsewhere = (NOON + timedelta(hours=1)).astimezone(tz=None)
+    assert sorted(seqs(first.search("word", since=elsewhere))) == [2, 3, 4]
+    assert seqs(first.search("word", author="user", newest_first=True)) == [4, 2]
+    assert len(three.search("word", limit=2)) == 2
+    assert three.search("word", limit=0) == []
+
+
+def test_another_users_events_are_never_found(three: SQLiteSessionService) -> None:
+    owners = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("ax", "y"), ("a", "xy")]
+    for app, user in owners:
+        scoped = three.scope(app_name=app, user_id=user)
+        scoped.create_session(session_id="s").add_event("user", f"secret of {app}{user}")
+
+    def found_by(**scope: Any) -> set[tuple[str, str]]:
+        hits = three.search("secret", **scope)
+        assert len(hits) == len({hit.session for hit in hits})
+        return {(str(hit.session.app_name), str(hit.session.user_id)) for hit in hits}
+
+    for app, user in owners:
+        assert found_by(app_name=app, user_id=user) == {(app, user)}
+        assert [hit.event.content for hit in three.scope(app_name=app, user_id=user).search("secret", session="s")] == [
+            f"secret of {app}{user}"
+        ]
+        assert found_by(app_name=app, user_id=ANY) == {one for one in owners if one[0] == app}
+        assert found_by(app_name=ANY, user_id=user) == {one for one in owners if one[1] == user}
+    assert found_by(app_name=ANY, user_id=ANY) == set(owners)
+    assert three.search("secret") == []  # the service's own user has said nothing
+    with pytest.raises(SessionNotFoundError):
+        three.search("secret", session="s")
+    with pytest.raises(InvalidInputError):
+        three.scope(app_name=ANY, user_id=ANY).search("secret", session="s")  # which one?
+    session = three.get_session("s", app_name="b", user_id="y")
+    assert [hit.event.content for hit in three.search("secret", session=session)] == ["secret of by"]
+    assert len(three.scope(app_name="b", user_id=ANY).search("secret", author="user", limit=5)) == 2
+
+
+# ---------------------------------------------------------------- order and pages
+
+
+def pages(service: SQLiteSessionService, query: str, **filters: Any) -> list[SearchHit]:
+    hits: list[SearchHit] = []
+    cursor = None
+    while True:
+        page = service.search(query, cursor=cursor, **filters)
+        hits += page
+        if (cursor := page.next_cursor) is None:
+            return hits
+        assert len(page) == filters["limit"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"newest_first": True}, {"author": "user"}, {"author": "user", "newest_first": True}, {"session": "0"},
+     {"app_name": ANY, "user_id": ANY}, {"app_name": ANY}, {"user_id": ANY}, {"fields": ["tools"]}],
+)  # fmt: skip
+@pytest.mark.parametrize("limit", [1, 7, 60, 61])
+def test_all_pages_together_are_all_hits(three: SQLiteSessionService, filters: dict[str, Any], limit: int) -> None:
+    chance = random.Random(limit)
+    for number in range(3):
+        three.create_session(session_id=str(number)).add_events(
+            [
+                Event(
+                    "user" if index % 2 else "tool", "word " * chance.randint(1, 2) + "pad " * chance.choice([0, 0, 9])
+                )
+                for index in range(20)
+            ]
+        )
+        if number == 1 and three._database.index is not None:
+            three._database.index.rebuild()  # type: ignore[attr-defined]  # so that the third is the tail alone
+    every = three.search("word", limit=ALL_OF_THEM, **filters)
+    hits = pages(three, "word", limit=limit, **filters)
+    assert len(set(hits)) == len(hits) == len(every)
+    if filters.get("newest_first"):
+        # Later sessions were filled later.
+        order = [(hit.session.id, hit.event.seq) for hit in hits]
+        assert order == sorted(order, reverse=True)
+        assert hits == every
+    else:
+        assert set(hits) == set(every)
+    assert every.next_cursor is None
+
+
+def test_the_best_come_first_and_the_score_falls(path: Path) -> None:
+    for index in (True, False):
+        with SQLiteSessionService(path.with_name(f"{index}.db"), search=index) as service:
+            session = service.create_session()
+            long = "other things to say and more of them " * 30
+            session.add_events(
+                [Event("user", f"{long} tea {long}"), Event("user", "tea tea"), Event("user", "no coffee")] * 2
+            )
+            hits = service.search("tea")
+            assert seqs(hits)[:2] in ([2, 5], [5, 2])
+            scores = [hit.score for hit in hits]
+            assert scores == sorted(scores, reverse=True)
+            assert all(score > 0 for score in scores)
+            assert seqs(service.search("tea", newest_first=True)) == [5, 4, 2, 1]
+
+
+def test_a_cursor_of_another_search_is_refused(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    session.add_events([Event("user", "word other")] * 3)
+    cursor = service.search("word", limit=1).next_cursor
+    assert cursor is not None
+    assert len(service.search("word", limit=2, cursor=cursor)) == 2  # pages may differ in length
+    for different in (
+        {"query": "other"}, {"newest_first": True}, {"author": "user"}, {"fields": ["content"]}, {"user_id": "else"},
+        {"app_name": "else"}, {"user_id": ANY}, {"session": "s"}, {"since": NOON}, {"until": NOON},
+    ):  # fmt: skip
+        with pytest.raises(InvalidInputError):
+            service.search(**{"query": "word", "cursor": cursor, **different})  # type: ignore[arg-type]
+    service.create_session()
+    for foreign in (service.list_sessions(limit=1).next_cursor, session.events(limit=1).next_cursor, "", "AAAA", "é"):
+        assert foreign is not None
+        with pytest.raises(InvalidInputError):
+            service.search("word", cursor=foreign)
+
+
+def test_a_page_is_whole_when_another_process_indexes_in_between(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SQLiteSessionService(path) as service, SQLiteSessionService(path, read_only=True) as reader:
+        service.create_session().add_events([Event("user", "word")] * 50)
+        service.search("word")
+        service.get_session(service.list_sessions()[0].id).add_events([Event("user", "word")] * 10)
+        indexed = sqlite_search.SQLiteSearchIndex._indexed
+        meanwhile = [lambda: service.search("word")]
+
+        def late(self: Any, *args: Any) -> Any:
+            if self._database.read_only and meanwhile:
+                meanwhile.pop()()
+            return indexed(self, *args)
+
+        monkeypatch.setattr(sqlite_search.SQLiteSearchIndex, "_indexed", late)
+        page = reader.search("word", limit=20)
+        assert len({hit.event for hit in page}) == 20
+        assert page.next_cursor is not None
+        assert len(set(pages(reader, "word", limit=20))) == 60
+
+
+# ---------------------------------------------------------------- at once, everywhere
+
+
+def elsewhere(path: Path, query: str, **options: Any) -> list[int]:
+    """What another process finds."""
+    code = (
+        "import sys; from session_sqlite import SQLiteSessionService as S\n"
+        f"with S(sys.argv[1], **{options!r}) as service:\n"
+        "    print(sorted(hit.event.seq for hit in service.search(sys.argv[2], limit=9999)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONUTF8": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path), query],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    numbers: list[int] = ast.literal_eval(run.stdout)
+    return numbers
+
+
+def test_another_process_finds_an_event_as_soon_as_its_append_has_returned(
+    path: Path, service: SQLiteSessionService
+) -> None:
+    session = service.create_session()
+    session.add_event("user", "请帮我分析这段代码")
+    assert elsewhere(path, "代码") == [1]  # and indexes it
+    session.add_event("user", "代码")
+    assert elsewhere(path, "代码", read_only=True) == [1, 2]
+    assert seqs(service.search("代码", newest_first=True)) == [2, 1]
+
+
+def test_events_are_found_while_another_writer_holds_the_lock(path: Path, service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "word")
+    service.search("word")
+    session.add_event("user", "word")
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        SQLiteSessionService(path, read_only=True) as reader,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        began = datetime.now(UTC)
+        assert seqs(service.search("word", newest_first=True)) == [2, 1]
+        assert seqs(reader.search("word", newest_first=True)) == [2, 1]
+        assert datetime.now(UTC) - began < timedelta(seconds=5)
+        other.execute("ROLLBACK")
+    assert service.query("SELECT indexed FROM search_progress") == [{"indexed": 1}]
+    assert len(service.search("word")) == 2
+    assert service.query("SELECT indexed FROM search_progress") == [{"indexed": 2}]
+
+
+def test_a_file_that_was_opened_read_only_from_its_beginning_is_searched(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session().add_event("user", "word")
+    with SQLiteSessionService(path, read_only=True) as reader:
+        assert seqs(reader.search("word")) == [1]
+    assert elsewhere(path, "word", read_only=True) == [1]
+
+
+def test_the_index_survives_a_vacuum(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        sessions = [service.create_session(session_id=str(number)) for number in range(3)]
+        for session in sessions:
+            session.add_events([Event("user", f"word s{session.id}n{number}") for number in range(20)])
+        service.search("word")
+        sessions[0].delete()  # leaves gaps before the others
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("VACUUM")
+    with SQLiteSessionService(path) as service:
+        assert len(service.search("word", limit=ALL_OF_THEM)) == 40
+        for session in sessions[1:]:
+            for number in range(20):
+                [hit] = service.search(f"s{session.id}n{number}")
+                assert (hit.session.id, hit.event.seq) == (session.id, number + 1)
+        assert service.check().ok
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is not of this system")
+def test_what_was_appended_before_a_kill_is_found_after_it(path: Path) -> None:
+    code = (
+        "import sys; from session_sqlite import SQLiteSessionService as S\n"
+        "service = S(sys.argv[1], durability='fast'); session = service.create_session(session_id='s')\n"
+        "while True:\n"
+        "    event = session.add_event('user', '代码 word'); print(event.seq, flush=True)\n"
+        "    if event.seq % 7 == 0: service.search('word')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], env=environment, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if int(line) >= 150:
+                break
+        child.send_signal(signal.SIGKILL)
+        rest = child.stdout.read().split()
+    seen = max([150, *(int(number) for number in rest if number.isdigit())])
+    with SQLiteSessionService(path) as service:
+        assert set(range(1, seen)) <= set(seqs(service.search("代码", limit=ALL_OF_THEM)))
+        assert len(service.search("word", limit=ALL_OF_THEM)) == service.db["events"].count
+        assert service.check().ok
+
+
+# ---------------------------------------------------------------- no ghosts
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("index", [True, False])
+def test_what_is_removed_is_not_found_and_what_takes_its_row_is(path: Path, indexed: bool, index: bool) -> None:
+    """SQLite gives the row ids of the newest events again."""
+
+    with SQLiteSessionService(path, search=index) as service:
+        keeper = service.create_session(session_id="keeper")
+        keeper.add_event("user", "kept 代码")
+        for number in range(7):
+            name = f"s{number}"
+            session = service.create_session(session_id=name)
+            session.add_events(
+                [Event("user", f"kept old{step} 代码" if step == 0 else f"old 代码 n{step}") for step in range(4)]
+            )
+            if indexed:
+                assert len(service.search("old", session=session)) == 3
+            [
+                session.clear, lambda s=session: s.rewind(turns=3), lambda s=session: s.rewind(to=1), session.delete,
+                lambda s=session: service.erase(s), lambda s=session: s.rewind(turns=4), lambda: service.redact("old"),
+            ][number]()  # fmt: skip
+            assert service.search("old", app_name=ANY, user_id=ANY) == []
+            assert len(service.search("kept", session=keeper)) == 1
+            fresh = service.create_session(session_id=f"{name}-fresh")
+            fresh.add_events([Event("user", f"new {name} 数据") for _ in range(5)])
+            assert service.search("old") == []
+            assert {hit.session.id for hit in service.search(name)} == {fresh.id}
+            assert sorted(seqs(service.search("数据", session=fresh))) == [1, 2, 3, 4, 5]
+            assert sorted(seqs(service.search("码", session=fresh))) == []
+        assert service.check().ok
+
+
+def test_replacing_words_in_an_event_changes_what_finds_it(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "my number is 555-1234")
+    assert len(service.search("555")) == 1
+    service.redact(r"\d{3}-\d{4}", replacement="withheld")
+    assert service.search("555") == []
+    assert [hit.event.content for hit in service.search("withheld")] == ["my number is withheld"]
+    session.add_event("user", "call 555-1234")
+    service.redact(r"\d{3}-\d{4}", replacement="withheld")  # before it was indexed
+    assert service.search("555") == []
+    assert len(service.search("withheld")) == 2
+    assert service.check().ok
+
+
+def test_a_fork_is_found_too(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    session.add_event("user", "word")
+    service.search("word")
+    session.fork(session_id="t")
+    assert {hit.session.id for hit in service.search("word")} == {"s", "t"}
+    service.delete_session("s")
+    assert {hit.session.id for hit in service.search("word")} == {"t"}
+
+
+def test_random_changes_leave_the_index_as_a_scan_would_have_it(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    with SQLiteSessionService(tmp_path / "a.db", durability="fast") as service:
+        names = ["a", "b", "c"]
+        for step in range(250):
+            name = chance.choice(names)
+            session = service.create_session(session_id=name, exist_ok=True)
+            action = chance.randrange(10)
+            if action < 5:
+                session.add_events(
+                    [
+                        Event("user", f"w{chance.randrange(6)} w{chance.randrange(6)}")
+                        for _ in range(chance.randint(1, 4))
+                    ]
+                )
+            elif action == 5:
+                session.clear()
+            elif action == 6:
+                session.delete()
+            elif action == 7 and session.last_seq and session.events():
+                session.rewind(turns=1)
+            elif action == 8 and step > 100:
+                service.redact(f"w{chance.randrange(6)}", replacement=f"w{chance.randrange(6)}")
+            if chance.random() < 0.4:
+                word = f"w{chance.randrange(6)}"
+                expected = {
+                    (one.id, event.seq)
+                    for one in service.list_sessions()
+                    for event in one.events()
+                    if word in event.content
+                }
+                hits = service.search(word, limit=ALL_OF_THEM)
+                assert {(hit.session.id, hit.event.seq) for hit in hits} == expected
+                assert len(hits) == len(expected)
+        assert service.check().ok
+
+
+def test_a_damaged_row_does_not_stop_a_search(path: Path) -> None:
+    for number, content in enumerate(["CAST(x'776f7264ff' AS TEXT)", "x'776f7264ff'", "x'00'", "3", "'word'"]):
+        for before in (True, False):
+            file = path.with_name(f"{number}{before}.db")
+            with SQLiteSessionService(file) as service:
+                session = service.create_session()
+                session.add_events([Event("user", "word one"), Event("user", "word two"), Event("user", "word three")])
+                if before:
+                    service.search("word")
+                with closing(sqlite3.connect(file)) as other:
+                    other.execute(
+                        f"UPDATE events SET content = {content}, actions = '[', metadata = '{{' WHERE seq = 2"
+                    )
+                    other.commit()
+                for _ in range(2):
+                    assert {1, 3} <= set(seqs(service.search("word"))), (content, before)
+                assert session.clear() == 3
+                assert service.search("word") == []
+                session.add_event("user", "word again")
+                assert len(service.search("again")) == 1
+
+
+def test_an_event_that_another_program_changed_can_be_removed_and_leaves_search_whole(tmp_path: Path) -> None:
+    """A contentless index breaks when other words are taken out than were put in: it is made anew then."""
+    for number, content in enumerate(["other", "word two three", "", "two"]):
+        for kept in (0, 3):
+            file = tmp_path / f"{number}{kept}.db"
+            with SQLiteSessionService(file) as service, SQLiteSessionService(file, read_only=True) as reader:
+                service.create_session().add_events([Event("user", "word kept")] * kept)
+                session = service.create_session()
+                session.add_events([Event("user", "word one"), Event("user", "word two"), Event("user", "word three")])
+                service.search("word")
+                with closing(sqlite3.connect(file)) as other:
+                    other.execute("UPDATE events SET content = ? WHERE content = 'word two'", [content])
+                    other.commit()
+                assert session.clear() == 3
+                for one in (reader, service):
+                    assert len(one.search("word")) == kept, content
+                    assert one.search("two") == []
+                session.add_event("user", "word again")
+                assert len(service.search("word")) == kept + 1
+                service.redact("again")
+                assert service.search("again") == []
+                assert len(service.search("redacted")) == 1
+
+
+# ---------------------------------------------------------------- a long tail
+
+
+def test_appends_index_a_tail_that_has_become_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_search, "LONGEST_TAIL", 30)
+    monkeypatch.setattr(sqlite_search, "CHECK_EVERY", 10)
+    monkeypatch.setattr(sqlite_search, "CHUNK_EVENTS", 25)
+    with SQLiteSessionService(path, durability="fast") as service:
+        session = service.create_session()
+        longest = 0
+        for number in range(200):
+            session.add_event("user", f"word n{number}")
+            longest = max(longest, number + 1 - service.query("SELECT indexed FROM search_progress")[0]["indexed"])
+        assert 30 <= longest <= 60
+        session.add_events([Event("user", "word")] * 300)
+        assert len(service.search("word", limit=ALL_OF_THEM)) == 500
+        assert seqs(service.search("n77")) == [78]
+        assert service.check().ok
+
+
+def test_a_search_indexes_more_than_one_chunk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_search, "CHUNK_EVENTS", 7)
+    with SQLiteSessionService(path) as service:
+        service.create_session().add_events([Event("user", f"word n{number}") for number in range(50)])
+        assert len(service.search("word", limit=ALL_OF_THEM)) == 50
+        assert service.query("SELECT indexed FROM search_progress") == [{"indexed": 50}]
+
+
+# ---------------------------------------------------------------- snippets
+
+VISIBLE = [
+    "👨\u200d👩\u200d👧\u200d👦", "🇩🇪", "👍🏽", "❤\ufe0f", "1\ufe0f\u20e3",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "e\u0301", "か\u3099", "か\u309a", "ｶﾞ", "ｱﾞ", "\u1112\u1161\u11ab", "क\u094d\u0937", "ก\u0e48", "代", "码", "한",
+    "word", "Übung", "слово",
+    " ", "，", " ", "\n", "😀", "葛\U000e0100",
+]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from(VISIBLE), max_size=200), st.lists(st.sampled_from(VISIBLE), max_size=200),
+    st.sampled_from(["❋", "靶", " target ", "ta* "])
+)  # fmt: skip
+def test_a_snippet_is_cut_between_words_and_between_visible_characters(
+    before: list[str], after: list[str], aim: str
+) -> None:
+    said = " target " if aim == "ta* " else aim
+    units = [*before, said, *after]
+    text = "".join(units)
+    event = Event("user", text)
+    request = search.Request(search.parse(aim), ("content",), None, None, None, (), {}, newest_first=False)
+    snippet, spans = search.snippet(event, request)
+    body = snippet.removeprefix("…").removesuffix("…")
+    bounds, place = {0}, 0
+    run = re.compile(r"(word|Übung|слово|e\u0301|क\u094d\u0937|ก\u0e48)+")
+    for unit in units:
+        place += len(unit)
+        bounds.add(place)
+    bounds.update((text.find("target"), text.find("target") + 6))
+    bounds -= {inside for match in run.finditer(text) for inside in range(match.start() + 1, match.end())}
+    starts = [match.start() for match in re.finditer(f"(?={re.escape(body)})", text)]
+    assert any(start in bounds and start + len(body) in bounds for start in starts)
+    assert len(body) <= search.SNIPPET_CHARACTERS + 40
+    assert spans
+    assert all(has(snippet[begin:end], *terms_of(aim)[0]) for begin, end in spans)
+    assert snippet.startswith("…") or text.startswith(body)
+    assert snippet.endswith("…") or text.endswith(body)
+
+
+def test_a_snippet_stays_short_in_text_that_has_no_place_to_cut(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "zq" + "A9" * 200_000)
+    session.add_event("user", "é zw" + "A9" * 200_000)
+    session.add_event("user", "\u0301" * 200_000 + " mark")
+    session.add_event("user", "请" * 200_000)
+    session.add_event("assistant", "x", reasoning="👨\u200d" * 200_000 + " family")
+    began = datetime.now(UTC)
+    for query in ("zq*", "zw*", "mark", "请请", "family"):
+        [hit] = service.search(query)
+        assert len(hit.snippet) < 1000, query
+        assert hit.spans
+    assert datetime.now(UTC) - began < timedelta(seconds=15)
+
+
+def test_spans_are_exactly_what_matched(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    for content, query, slices in [
+        ("请帮我分析这段代码，代码", "代码", ["代码", "代码"]),
+        ("The CAFÉ, a cafe\u0301!", "cafe", ["CAFÉ", "cafe\u0301"]),
+        ("ｶﾞｿﾘﾝ", "ガソリン", ["ｶﾞｿﾘﾝ"]),
+        ("Straße", "strasse", ["Straße"]),
+        ("the ﬁne ﬁsh", "fi*", ["ﬁ", "ﬁ"]),
+        ("coding codes", "cod*", ["cod", "cod"]),
+        ("I love C++ and c.", "C++", ["C", "c"]),
+        ("say hello, world", '"hello world"', ["hello, world"]),
+        ("ok ❤️ fine", "❤", ["❤️"]),
+        ("好👨‍👩‍👧好", "👩", ["👩"]),
+        ("\u1112\u1161\u11ab\u1100\u116e\u11a8", "국", ["\u1100\u116e\u11a8"]),
+        ("ㄱㅏ", "가", ["ㄱㅏ"]),
+        ("ㅠㅠㅠ", "ㅠ", ["ㅠ", "ㅠ", "ㅠ"]),
+        ("\u09c7\u09be x", "ো", ["\u09c7\u09be"]),
+        ("か\U000e0100\u3099", "が", ["か\U000e0100\u3099"]),
+        ("aaa aaa aaa", "aaa", ["aaa", "aaa", "aaa"]),
+    ]:
+        session.clear()
+        session.add_event("user", content)
+        [hit] = service.search(query)
+        assert hit.snippet == content
+        assert [hit.snippet[begin:end] for begin, end in hit.spans] == slices
+
+
+def test_hostile_text_is_shown_as_it_is_and_escaped_in_html(service: SQLiteSessionService) -> None:
+    content = "<script>alert('word')</script> \u202e evil \x1b[31m {{word}} & \"quoted\""
+    session = service.create_session(title="<b>title</b>")
+    session.add_event("user", content)
+    hits = service.search("word")
+    assert hits[0].snippet == content
+    assert [hits[0].snippet[begin:end] for begin, end in hits[0].spans] == ["word", "word"]
+    shown = hits._repr_html_()
+    assert "<script>" not in shown
+    assert "<b>title" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_hits_are_values(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "word")
+    [one], [same] = service.search("word"), service.search("word")
+    assert one == same
+    assert hash(one) == hash(same)
+    assert len({one, same}) == 1
+    assert one.event.session_id == one.session.id == session.id
+    assert one.session.events()[0] == one.event  # its verbs work
+    with pytest.raises(AttributeError):
+        one.snippet = ""  # type: ignore[misc]
+    assert "word" in service.search("word")._repr_html_()
+    assert "<table" in Page[SearchHit]()._repr_html_()
+
+
+# ---------------------------------------------------------------- the same words everywhere
+
+
+def kind_now(code: int) -> str:
+    category = unicodedata.category(chr(code))
+    return "u" if category == "Cn" else "w" if category[0] in "LMN" else "s" if category == "So" else "o"
+
+
+@pytest.mark.skipif(unicodedata.unidata_version != unicode_table.VERSION, reason="another version of Unicode")
+def test_the_table_is_what_unicodedata_says() -> None:
+    assert [code for code in range(0x110000) if unicode_table.kind_of(code) != kind_now(code)] == []
+    for code in range(0x110000):
+        name = unicodedata.name(chr(code), "")
+        if unicode_table.is_cjk(code) and name:
+            assert CJK_NAMES.search(name) or name.startswith("HANGZHOU NUMERAL"), name
+        elif (
+            CJK_NAMES.match(name) and unicodedata.category(chr(code))[0] == "L" and search.fold(chr(code)) == chr(code)
+        ):
+            # The two are used in running text of other words, and are of no script by Unicode's own table.
+            assert chr(code) in "〆〼〱〲〳〴〵", name
+
+
+WORDS_OF_EVERYTHING = """
+import hashlib, sys, types
+package = types.ModuleType("session_sqlite")  # without what it imports: only this module and those below it
+package.__path__ = [sys.argv[1]]
+sys.modules["session_sqlite"] = package
+from session_sqlite.search import fold, words
+digest = hashlib.sha256()
+for code in (*range(0xD800), *range(0xF900, 0x33480), *range(0xE0000, 0xE0200)):  # the rest is for private use
+    c = chr(code)
+    text = f"é{c}代" if code < 0x20000 else c
+    digest.update(repr((code, words(text))).encode())
+print(digest.hexdigest())
+"""
+
+
+def other_pythons() -> list[str]:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = []
+    for minor in (11, 12, 13, 14):
+        installed = sorted(root.glob(f"3.{minor}.*/bin/python"))
+        found += [str(installed[-1])] if installed and sys.version_info[1] != minor else []
+    return found
+
+
+@pytest.mark.skipif(not other_pythons(), reason="no other Python is installed here")
+def test_the_same_text_has_the_same_words_in_every_python() -> None:
+    started = [
+        subprocess.Popen(
+            [python, "-c", WORDS_OF_EVERYTHING, str(SRC / "session_sqlite")], stdout=subprocess.PIPE, text=True
+        )
+        for python in (sys.executable, *other_pythons())
+    ]
+    digests = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert all(process.returncode == 0 for process in started)
+    assert len(set(digests)) == 1
