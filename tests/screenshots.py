@@ -51,7 +51,8 @@ def sessions(service: SQLiteSessionService) -> str:
     for name in ("Invoice", "订单查询", "A title that is a good deal longer than all of the others are", "שלום"):
         service.create_session(title=name, agent_id="helpdesk").add_event("user", f"{name}: where is it?")
     shown = "".join(part._repr_html_() for part in (service.list_sessions(), service.search("where"), service.usage()))
-    return f"""<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width"><style>:root{{color-scheme:light dark}}</style>{shown}</html>"""
+    style = "<style>:root{color-scheme:light dark}</style>"
+    return f'<!DOCTYPE html><html lang="en"><meta name="viewport" content="width=device-width">{style}{shown}</html>'
 
 
 def pages(dark: bool) -> Iterator[tuple[str, str]]:

@@ -317,9 +317,11 @@ def test_threads_share_a_service(path: Path) -> None:
         with ThreadPoolExecutor(12) as pool:
             readers = [pool.submit(read) for _ in range(4)]
             writers = [pool.submit(write, worker) for worker in range(8)]
-            for writer in writers:
-                writer.result(60)
-            stop.set()
+            try:
+                for writer in writers:
+                    writer.result(60)
+            finally:
+                stop.set()
             for reader in readers:
                 reader.result(60)
         assert torn == []

@@ -6,6 +6,7 @@ are skipped where there is no Chromium; the accessibility check also where `AXE_
 
 import base64
 import html as html_module
+import io
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 from browser import CHROMIUM, Browser, Page, browser
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -39,6 +41,7 @@ from session_sqlite import (
     plots,
 )
 from session_sqlite import Page as Listing
+from session_sqlite.cli import main
 from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.transcript import html_page
 
@@ -83,7 +86,8 @@ class Elements(HTMLParser):
 
 ALLOWED: dict[str, set[str]] = {
     "html": {"lang"}, "head": set(), "meta": {"charset", "http-equiv", "content", "name"}, "title": set(),
-    "style": set(), "body": set(), "main": {"class"}, "section": {"aria-labelledby"}, "div": {"class", "dir", "lang"},
+    "style": set(), "body": set(), "main": {"class"}, "section": {"aria-labelledby"},
+    "div": {"class", "dir", "lang", "tabindex"},
     "h1": {"class", "id", "dir", "lang"}, "h2": {"class"}, "p": {"class", "dir", "lang"}, "dl": {"class"}, "dt": set(),
     "dd": set(), "bdi": {"lang"}, "ol": {"class"}, "ul": {"class", "aria-label"}, "li": {"class"}, "span": {"class"},
     "b": set(), "strong": set(), "code": {"lang"}, "pre": {"class", "tabindex"}, "time": {"datetime"},
@@ -254,6 +258,46 @@ def test_a_page_is_rendered_as_it_is_read() -> None:
 def test_an_unreadable_event_is_marked_and_a_summary_says_what_it_stands_for() -> None:
     assert "Unreadable" in page(Event("user", unreadable=True, raw='{"<b>": 1}'))
     assert "A summary of the events up to #5." in page(Event("system", "…", supersedes=5))
+
+
+def test_an_export_is_one_page_with_a_section_for_each_session(service: SQLiteSessionService, tmp_path: Path) -> None:
+    for title in ("Tea", "Coffee"):
+        calls = [ToolCall("Brew", {"what": title}, id="c")]
+        service.create_session(title=title).add_events(
+            [Event("user", f"{title}?"), Event("assistant", actions=calls), Event("tool", "brewed", actions=calls)]
+        )
+    report = service.export(tmp_path / "all.html", format="html")
+    assert (report.sessions, report.events) == (2, 6)
+    shown = (tmp_path / "all.html").read_text("utf-8")
+    assert sorted(re.findall(r'<h1 class="title" id="(session-\d)" dir="auto">(\w+)</h1>', shown)) in (
+        [("session-1", "Coffee"), ("session-2", "Tea")], [("session-1", "Tea"), ("session-2", "Coffee")],
+    )  # fmt: skip
+    assert shown.count("<section ") == shown.count("</section>") == 2
+    assert shown.count("<html") == shown.count("</html>") == 1
+    assert '<li class="tool">' not in shown
+    assert_only_our_elements(shown)
+    nothing = io.StringIO()
+    service.scope(user_id="nobody").export(nothing, format="html")
+    assert "No conversations." in nothing.getvalue()
+
+
+def test_the_command_writes_the_same_page_to_a_file_and_to_the_output(path: Path, tmp_path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        session = service.create_session(session_id="tea", title="茶")
+        session.add_events([Event("user", "哪种茶？"), Event("assistant", "红茶"), Event("user", "谢谢")])
+        expected = "".join(html_page(session.refresh(), session.events()))
+    target = tmp_path / "tea.html"
+    done = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--html", str(target)])
+    assert (done.exit_code, done.output) == (0, "")
+    assert target.read_text("utf-8") == expected
+    assert CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--html", "-"]).output == expected
+    assert CliRunner().invoke(main, ["--db", str(path), "export", "tea", "--format", "html"]).stdout == expected
+    last = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--last", "1", "--html", "-"]).output
+    assert "谢谢" in last
+    assert "哪种茶" not in last
+    refused = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--html", str(path)])
+    assert refused.exit_code == 1
+    assert "is the store itself" in refused.output
 
 
 # ---------------------------------------------------------------- how things show themselves
@@ -427,12 +471,12 @@ def hostile_events() -> list[Event]:
     events = []
     for number, text in enumerate(HOSTILE, start=1):
         call = ToolCall(text, {text: [text, {text: text}]}, output=text)
+        more = [ToolCall(text, output={text: text}), ToolCall(text, error=text), ToolCall(text, id=f"c{number}")]
         events.append(
             Event(
-                text, text, reasoning=text, actions=[call, ToolCall(text, output={text: text}), ToolCall(text, error=text),
-                                                     ToolCall(text, id=f"c{number}")],
-                state={text: text, "gone": REMOVE}, metadata={text: text}, agent_id=f"a{text}", branch=text,
-                usage=Usage(text, 1, 1), seq=2 * number - 1, created_at=WHEN,
+                text, text, reasoning=text, actions=[call, *more], state={text: text, "gone": REMOVE},
+                metadata={text: text}, agent_id=f"a{text}", branch=text, usage=Usage(text, 1, 1), seq=2 * number - 1,
+                created_at=WHEN,
             )
         )  # fmt: skip
         events.append(Event("tool", text, actions=[ToolCall(text, id=f"c{number}", error=text)], seq=2 * number))
@@ -472,6 +516,7 @@ def test_the_hostile_conversation_makes_no_element_of_its_own() -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None or os.name == "nt":
+        assert "AXE_CORE" not in os.environ, "who brings axe-core means to have a browser"
         pytest.skip("there is no Chromium on the path")
     with browser() as running:
         yield running
@@ -543,7 +588,7 @@ def benign() -> list[Event]:
     return [
         Event("system", "You help.", seq=1),
         message_to_event(message),
-        Event("assistant", "**好的** `x`\n```python\n" + "x = 1 " * 60 + "\n```\nשלום", reasoning="think", seq=3,
+        Event("assistant", "**好的** `x`\n```python\n" + "x = 1 " * 60 + "\n```\nאבג", reasoning="think", seq=3,
               state={"a": 1, "b": REMOVE}, usage=Usage("m", 1, 2), created_at=WHEN,
               actions=[ToolCall("Read", {"p": 1}, output="x" * 500), ToolCall("Run", error="no"), ToolCall("Wait")]),
         Event("tool", "late", actions=[ToolCall("Other", id="zzz", error="late")], seq=4),
@@ -554,8 +599,13 @@ def benign() -> list[Event]:
 
 def accessible_pages(service: SQLiteSessionService) -> Iterable[tuple[str, str]]:
     yield "page", page(*benign(), limit=5)
+    service.create_session(title="Coffee").add_events(benign()[:-1])
     session = service.create_session(title="Tea")
     session.add_events([Event("user", f"tea {n}") for n in range(50)])
+    session.add_event("assistant", "Tea.", usage=Usage("a-model-with-a-name", 1_000_000, 1_000_000))
+    exported = io.StringIO()
+    service.export(exported, format="html")
+    yield "export", exported.getvalue()
     listing = [service.list_sessions(), session.events(limit=5), service.search("tea"), service.usage()]
     parts = [session, *listing, benign()[2], service.search("tea")[0]]
     outputs = "".join(part._repr_html_() for part in parts)  # type: ignore[attr-defined]  # all have one

@@ -1,4 +1,4 @@
-"""What the documentation shows runs: every Python block of the README, every example, every notebook."""
+"""What the documentation shows runs: every Python block of the README, and every example."""
 
 import os
 import re
@@ -7,15 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 # The one with a window needs a screen: see test_desktop.py.
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "desktop_chat.py")
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -34,12 +31,11 @@ def sections() -> dict[str, list[str]]:
 
 @pytest.fixture(autouse=True)
 def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that documentation makes land here, and what Jupyter and matplotlib keep for a person does too."""
+    """Files that documentation makes land here, and what matplotlib keeps for a person does too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("PYTHONUTF8", "1")
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mplconfigdir"))
 
 
 def test_the_python_blocks_of_the_readme_run_in_order() -> None:
@@ -99,24 +95,3 @@ def test_the_terminal_chat_resumes_and_obeys_its_commands() -> None:
     assert "Your message 2 in this session." in again
     assert "Forgotten: 2 messages." in again
     assert "2 messages so far" in run_example(example)
-
-
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
-def test_a_notebook_runs_without_errors(notebook: Path, tmp_path: Path) -> None:
-    document = nbformat.read(notebook, as_version=4)
-    nbformat.validate(document)
-    assert errors_in(document) == [], "the outputs stored in the file"
-    NotebookClient(
-        document, kernel_name="python3", timeout=120, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
-    assert errors_in(document) == []
-
-
-def errors_in(document: nbformat.NotebookNode) -> list[str]:
-    return [
-        f"{output.ename}: {output.evalue}"
-        for cell in document.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if output.output_type == "error"
-    ]

@@ -322,7 +322,7 @@ def split_state(delta: object, path: str = "state") -> dict[str, Any]:
         if value is not REMOVE:
             _check_json(value, place := f"{path}[{key!r}]", 1, MAX_DEPTH)
             if name is not None:
-                _utf8_size(_encode(value), place)
+                encode_json(value, place)
     return stored
 
 

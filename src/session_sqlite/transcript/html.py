@@ -40,7 +40,8 @@ CHARACTERS_IN_NOTEBOOK: Final = 4_000  # of one text
 IMAGE_CHARACTERS_IN_NOTEBOOK: Final = 1_500_000  # of one image, in base64
 ROWS_SHOWN: Final = 50
 CELL_CHARACTERS: Final = 200
-LONGEST_WORD: Final = 30  # of a cell, that is not cut in the middle
+SHORT_CELL: Final = 24
+LONG_CELL: Final = 40
 SUMMARY_CHARACTERS: Final = 120
 STATE_CHARACTERS: Final = 300
 
@@ -195,7 +196,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0,
     rest = f'<p class="soft">… and {of - len(shown):,} more</p>' if of > len(shown) else ""
     said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    return _part(f'<div class="scroll"><table>{top}<tbody>\n{body}</tbody></table></div>{rest}{said}')
+    return _part(f'<div class="scroll" tabindex="0"><table>{top}<tbody>\n{body}</tbody></table></div>{rest}{said}')
 
 
 def marked(text: str, spans: Iterable[tuple[int, int]]) -> Markup:
@@ -219,12 +220,14 @@ def _align(rows: Sequence[Sequence[object]], column: int) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, Markup):
-        return f'<td dir="auto"{" class=t" if value.startswith("<time") else ""}>{value}</td>'
+        kind = "t" if value.startswith("<time") else "long"
+        return f'<td dir="auto" class="{kind}">{value}</td>'
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'<td class="n">{_escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
     text = _cut(str(value), CELL_CHARACTERS)
-    long = ' class="long"' if any(len(word) > LONGEST_WORD for word in text.split()) else ""
-    return f'<td dir="auto"{long}{_language(text)}>{_escaped(text)}</td>'
+    # A date or a name stays in one line; a text gets room, and breaks anywhere if it has to.
+    kind = ' class="t"' if len(text) <= SHORT_CELL else ' class="long"' if len(text) > LONG_CELL else ""
+    return f'<td dir="auto"{kind}{_language(text)}>{_escaped(text)}</td>'
 
 
 def _cell_value(value: object) -> object:

@@ -23,7 +23,7 @@ padding:.5em;border-radius:8px;max-width:60em;
 & table{border-collapse:collapse;margin:0;width:auto;table-layout:auto;font-size:13px;border:0;color:inherit}
 & th,& td{text-align:start;vertical-align:top;padding:.35em .9em .35em 0;border:0;border-bottom:1px solid var(--line);
 background:none;color:inherit;white-space:normal;max-width:36em}
-& tr{background:none}
+& tbody tr:nth-child(n){background:none}
 & th{color:var(--soft);font-weight:600;white-space:nowrap}
 & td{unicode-bidi:plaintext}
 & .n{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -60,7 +60,8 @@ align-items:baseline;color:var(--soft)}
 & pre,& code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:.92em;
 background:var(--code);color:inherit;border-radius:5px;border:0}
 & code{padding:.1em .3em}
-& pre{tab-size:4;margin:.4em 0;padding:.6em .8em;overflow:auto;white-space:pre;line-height:1.45;max-height:36em;direction:ltr}
+& pre{tab-size:4;margin:.4em 0;padding:.6em .8em;overflow:auto;white-space:pre;line-height:1.45;max-height:36em;
+direction:ltr}
 & pre.wrap{white-space:pre-wrap}
 & pre code{padding:0;background:none;font-size:1em}
 & .lang{font-size:.8em;color:var(--soft);margin:.5em 0 -.3em}
