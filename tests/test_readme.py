@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from session_sqlite import SQLiteSessionService
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 # The one with a window needs a screen: see test_desktop.py.
@@ -95,3 +97,17 @@ def test_the_terminal_chat_resumes_and_obeys_its_commands() -> None:
     assert "Your message 2 in this session." in again
     assert "Forgotten: 2 messages." in again
     assert "2 messages so far" in run_example(example)
+
+
+def test_the_readme_names_every_table_column_and_view() -> None:
+    with SQLiteSessionService(":memory:") as service:
+        columns = {
+            table: [column["name"] for column in service.query(f"PRAGMA table_info({table})")]
+            for table in ("sessions", "events", "state")
+        }
+        views = [row["name"] for row in service.query("SELECT name FROM sqlite_master WHERE type = 'view'")]
+    for table, names in columns.items():
+        row = re.search(rf"^\| `{table}` \| `([^`]+)` \|$", README, re.MULTILINE)
+        assert row is not None, table
+        assert sorted(row[1].split()) == sorted(names)
+    assert all(f"| `{view}` |" in README for view in views)

@@ -38,7 +38,7 @@ from session_sqlite import (
     Usage,
 )
 from session_sqlite.cli import main
-from tests.message_strategies import json_values, messages
+from message_strategies import json_values, messages
 
 TABLES = {
     "sessions": "app_name, user_id, id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,"

@@ -120,6 +120,13 @@ def whole_number(value: object, name: str) -> int:
     return min(value, 2**62)
 
 
+def flag(value: object, name: str) -> bool:
+    """Returns True or False. Raises `InvalidInputError` for anything else, which is likely to be a mistake."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(f"{name} must be True or False, not {type(value).__name__}")
+    return value
+
+
 def optional_number(value: object, name: str) -> int | None:
     """Returns a number ≥ 0, or None. Raises `InvalidInputError`."""
     return None if value is None else whole_number(value, name)

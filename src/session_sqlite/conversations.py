@@ -102,6 +102,7 @@ class Conversations(HistoryQueries):
             InvalidInputError: An argument is malformed, or the app or user is `ANY`.
         """
         key = self._exact_key(codec.new_id() if session_id is None else session_id, app_name, user_id)
+        codec.flag(exist_ok, "exist_ok")
         delta = codec.split_state({} if state is None else state)
         now = codec.now_text()
         row = codec.encode_session(key, agent_id=agent_id, title=title, metadata=metadata, state=delta, now=now)
@@ -288,7 +289,7 @@ class Conversations(HistoryQueries):
         key = self._key(session)
         batch = self._encode(key, events)
         batch.expected_seq = codec.optional_number(expected_seq, "expected_seq")
-        batch.create = create
+        batch.create = codec.flag(create, "create")
         return self._write_batch(key, batch)
 
     def replace_events(self, session: Session | str, events: Iterable[Event]) -> list[Event]:
@@ -501,7 +502,7 @@ class Conversations(HistoryQueries):
             clauses.append(queries.TOOL_LIKE)
             params["tool"] = codec.tool_pattern(codec.text(tool, "tool"))
             keep = _uses_tool(tool)
-        return _EventQuery(key, tuple(clauses), params, bool(newest_first), keep)
+        return _EventQuery(key, tuple(clauses), params, codec.flag(newest_first, "newest_first"), keep)
 
     def _read_events(self, query: _EventQuery, limit: int | None) -> list[Event]:
         if query.keep is None:
@@ -684,7 +685,9 @@ class Conversations(HistoryQueries):
         index = self._database.index
         if index is not None:
             index.forget(tx, key, after_seq, until_seq)
-        removed = tx.run(queries.DELETE_EVENTS, {**key.params(), "after": after_seq, "until_seq": until_seq})
+        everything = (after_seq, until_seq) == (0, codec.LAST_POSSIBLE_SEQ)  # damaged rows too, which have no place
+        statement = queries.DELETE_ALL_EVENTS if everything else queries.DELETE_EVENTS
+        removed = tx.run(statement, {**key.params(), "after": after_seq, "until_seq": until_seq})
         if index is not None:
             index.removed(tx)
         return removed

@@ -196,7 +196,7 @@ class Exchange(Retention):
             app_name=app_name,
             user_id=user_id,
             format=format,
-            dry_run=bool(dry_run),
+            dry_run=codec.flag(dry_run, "dry_run"),
             progress=progress,
         )
         return report

@@ -360,7 +360,7 @@ class HistoryQueries(ScopedService):
             session_id=params.get("session_id"),
             clauses=tuple(clauses),
             params=params,
-            newest_first=bool(newest_first),
+            newest_first=codec.flag(newest_first, "newest_first"),
         )
 
     def _hit(self, found: Found, request: Request) -> SearchHit:

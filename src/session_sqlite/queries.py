@@ -5,6 +5,9 @@ takes clauses; `joined` puts constant clauses together with AND. Values are alwa
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+Id = TypeVar("Id", str, int)
 
 
 def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
@@ -13,7 +16,7 @@ def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
     return f"{statement} {f'WHERE {condition}' if condition else ''} {tail}"
 
 
-def with_ids(statement: str, ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+def with_ids(statement: str, ids: Sequence[Id]) -> tuple[str, dict[str, Id]]:
     """A statement that takes a list of ids, with a name for each, and the parameters of those names."""
     params = {f"id_{index}": id for index, id in enumerate(ids)}
     return statement.format(", ".join(f":{name}" for name in params)), params
@@ -167,6 +170,10 @@ VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :c
         :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message,
         :supersedes)
 """
+DELETE_ALL_EVENTS = """
+DELETE FROM events
+ WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
 DELETE_EVENTS = """
 DELETE FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
@@ -276,7 +283,15 @@ EVENT_SINCE = "events.created_at >= :since"
 EVENT_UNTIL = "events.created_at < :until"
 ROW_AFTER = "events.row_id > :after_row"
 ROW_BEFORE = "events.row_id < :before_row"
+ROWS = "events.row_id IN ({})"
+NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
 LAST_ROWS_FIRST = "ORDER BY events.row_id DESC LIMIT :limit"
+
+# What is searched of a session's events, before any of them is read whole.
+SEARCHED_TEXTS = """
+SELECT events.row_id, events.content, events.reasoning, events.actions
+  FROM events
+"""
 
 # SQLite's FTS5 only. Orders and limits inside, so that the rows of events are read for the hits alone. The S608
 # exceptions: what is put together are the constants here.

@@ -100,6 +100,7 @@ class Retention(LifeCycle):
             app_name: The app, if not the service's; `ANY` for all.
             user_id: The user, if not the service's; `ANY` for all.
         """
+        codec.flag(dry_run, "dry_run")
         if older_than is None and keep_last is None:
             raise InvalidInputError("say what to prune: older_than, keep_last or both")
         if isinstance(older_than, timedelta):
@@ -115,7 +116,7 @@ class Retention(LifeCycle):
             gone, session_too = self._prune_one(key, cut, before, dry_run)
             events += gone
             sessions += session_too
-        return PruneReport(events, sessions, bool(dry_run))
+        return PruneReport(events, sessions, dry_run)
 
     def erase(
         self,
@@ -194,6 +195,7 @@ class Retention(LifeCycle):
         Raises:
             SessionNotFoundError: ``session`` does not exist.
         """
+        codec.flag(dry_run, "dry_run")
         change = _change(pattern, replacement)
         if session is not None:
             if app_name is not None or user_id is not None:

@@ -74,10 +74,24 @@ def _without_unassigned(text: str) -> str:
     return text
 
 
+# Text of ASCII, of common Han characters and of the punctuation that goes with them needs no tables: each of its
+# characters folds to one character, whatever stands beside it.
+_UNUSUAL = re.compile(
+    "[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u3001-\u3029\u4e00-\u9fa5\uff01-\uff5e]"
+)
+_FULL_WIDTH = re.compile("[\uff01-\uff5e]")
+
+
+def _to_ascii(match: re.Match[str]) -> str:
+    return chr(ord(match[0]) - 0xFEE0)
+
+
 def fold(text: str) -> str:
     """The text without differences of case, of width (NFKC) and of accents on Latin letters."""
     if text.isascii():
         return text.lower()
+    if not _UNUSUAL.search(text):
+        return _FULL_WIDTH.sub(_to_ascii, text).lower()
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _without_unassigned(text))).casefold()
     if _HAS_ACCENTS.search(text):
         # Accents are marks only when they are taken apart; other scripts are put together again.
@@ -92,7 +106,10 @@ def words(text: str) -> list[str]:
         >>> words("Café: 请分析，代码 C++")
         ['cafe', '请', '分', '析', '·', '代', '码', 'c']
     """
-    folded = fold(text)
+    return _divide(fold(text))
+
+
+def _divide(folded: str) -> list[str]:
     if folded.isascii():
         found = _ASCII_WORDS.findall(folded)
         return found if len(folded) <= LONGEST_WORD else [word[:LONGEST_WORD] for word in found]
@@ -235,15 +252,70 @@ def index_columns(event: Event) -> dict[str, str]:
 
 def score(event: Event, request: Request) -> float:
     """How well an event fits, without an index: 0 if it does not have all terms, else more for more of them."""
-    searched = [f" {' '.join(words(text))} " for text in request.texts(event) if text]
+    folded = [fold(text) for text in request.texts(event) if text]
+    divided: list[str] = []
     total = 0.0
     for term in request.terms:
-        phrase = f" {' '.join(term.words)}{'' if term.prefix else ' '}"
-        found = sum(text.count(phrase) for text in searched)
+        if _pattern(term) is not None:
+            found = sum(len(_spans(text, term)) for text in folded)
+        elif not all(any(word in text for text in folded) for word in term.words if word != GAP):
+            return 0.0
+        else:
+            divided = divided or [f" {' '.join(_divide(text))} " for text in folded]
+            phrase = f" {' '.join(term.words)}{'' if term.prefix else ' '}"
+            found = sum(text.count(phrase) for text in divided)
         if not found:
             return 0.0
-        total += found / (found + 1 + sum(map(len, searched)) / 1000)
+        total += found / (found + 1 + sum(map(len, folded)) / 1000)
     return total
+
+
+LONGEST_PATTERN: Final = 20  # words; longer ones are found word by word
+
+
+@functools.lru_cache(maxsize=128)
+def _pattern(term: Term) -> re.Pattern[str] | None:
+    """What finds a term in folded text; None for a term that only the words of the text can tell.
+
+    A term of Han, Kana or Hangul is found as it stands. Words of ASCII letters are found with anything between them
+    that is not of ASCII words: in ASCII text that is all, for other text see `_stands_alone`.
+    """
+    if len(term.words) > LONGEST_PATTERN or any(len(word) >= LONGEST_WORD for word in term.words):
+        return None
+    if all(len(word) == 1 and is_cjk(ord(word)) for word in term.words):
+        return re.compile(re.escape("".join(term.words)))
+    if all(_ASCII_WORDS.fullmatch(word) for word in term.words):
+        end = "" if term.prefix else "(?![a-z0-9])"
+        return re.compile(f"(?<![a-z0-9]){'([^a-z0-9]+)'.join(term.words)}{end}")
+    return None
+
+
+def _spans(folded: str, term: Term) -> list[Span]:
+    """Where a term that has a `_pattern` is in folded text."""
+    pattern = _pattern(term)
+    spans: list[Span] = []
+    match = pattern.search(folded) if pattern is not None else None
+    is_simple = folded.isascii() or not term.words[0].isascii()
+    while pattern is not None and match is not None:
+        if is_simple or _stands_alone(folded, match, term):
+            spans.append(match.span())
+        match = pattern.search(folded, match.start() + 1)
+    return spans
+
+
+def _stands_alone(folded: str, match: re.Match[str], term: Term) -> bool:
+    """True if no other letters continue the first and the last word, and no word stands between two."""
+    begin, end = match.span()
+    if begin and _is_in_word(folded[begin - 1]):
+        return False
+    if not term.prefix and end < len(folded) and _is_in_word(folded[end]):
+        return False
+    return all(kind_of(ord(character)) in "ou" for gap in match.groups() for character in gap)
+
+
+def _is_in_word(character: str) -> bool:
+    code = ord(character)
+    return kind_of(code) == "w" and not is_cjk(code)
 
 
 # ---------------------------------------------------------------- snippets
@@ -258,15 +330,34 @@ def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
     return cut(texts[0], ()) if texts else ("", ())
 
 
+def may_match(texts: Sequence[str], actions: str, terms: Sequence[Term]) -> bool:
+    """False only if an event with these texts and these actions as JSON text cannot have all terms; quick."""
+    words = {word for term in terms for word in term.words if word != GAP}
+    if actions != "[]":
+        # JSON may write characters and numbers in more than one way.
+        if "\\u" in actions or ("\\" in actions and not actions.isascii()):
+            return True
+        if any(character.isdigit() for word in words for character in word):
+            return True
+        texts = [*texts, actions]
+    folded = fold("\n".join(texts))
+    return all(word in folded for word in words)
+
+
 def locate(text: str, terms: Sequence[Term]) -> list[Span]:
     """Where the terms are in a text, in order and merged where they overlap."""
     folded, origins = _fold_with_origins(text)
-    tokens = _tokens(folded)
+    tokens: list[tuple[str, int, int]] = []
     places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
-    for index, token in enumerate(tokens):
-        places.setdefault(token[0], []).append(index)
+    if any(_pattern(term) is None for term in terms):
+        tokens = _tokens(folded)
+        for index, token in enumerate(tokens):
+            places.setdefault(token[0], []).append(index)
     spans: list[Span] = []
     for term in terms:
+        if _pattern(term) is not None:
+            spans += [(origins[begin][0], origins[end - 1][1]) for begin, end in _spans(folded, term)]
+            continue
         length = len(term.words)
         beginnings = range(len(tokens)) if length == 1 and term.prefix else places.get(term.words[0], ())
         for index in beginnings:
@@ -323,13 +414,15 @@ _plain: Final[set[str]] = set()  # characters known to fold to one character, wh
 
 def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
     """Folded text, and for each of its characters the place of what it was made from."""
-    if not text.isascii() and not _plain.issuperset(text):
+    if not _UNUSUAL.search(text):
+        return fold(text), _Identity(len(text))
+    if not _plain.issuperset(text):
         _plain.update(
             character
             for character in set(text)
             if len(fold(character)) == 1 and not _is_mark(character) and not _is_jamo(character)
         )
-    if text.isascii() or _plain.issuperset(text):
+    if _plain.issuperset(text):
         return fold(text), _Identity(len(text))
     pieces: list[str] = []
     origins: list[Span] = []
@@ -400,7 +493,12 @@ def _is_between_characters(text: str, index: int) -> bool:
 
 def _is_between_words(text: str, index: int) -> bool:
     """True where a cut tears neither a word nor a visible character."""
-    return _is_between_characters(text, index) and len(words(text[max(0, index - 1) : index + 1])) != 1
+    before, after = text[max(0, index - 1) : index], text[index : index + 1]
+    if before.isascii() and after.isascii():
+        return not (before.isalnum() and after.isalnum())
+    if not _is_between_characters(text, index):
+        return False
+    return len(words(before + after)) != 1 or not (words(before) and words(after))
 
 
 def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:

@@ -157,7 +157,7 @@ class SQLiteDatabase:
                              f"{sqlite3.sqlite_version}")  # fmt: skip
         self._durability = durability
         self._busy_timeout = busy_timeout
-        self.read_only = bool(read_only)
+        self.read_only = codec.flag(read_only, "read_only")
         self.path: Path | None = None
         name = path_text(path)
         if name == MEMORY:

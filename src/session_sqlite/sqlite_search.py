@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from session_sqlite import codec, queries, search
@@ -52,7 +51,7 @@ class SQLiteSearchIndex:
             last_seq = stored[0][0] if stored else 0  # it may have gone by now
             prefixes = any(term.prefix for term in request.terms)
             if last_seq <= (SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION):
-                return in_order(scan(self._database, request), request)[offset : offset + limit]
+                return self._in_short_session(request, limit, offset)
         mark, last = self._catch_up()
         recent = []
         if last > mark:
@@ -66,6 +65,25 @@ class SQLiteSearchIndex:
         if recent and self._database.read(queries.INDEXED, {}, tuple)[0][0] != mark:
             return self._find(request, limit, offset)  # the page may lack what those took the place of
         return found
+
+    def _in_short_session(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
+        clauses = [*tenant_clauses(request), *request.clauses]
+        texts = self._database.read(queries.joined(queries.SEARCHED_TEXTS, clauses), request.params, tuple)
+        rows = sorted((row[0] for row in texts if _may_match(row, request)), reverse=True)
+        wanted = offset + limit if request.newest_first else max(RANKED_IN_SESSION, offset + limit)
+        statement = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
+        found: list[Found] = []
+        for begin in range(0, len(rows), RANKED_IN_SESSION):
+            sql, ids = queries.with_ids(statement, rows[begin : begin + RANKED_IN_SESSION])
+            for row in self._database.read(sql, {**request.params, **ids}, tuple):
+                one = Found.from_row(row, 0.0)
+                if fits := search.score(one.event, request):
+                    found.append(Found(one.row_id, one.event, one.session_row, fits))
+            if len(found) >= wanted:
+                break
+        ranked = in_order(found[:RANKED_IN_SESSION], request)
+        return [*ranked, *found[RANKED_IN_SESSION:]][offset : offset + limit]
 
     def _indexed(self, request: search.Request, limit: int, offset: int) -> list[Found]:
         if request.session_id is None or request.newest_first:
@@ -187,5 +205,13 @@ def _params(row: Row) -> dict[str, Any]:
 
 
 def _found(row: Row, request: search.Request) -> Found:
+    if row[-1] is not None:
+        return Found.from_row(row[:-1], -row[-1])
     found = Found.from_row(row[:-1], 0.0)
-    return replace(found, score=search.score(found.event, request) if row[-1] is None else -row[-1])
+    return Found(found.row_id, found.event, found.session_row, search.score(found.event, request))
+
+
+def _may_match(row: Row, request: search.Request) -> bool:
+    if not all(isinstance(text, str) for text in row[1:]):
+        return True  # a damaged row, that decoding makes something of
+    return search.may_match(row[1:3], row[3], request.terms)

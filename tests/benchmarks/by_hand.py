@@ -57,6 +57,49 @@ SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at,
  ORDER BY updated_at DESC, id DESC
  LIMIT ?
 """
+SEARCH = """
+SELECT events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
+       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
+       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
+       events.supersedes,
+       hits.rank
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH ?
+         ORDER BY rank
+         LIMIT ?) AS hits
+  JOIN events
+    ON events.row_id = hits.row_id
+ ORDER BY hits.rank, hits.row_id
+"""
+ROWS_LIKE = """
+SELECT row_id
+  FROM events
+ WHERE content LIKE ? OR reasoning LIKE ? OR actions LIKE ?
+"""
+INDEX_BYTES = """
+SELECT sum(pgsize)
+  FROM dbstat
+ WHERE name LIKE 'search!_index!_%' ESCAPE '!'
+    OR name = 'search_progress'
+"""
+SIDEBAR = """
+SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq,
+       (SELECT content
+          FROM events AS first
+         WHERE first.app_name = sessions.app_name AND first.user_id = sessions.user_id
+           AND first.session_id = sessions.id AND first.author = 'user'
+         ORDER BY first.seq
+         LIMIT 1),
+       (SELECT count(*)
+          FROM events
+         WHERE events.app_name = sessions.app_name AND events.user_id = sessions.user_id
+           AND events.session_id = sessions.id)
+  FROM sessions
+ WHERE app_name = ? AND user_id = ?
+ ORDER BY updated_at DESC, id DESC
+ LIMIT ?
+"""
 
 Row = tuple[Any, ...]
 
@@ -240,3 +283,23 @@ def last_events(connection: sqlite3.Connection, session: str, count: int) -> lis
 def latest_sessions(connection: sqlite3.Connection, user: str, count: int) -> list[Row]:
     """The rows of a user's latest sessions."""
     return connection.execute(LATEST_SESSIONS, (APP, user, count)).fetchall()
+
+
+def search(connection: sqlite3.Connection, expression: str, count: int) -> list[Row]:
+    """The rows of the best events for an expression of FTS5."""
+    return connection.execute(SEARCH, (expression, count)).fetchall()
+
+
+def rows_like(connection: sqlite3.Connection, word: str) -> list[Row]:
+    """All events that have a word, without an index: only which they are."""
+    return connection.execute(ROWS_LIKE, (f"%{word}%",) * 3).fetchall()
+
+
+def index_bytes(connection: sqlite3.Connection) -> int:
+    """The pages that the search index takes."""
+    return int(connection.execute(INDEX_BYTES).fetchone()[0])
+
+
+def sidebar(connection: sqlite3.Connection, user: str, count: int) -> list[Row]:
+    """The rows of a user's latest sessions, with the first message and the number of events."""
+    return connection.execute(SIDEBAR, (APP, user, count)).fetchall()

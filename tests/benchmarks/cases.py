@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService
-from tests.benchmarks import by_hand, conversation
+from tests.benchmarks import by_hand, conversation, searching
 from tests.benchmarks.measuring import Figure, medians
 
 
@@ -30,10 +30,12 @@ class Sizes:
     few_events: int = 1_000
     sessions: int = 100_000
     stream: int = 1_000_000
+    corpus: int = 200_000
+    appends: int = 2_000
     rounds: int = 25
 
 
-QUICK = Sizes(batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, rounds=5)
+QUICK = Sizes(batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5)
 SESSION = "measured"
 
 
@@ -275,4 +277,9 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "sessions": latest_sessions,
     "memory": memory_of_messages,
     "stream": memory_of_stream,
+    "search": searching.search,
+    "in-session": searching.search_in_session,
+    "index-size": searching.index_size,
+    "index-append": searching.append_with_index,
+    "sidebar": searching.sidebar,
 }

@@ -24,8 +24,8 @@ second again where every new string database think both reads about writes proce
 happens while connection must right instead method line than fix limit order old order main size these page local
 question answer config patch object field wrong slow fast timeout missing directory import environment variable
 """.split()  # noqa: SIM905  # words, as one reads them
-RARE_ENGLISH = ("quokka", "zeppelin")  # in one event of 10,000
-MEDIUM_ENGLISH = ("tokenizer", "rollback")  # in one event of 200
+RARE_ENGLISH = ("quokka", "zeppelin")  # in one text of 2,000
+MEDIUM_ENGLISH = ("tokenizer", "rollback")  # in one text of 200
 CHINESE = """
 的 是 在 我 了 不 这个 一 你 有 和 就 可以 代码 问题 我们 要 这 会 也 到 说 文件 如果 需要 没有 看 一个 用 对 错误 函数
 测试 请 把 里 还 什么 怎么 都 后 先 再 然后 因为 所以 但是 运行 数据 结果 时候 已经 现在 方法 检查 模型 第一 程序 修改
@@ -34,13 +34,13 @@ CHINESE = """
 输入 输出 日志 失败 成功 可能 应该 必须 通过 之前 之后 其他 所有 每次 系统 项目 模块 依赖 安装 部署 本地 远程 网络 超时
 内存 性能 优化 速度 大小 数量 顺序 状态 事件 任务 调用 工具 执行 等待 循环 条件 判断 字符串 数组 对象 属性 实例 继承 测量
 """.split()  # noqa: SIM905
-MEDIUM_CHINESE = ("回滚", "分词")  # in one event of 200
-RARE_CHINESE = ("袋鼠",)  # in one event of 10,000
+MEDIUM_CHINESE = ("回滚", "分词")  # in one text of 200
+RARE_CHINESE = ("袋鼠",)  # in one text of 2,000
 _SYLLABLES = "ba ko ri ten so mar vi do lun pe ra gi tor el mi ca".split()  # noqa: SIM905
 _HAN = [bytes((row, cell)).decode("gb2312") for row in range(0xB0, 0xD7) for cell in range(0xA1, 0xFF)]  # the common
 
-PHRASE = "closed channel"  # in one event of 100, and its words in many more
-CHINESE_PHRASE = "分析代码"  # in one event of 100
+PHRASE = "closed channel"  # in one text of 100, and its words in many more
+CHINESE_PHRASE = "分析代码"  # in one text of 100
 
 
 class Generator:
@@ -60,7 +60,7 @@ class Generator:
 
     def _marked(self, words: list[str], rare: tuple[str, ...], medium: tuple[str, ...], phrase: str) -> None:
         """Puts in the words whose number is known."""
-        for chosen, share in ((rare, 10_000), (medium, 200), ((phrase,), 100)):
+        for chosen, share in ((rare, 2_000), (medium, 200), ((phrase,), 100)):
             for word in chosen:
                 if self._random.random() * share < 1:
                     words.insert(self._random.randrange(len(words) + 1), word)

@@ -38,6 +38,8 @@ EVENTS_IN_NOTEBOOK: Final = 20  # of one session
 FIRST_IN_NOTEBOOK: Final = 4  # of these; the others are the last
 CHARACTERS_IN_NOTEBOOK: Final = 4_000  # of one text
 IMAGE_CHARACTERS_IN_NOTEBOOK: Final = 1_500_000  # of one image, in base64
+MARKDOWN_CHARACTERS: Final = 200_000  # a longer text is plain: it may have more code and bold than a browser can take
+BLOCK_CHARACTERS: Final = 20_000  # of such a text: laying out one block of millions takes a browser minutes
 ROWS_SHOWN: Final = 50
 CELL_CHARACTERS: Final = 200
 SHORT_CELL: Final = 24
@@ -357,6 +359,12 @@ class _Form:
     def prose(self, text: str) -> Iterator[str]:
         """What someone wrote, its code blocks as code."""
         cut, more = self.cut(text.replace("\r\n", "\n"))
+        if len(cut) > MARKDOWN_CHARACTERS:
+            for start in range(0, len(cut), BLOCK_CHARACTERS):
+                piece = cut[start : start + BLOCK_CHARACTERS]
+                yield f'<div class="text" dir="auto"{_language(piece)}>{_escaped(piece)}</div>'
+            yield more
+            return
         for language, code, piece in _fenced(cut):
             if code:
                 yield f'<p class="lang">{_escaped(language)}</p>' if language else ""
