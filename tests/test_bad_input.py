@@ -466,3 +466,21 @@ def test_the_name_of_the_default_file_is_a_plain_one(monkeypatch: pytest.MonkeyP
 def test_the_app_of_the_default_file_is_an_identifier(monkeypatch: pytest.MonkeyPatch, app_name: Any) -> None:
     monkeypatch.delenv("SESSION_SQLITE_PATH")
     refusal(lambda: database_file(app_name=app_name))
+
+
+@pytest.mark.parametrize("value", ["no", 1, None, [True]])
+def test_a_flag_that_is_no_boolean_is_refused(service: SQLiteSessionService, path: Path, value: Any) -> None:
+    session = service.create_session()
+    before = dump_of(service.db)
+    for call in (
+        lambda: service.create_session(exist_ok=value),
+        lambda: service.append_events(session, [Event("user")], create=value),
+        lambda: service.list_events(session, newest_first=value),
+        lambda: service.search("x", newest_first=value),
+        lambda: service.prune(keep_last=1, dry_run=value),
+        lambda: service.redact("x", dry_run=value),
+        lambda: SQLiteSessionService(path, read_only=value),
+    ):
+        with pytest.raises(InvalidInputError):
+            call()
+    assert dump_of(service.db) == before

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
+from message_strategies import json_values, messages
 
 from session_sqlite import (
     ANY,
@@ -38,7 +39,6 @@ from session_sqlite import (
     Usage,
 )
 from session_sqlite.cli import main
-from message_strategies import json_values, messages
 
 TABLES = {
     "sessions": "app_name, user_id, id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,"

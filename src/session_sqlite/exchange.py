@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Any
 
-from session_sqlite import queries
+from session_sqlite import codec, queries
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import AnyOf, Session
 from session_sqlite.retention import Retention

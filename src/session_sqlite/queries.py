@@ -289,9 +289,11 @@ LAST_ROWS_FIRST = "ORDER BY events.row_id DESC LIMIT :limit"
 
 # What is searched of a session's events, before any of them is read whole.
 SEARCHED_TEXTS = """
-SELECT events.row_id, events.content, events.reasoning, events.actions
+SELECT events.seq, events.row_id, events.content, events.reasoning, events.actions
   FROM events
 """
+EVENT_BEFORE = "events.seq < :before_seq"
+LAST_EVENTS_FIRST = "ORDER BY events.seq DESC LIMIT :limit"
 
 # SQLite's FTS5 only. Orders and limits inside, so that the rows of events are read for the hits alone. The S608
 # exceptions: what is put together are the constants here.

@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -255,8 +255,9 @@ def score(event: Event, request: Request) -> float:
     folded = [fold(text) for text in request.texts(event) if text]
     divided: list[str] = []
     total = 0.0
+    are_few = len(request.terms) <= MOST_PATTERNS
     for term in request.terms:
-        if _pattern(term) is not None:
+        if are_few and _pattern(term) is not None:
             found = sum(len(_spans(text, term)) for text in folded)
         elif not all(any(word in text for text in folded) for word in term.words if word != GAP):
             return 0.0
@@ -270,7 +271,8 @@ def score(event: Event, request: Request) -> float:
     return total
 
 
-LONGEST_PATTERN: Final = 20  # words; longer ones are found word by word
+LONGEST_PATTERN: Final = 20  # words; a longer phrase is found word by word
+MOST_PATTERNS: Final = 20  # terms; of more, each is looked up among the words
 
 
 @functools.lru_cache(maxsize=128)
@@ -330,18 +332,24 @@ def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
     return cut(texts[0], ()) if texts else ("", ())
 
 
-def may_match(texts: Sequence[str], actions: str, terms: Sequence[Term]) -> bool:
-    """False only if an event with these texts and these actions as JSON text cannot have all terms; quick."""
-    words = {word for term in terms for word in term.words if word != GAP}
-    if actions != "[]":
-        # JSON may write characters and numbers in more than one way.
-        if "\\u" in actions or ("\\" in actions and not actions.isascii()):
-            return True
-        if any(character.isdigit() for word in words for character in word):
-            return True
-        texts = [*texts, actions]
-    folded = fold("\n".join(texts))
-    return all(word in folded for word in words)
+def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
+    """A test of an event's content, reasoning and actions (as JSON text): False only if it cannot have all terms."""
+    words = tuple({word for term in terms for word in term.words if word != GAP})
+    has_digits = any(character.isdigit() for word in words for character in word)
+
+    def may_match(content: str, reasoning: str, actions: str) -> bool:
+        if actions == "[]":
+            folded = fold(f"{content}\n{reasoning}")
+        elif has_digits or "\\u" in actions or ("\\" in actions and not actions.isascii()):
+            return True  # JSON may write numbers and characters in more than one way
+        else:
+            folded = fold(f"{content}\n{reasoning}\n{actions}")
+        for word in words:
+            if word not in folded:
+                return False
+        return True
+
+    return may_match
 
 
 def locate(text: str, terms: Sequence[Term]) -> list[Span]:
@@ -349,13 +357,14 @@ def locate(text: str, terms: Sequence[Term]) -> list[Span]:
     folded, origins = _fold_with_origins(text)
     tokens: list[tuple[str, int, int]] = []
     places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
-    if any(_pattern(term) is None for term in terms):
+    are_few = len(terms) <= MOST_PATTERNS
+    if not are_few or any(_pattern(term) is None for term in terms):
         tokens = _tokens(folded)
         for index, token in enumerate(tokens):
             places.setdefault(token[0], []).append(index)
     spans: list[Span] = []
     for term in terms:
-        if _pattern(term) is not None:
+        if are_few and _pattern(term) is not None:
             spans += [(origins[begin][0], origins[end - 1][1]) for begin, end in _spans(folded, term)]
             continue
         length = len(term.words)

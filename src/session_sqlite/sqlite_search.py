@@ -23,6 +23,8 @@ CHECK_EVERY: Final = 500  # appended events
 SCANNED_SESSION: Final = 100  # events: in so short a session reading them all takes less than the index
 SCANNED_SESSION_WITH_PREFIX: Final = 2000  # FTS5 first collects the events of every word with a prefix
 RANKED_IN_SESSION: Final = 100  # hits
+CHUNK_TEXTS: Final = 250  # events of a session whose texts are read at once
+BEYOND_SEQ: Final = 2**63 - 1
 LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
 
 
@@ -69,19 +71,30 @@ class SQLiteSearchIndex:
     def _in_short_session(self, request: search.Request, limit: int, offset: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
         clauses = [*tenant_clauses(request), *request.clauses]
-        texts = self._database.read(queries.joined(queries.SEARCHED_TEXTS, clauses), request.params, tuple)
-        rows = sorted((row[0] for row in texts if _may_match(row, request)), reverse=True)
+        texts = queries.joined(queries.SEARCHED_TEXTS, [*clauses, queries.EVENT_BEFORE], queries.LAST_EVENTS_FIRST)
+        events = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
+        may_match = search.quick_test(request.terms)
+
+        def test(row: Row) -> tuple[int, int | None]:
+            try:
+                return row[0], row[1] if may_match(*row[2:]) else None
+            except (AttributeError, TypeError):  # not text: decoding makes something of a damaged row
+                return row[0], row[1]
+
         wanted = offset + limit if request.newest_first else max(RANKED_IN_SESSION, offset + limit)
-        statement = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
+        params = {**request.params, "before_seq": BEYOND_SEQ, "limit": CHUNK_TEXTS}
         found: list[Found] = []
-        for begin in range(0, len(rows), RANKED_IN_SESSION):
-            sql, ids = queries.with_ids(statement, rows[begin : begin + RANKED_IN_SESSION])
-            for row in self._database.read(sql, {**request.params, **ids}, tuple):
-                one = Found.from_row(row, 0.0)
-                if fits := search.score(one.event, request):
-                    found.append(Found(one.row_id, one.event, one.session_row, fits))
-            if len(found) >= wanted:
-                break
+        while len(found) < wanted and (tested := self._database.read(texts, params, test)):
+            params["before_seq"] = tested[-1][0]
+            rows = [row_id for _, row_id in tested if row_id is not None]
+            for begin in range(0, len(rows), RANKED_IN_SESSION):
+                sql, ids = queries.with_ids(events, rows[begin : begin + RANKED_IN_SESSION])
+                for row in self._database.read(sql, {**request.params, **ids}, tuple):
+                    one = Found.from_row(row, 0.0)
+                    if fits := search.score(one.event, request):
+                        found.append(Found(one.row_id, one.event, one.session_row, fits))
+                if len(found) >= wanted:
+                    break
         ranked = in_order(found[:RANKED_IN_SESSION], request)
         return [*ranked, *found[RANKED_IN_SESSION:]][offset : offset + limit]
 
@@ -209,9 +222,3 @@ def _found(row: Row, request: search.Request) -> Found:
         return Found.from_row(row[:-1], -row[-1])
     found = Found.from_row(row[:-1], 0.0)
     return Found(found.row_id, found.event, found.session_row, search.score(found.event, request))
-
-
-def _may_match(row: Row, request: search.Request) -> bool:
-    if not all(isinstance(text, str) for text in row[1:]):
-        return True  # a damaged row, that decoding makes something of
-    return search.may_match(row[1:3], row[3], request.terms)
