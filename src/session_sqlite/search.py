@@ -76,9 +76,7 @@ def _without_unassigned(text: str) -> str:
 
 # Text of ASCII, of common Han characters and of the punctuation that goes with them needs no tables: each of its
 # characters folds to one character, whatever stands beside it.
-_UNUSUAL = re.compile(
-    "[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u3001-\u3029\u4e00-\u9fa5\uff01-\uff5e]"
-)
+_UNUSUAL = re.compile("[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u3001-\u3029\u4e00-\u9fa5\uff01-\uff5e]")
 _FULL_WIDTH = re.compile("[\uff01-\uff5e]")
 
 
@@ -258,7 +256,7 @@ def score(event: Event, request: Request) -> float:
     are_few = len(request.terms) <= MOST_PATTERNS
     for term in request.terms:
         if are_few and _pattern(term) is not None:
-            found = sum(len(_spans(text, term)) for text in folded)
+            found = sum(_count(text, term) for text in folded)
         elif not all(any(word in text for text in folded) for word in term.words if word != GAP):
             return 0.0
         else:
@@ -288,17 +286,35 @@ def _pattern(term: Term) -> re.Pattern[str] | None:
         return re.compile(re.escape("".join(term.words)))
     if all(_ASCII_WORDS.fullmatch(word) for word in term.words):
         end = "" if term.prefix else "(?![a-z0-9])"
-        return re.compile(f"(?<![a-z0-9]){'([^a-z0-9]+)'.join(term.words)}{end}")
+        first, *rest = term.words  # what begins with letters is found faster than what looks back first
+        return re.compile("([^a-z0-9]+)".join([f"{first}(?<![a-z0-9]{first})", *rest]) + end)
     return None
+
+
+def _is_simple(folded: str, term: Term) -> bool:
+    """True if the pattern of a term alone says where it is."""
+    return folded.isascii() or not term.words[0].isascii()
+
+
+def _count(folded: str, term: Term) -> int:
+    """How often a term that has a `_pattern` is in folded text."""
+    pattern = _pattern(term)
+    if pattern is not None and _is_simple(folded, term):
+        return len(pattern.findall(folded))
+    return len(_spans(folded, term))
 
 
 def _spans(folded: str, term: Term) -> list[Span]:
     """Where a term that has a `_pattern` is in folded text."""
     pattern = _pattern(term)
+    if pattern is None:
+        return []
+    is_simple = _is_simple(folded, term)
+    if is_simple and len(term.words) == 1:
+        return [match.span() for match in pattern.finditer(folded)]
     spans: list[Span] = []
-    match = pattern.search(folded) if pattern is not None else None
-    is_simple = folded.isascii() or not term.words[0].isascii()
-    while pattern is not None and match is not None:
+    match = pattern.search(folded)
+    while match is not None:
         if is_simple or _stands_alone(folded, match, term):
             spans.append(match.span())
         match = pattern.search(folded, match.start() + 1)
@@ -339,15 +355,12 @@ def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
 
     def may_match(content: str, reasoning: str, actions: str) -> bool:
         if actions == "[]":
-            folded = fold(f"{content}\n{reasoning}")
+            folded = fold("\n".join((content, reasoning)))
         elif has_digits or "\\u" in actions or ("\\" in actions and not actions.isascii()):
             return True  # JSON may write numbers and characters in more than one way
         else:
-            folded = fold(f"{content}\n{reasoning}\n{actions}")
-        for word in words:
-            if word not in folded:
-                return False
-        return True
+            folded = fold("\n".join((content, reasoning, actions)))
+        return all(map(folded.__contains__, words))
 
     return may_match
 

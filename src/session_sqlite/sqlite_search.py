@@ -22,8 +22,9 @@ CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers
 CHECK_EVERY: Final = 500  # appended events
 SCANNED_SESSION: Final = 100  # events: in so short a session reading them all takes less than the index
 SCANNED_SESSION_WITH_PREFIX: Final = 2000  # FTS5 first collects the events of every word with a prefix
-RANKED_IN_SESSION: Final = 100  # hits
-CHUNK_TEXTS: Final = 250  # events of a session whose texts are read at once
+RANKED_IN_SESSION: Final = 40  # hits: two pages
+READ_AT_ONCE: Final = 20  # events of a session that may match
+CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
 BEYOND_SEQ: Final = 2**63 - 1
 LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
 
@@ -87,8 +88,8 @@ class SQLiteSearchIndex:
         while len(found) < wanted and (tested := self._database.read(texts, params, test)):
             params["before_seq"] = tested[-1][0]
             rows = [row_id for _, row_id in tested if row_id is not None]
-            for begin in range(0, len(rows), RANKED_IN_SESSION):
-                sql, ids = queries.with_ids(events, rows[begin : begin + RANKED_IN_SESSION])
+            for begin in range(0, len(rows), READ_AT_ONCE):
+                sql, ids = queries.with_ids(events, rows[begin : begin + READ_AT_ONCE])
                 for row in self._database.read(sql, {**request.params, **ids}, tuple):
                     one = Found.from_row(row, 0.0)
                     if fits := search.score(one.event, request):

@@ -35,7 +35,9 @@ class Sizes:
     rounds: int = 25
 
 
-QUICK = Sizes(batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5)
+QUICK = Sizes(
+    batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5
+)
 SESSION = "measured"
 
 

@@ -91,9 +91,7 @@ def search(folder: Path, sizes: Sizes) -> Iterable[Figure]:
             figures = medians(sizes.rounds, calls=2, ours=ours, floor=partial(by_hand.search, floor, expression, 20))
             yield Figure(f"search {name}", figures["ours"], figures["floor"], 3)
         for name in RARE_AND_MEDIUM:
-            figures = medians(
-                3, ours=searches[name][1], floor=partial(by_hand.rows_like, floor, WORDS[name])
-            )
+            figures = medians(3, ours=searches[name][1], floor=partial(by_hand.rows_like, floor, WORDS[name]))
             yield Figure(f"search {name}, floor: LIKE", figures["ours"], figures["floor"], 1 / 15)
 
 
@@ -164,7 +162,7 @@ def append_with_index(folder: Path, sizes: Sizes) -> Iterable[Figure]:
                 ours.search("index", limit=1)
 
         figures = medians(
-            max(5, sizes.rounds // 4),
+            max(3, sizes.rounds // 8),
             ours=partial(append, ours, search=True),
             appended=partial(append, ours, search=False),
             floor=partial(append, floor, search=False),
