@@ -584,7 +584,7 @@ def test_a_bad_record_does_not_stop_the_rest(service: SQLiteSessionService, tmp_
 
 
 def test_a_list_is_cut_into_elements_however_it_is_read() -> None:
-    from session_sqlite.importers import json_files
+    from session_sqlite.transfer.importers import json_files
 
     texts = ['"a,]"', "[1, [2]]", '{"k\\"": "}\\\\"}', "3", '"' + "长" * 50 + '"', "{}"]
     document = ("[ " + " ,\n".join(texts) + " ]  ").encode()

@@ -16,16 +16,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from session_sqlite import (
-    Event,
-    InvalidInputError,
-    SQLiteSessionService,
-    StoreClosedError,
-    ToolCall,
-    sqlite_maintenance,
-)
+from session_sqlite import Event, InvalidInputError, SQLiteSessionService, StoreClosedError, ToolCall
 from session_sqlite.errors import StoreError
 from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.sqlite import maintenance
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 TABLES = ("sessions", "events", "state")
@@ -487,13 +481,13 @@ def test_a_file_that_others_can_read_is_a_warning(service: SQLiteSessionService,
 
 def test_a_large_wal_is_a_warning(service: SQLiteSessionService, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(service)
-    monkeypatch.setattr(sqlite_maintenance, "LARGE_WAL_BYTES", 1000)
+    monkeypatch.setattr(maintenance, "LARGE_WAL_BYTES", 1000)
     finding = findings(service)["WAL"]
     assert (finding.level, bool(finding.advice)) == ("warning", True)
 
 
 def test_a_remote_file_system_is_an_error(service: SQLiteSessionService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_maintenance, "_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(maintenance, "_file_system", lambda path: "nfs4")
     finding = findings(service)["file system"]
     assert (finding.level, "nfs4" in finding.message) == ("error", True)
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from session_sqlite import ANY, Event, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, sqlite_search
+from session_sqlite import ANY, Event, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
+from session_sqlite.sqlite import search_index
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 STATEMENT = re.compile(r"\s*(SELECT|WITH|UPDATE|DELETE|INSERT|REPLACE)\b")
@@ -194,8 +195,8 @@ def test_nothing_of_daily_use_reads_a_whole_table(
     if not short:  # what is done in a long session
         if "search" not in name:
             return
-        monkeypatch.setattr(sqlite_search, "SCANNED_SESSION", 0)
-        monkeypatch.setattr(sqlite_search, "SCANNED_SESSION_WITH_PREFIX", 0)
+        monkeypatch.setattr(search_index, "SCANNED_SESSION", 0)
+        monkeypatch.setattr(search_index, "SCANNED_SESSION_WITH_PREFIX", 0)
     session = filled.get_session("3")
     assert_no_scan(filled, lambda: OTHERS[name](filled, session))
 

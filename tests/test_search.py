@@ -40,9 +40,9 @@ from session_sqlite import (
     StoreClosedError,
     ToolCall,
     search,
-    sqlite_search,
     unicode_table,
 )
+from session_sqlite.sqlite import search_index
 
 SRC = Path(search.__file__).parents[1]
 DIALOGUES = Path(__file__).parents[2] / "shared" / "data" / "chinese-conversations.jsonl.gz"
@@ -213,10 +213,10 @@ class Stores:
 
 def use_the_index_whatever_it_takes(patch: pytest.MonkeyPatch) -> None:
     """Short sessions are read instead, and a busy store is waited for a little."""
-    patch.setattr(sqlite_search, "CATCH_UP_PATIENCE", 0)
-    patch.setattr(sqlite_search, "SCANNED_SESSION", 0)
-    patch.setattr(sqlite_search, "SCANNED_SESSION_WITH_PREFIX", 0)
-    patch.setattr(sqlite_search, "RANKED_IN_SESSION", 3)
+    patch.setattr(search_index, "CATCH_UP_PATIENCE", 0)
+    patch.setattr(search_index, "SCANNED_SESSION", 0)
+    patch.setattr(search_index, "SCANNED_SESSION_WITH_PREFIX", 0)
+    patch.setattr(search_index, "RANKED_IN_SESSION", 3)
 
 
 @pytest.fixture(scope="module")
@@ -422,12 +422,12 @@ def three(
     use_the_index_whatever_it_takes(monkeypatch)
     if request.param == "tail":
 
-        def is_busy(self: sqlite_search.SQLiteSearchIndex) -> tuple[int, int]:
+        def is_busy(self: search_index.SQLiteSearchIndex) -> tuple[int, int]:
             return self._database.read(
                 "SELECT indexed, (SELECT max(row_id) FROM events) FROM search_progress", {}, tuple
             )[0]
 
-        monkeypatch.setattr(sqlite_search.SQLiteSearchIndex, "_catch_up", is_busy)
+        monkeypatch.setattr(search_index.SQLiteSearchIndex, "_catch_up", is_busy)
     with SQLiteSessionService(path, search=request.param != "scan") as service:
         yield service
 
@@ -600,7 +600,7 @@ def test_a_page_is_whole_when_another_process_indexes_in_between(path: Path, mon
         service.create_session().add_events([Event("user", "word")] * 50)
         service.search("word")
         service.get_session(service.list_sessions()[0].id).add_events([Event("user", "word")] * 10)
-        indexed = sqlite_search.SQLiteSearchIndex._indexed
+        indexed = search_index.SQLiteSearchIndex._indexed
         meanwhile = [lambda: service.search("word")]
 
         def late(self: Any, *args: Any) -> Any:
@@ -608,7 +608,7 @@ def test_a_page_is_whole_when_another_process_indexes_in_between(path: Path, mon
                 meanwhile.pop()()
             return indexed(self, *args)
 
-        monkeypatch.setattr(sqlite_search.SQLiteSearchIndex, "_indexed", late)
+        monkeypatch.setattr(search_index.SQLiteSearchIndex, "_indexed", late)
         page = reader.search("word", limit=20)
         assert len({hit.event for hit in page}) == 20
         assert page.next_cursor is not None
@@ -866,9 +866,9 @@ def test_an_event_that_another_program_changed_can_be_removed_and_leaves_search_
 
 
 def test_appends_index_a_tail_that_has_become_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_search, "LONGEST_TAIL", 30)
-    monkeypatch.setattr(sqlite_search, "CHECK_EVERY", 10)
-    monkeypatch.setattr(sqlite_search, "CHUNK_EVENTS", 25)
+    monkeypatch.setattr(search_index, "LONGEST_TAIL", 30)
+    monkeypatch.setattr(search_index, "CHECK_EVERY", 10)
+    monkeypatch.setattr(search_index, "CHUNK_EVENTS", 25)
     with SQLiteSessionService(path, durability="fast") as service:
         session = service.create_session()
         longest = 0
@@ -883,7 +883,7 @@ def test_appends_index_a_tail_that_has_become_long(path: Path, monkeypatch: pyte
 
 
 def test_a_search_indexes_more_than_one_chunk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_search, "CHUNK_EVENTS", 7)
+    monkeypatch.setattr(search_index, "CHUNK_EVENTS", 7)
     with SQLiteSessionService(path) as service:
         service.create_session().add_events([Event("user", f"word n{number}") for number in range(50)])
         assert len(service.search("word", limit=ALL_OF_THEM)) == 50

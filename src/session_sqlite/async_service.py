@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from session_sqlite.codec import SessionKey
-from session_sqlite.conversations import DEFAULT_LIST_LIMIT
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.exchange import ExportReport, ImportReport, Progress
-from session_sqlite.life_cycle import call_summarizer
 from session_sqlite.models import AnyOf, Event, Page, Rows, SearchHit, Session, SessionOverview, ToolCall, Usage
-from session_sqlite.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.service import SessionService
+from session_sqlite.service.conversations import DEFAULT_LIST_LIMIT
+from session_sqlite.service.exchange import ExportReport, ImportReport, Progress
+from session_sqlite.service.life_cycle import call_summarizer
+from session_sqlite.service.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
-from session_sqlite.sqlite_maintenance import CheckReport
+from session_sqlite.sqlite.maintenance import CheckReport
 from session_sqlite.threads import in_thread
 
 

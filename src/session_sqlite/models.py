@@ -36,8 +36,8 @@ from session_sqlite.transcript.text import Gap
 if TYPE_CHECKING:
     import pandas as pd
 
-    from session_sqlite.exchange import ExportReport
     from session_sqlite.service import SessionService
+    from session_sqlite.service.exchange import ExportReport
 
 T = TypeVar("T")
 

@@ -284,7 +284,7 @@ SCHEMA_VERSION: Final = len(STEPS)
 
 
 def create_search_index(db: Database) -> None:
-    """The index of `sqlite_search`, and how far it has got.
+    """The index of `sqlite.search_index`, and how far it has got.
 
     Not one of the steps: whether a file has an index is fixed when it is made. sqlite-utils can only index a table's
     own text. This index has words of our own (the ``ascii`` tokenizer takes them as they are) and no copy of the text;

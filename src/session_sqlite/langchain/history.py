@@ -18,7 +18,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
-from session_sqlite.conversations import LOOK_BACK_EVENTS, wait_for_calls
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.messages import (
     event_to_messages,
@@ -28,8 +27,9 @@ from session_sqlite.langchain.messages import (
     read_event,
 )
 from session_sqlite.models import AnyOf, Event, Session
-from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
+from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls
+from session_sqlite.service.scoped import checked_scope
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.threads import in_thread
 from session_sqlite.transcript import html

@@ -26,8 +26,8 @@ from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFou
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.models import AnyOf, Event, Session
-from session_sqlite.scoped import checked_scope
 from session_sqlite.service import SessionService
+from session_sqlite.service.scoped import checked_scope
 from session_sqlite.threads import in_thread
 
 try:

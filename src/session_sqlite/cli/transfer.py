@@ -1,0 +1,131 @@
+"""The verbs that take conversations out and bring them in: export, import.
+
+The text of an export goes to a file or to the output; what was done, and a bar while it is being done, to the error
+output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from session_sqlite.cli.console import (
+    DEFAULT_FILE,
+    chosen,
+    db_option,
+    json_option,
+    json_text,
+    print_text,
+    with_store,
+)
+from session_sqlite.service.exchange import ImportReport, Progress
+from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.transcript import visible
+from session_sqlite.transfer import EXPORT_FORMATS, importers
+
+OUTPUT: Final = "-"
+
+
+@click.command()
+@click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1)
+@click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="Where to write it.  [default: the output]")
+@click.option(
+    "--format", "format_", type=click.Choice(list(EXPORT_FORMATS)), default="jsonl", show_default=True, help="As what."
+)
+@with_store()
+def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: str) -> None:
+    """Write conversations to a file: for another store, or for people.
+
+    All of them, or those that are named. "jsonl" has everything: `session-sqlite import` makes equal sessions of it.
+    """
+    target: Any = sys.stdout if output == OUTPUT else output
+    wanted = [service.get_session(session_id) for session_id in session_ids] or None
+    if output == OUTPUT and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as a file would be
+    with _bar("Exporting", shown=output != OUTPUT) as progress:
+        report = service.export(target, session=wanted, format=format_, progress=progress)
+    click.echo(str(report), err=True)
+
+
+@click.command("import")
+@click.argument("source", metavar="FILE", type=click.Path())
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["auto", *importers.FORMATS]),
+    default="auto",
+    show_default=True,
+    help="What the file is.",
+)
+@click.option("--dry-run", is_flag=True, help="Write nothing, only say what would come.")
+@click.option("--app", metavar="NAME", help="Make them sessions of this app.")
+@click.option("--user", metavar="ID", help="Make them sessions of this user.")
+@json_option
+@db_option(DEFAULT_FILE)
+@click.pass_obj
+def import_(
+    group_db: str | None,
+    db: str | None,
+    source: str,
+    format_: str,
+    dry_run: bool,
+    app: str | None,
+    user: str | None,
+    as_json: bool,
+) -> None:
+    """Bring in conversations from an export or from another program's file.
+
+    Exports of this program, other stores of it, ChatGPT's conversations.json (or the whole zip), chats in OpenAI's form
+    as JSON or JSON Lines (also gzipped), LangChain's message_store tables and file histories, sessions of the OpenAI
+    Agents SDK, logs.db of llm, the Go package session-sqlite.
+
+    Nothing comes twice, and what is there stays. Sessions of a file that does not say whose they are get the app and
+    user "default". FILE may be "-" for the input.
+    """
+    given = chosen(db, group_db)
+    path = Path(database_file() if given is None else given)
+    # A dry run makes no store either.
+    where: Any = ":memory:" if dry_run and not path.exists() else (path if given is None else given)
+    with SQLiteSessionService(where, read_only=dry_run and path.exists()) as service:
+        with _bar("Importing", shown=not as_json) as progress:
+            report = service.import_(
+                sys.stdin.buffer if source == "-" else source,
+                format=format_,
+                dry_run=dry_run,
+                app_name=app,
+                user_id=user,
+                progress=progress,
+            )
+        if as_json:
+            print_text(json_text(dataclasses.asdict(report)))
+        else:
+            _print_report(report)
+
+
+def _print_report(report: ImportReport) -> None:
+    print_text(visible(str(report), lines=True))
+
+
+@contextlib.contextmanager
+def _bar(label: str, *, shown: bool) -> Iterator[Progress | None]:
+    """A bar on the error output while it is a terminal; nothing that counts if it is none."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=0, label=label, file=sys.stderr, show_pos=True) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.length = max(total or 0, done)
+            bar.update(done - bar.pos)
+
+        yield progress
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (export, import_)

@@ -1,0 +1,441 @@
+"""What can be asked of a history: search in every language, and (for the file's owner) any SQL.
+
+The part of `SessionService` that reads across sessions and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Database, Found, Params, Row
+from session_sqlite.errors import InvalidInputError
+from session_sqlite.models import ANY, AnyOf, Page, Rows, SearchHit, Session, SessionOverview
+from session_sqlite.search import FIELDS, Request, parse, score, snippet
+from session_sqlite.service.scoped import ScopedService, SessionListing, as_is
+
+DEFAULT_SEARCH_LIMIT: Final = 20
+CHUNK_EVENTS: Final = 1000
+TOOL_STATUSES: Final = ("pending", "ok", "error")
+USAGE_SUMS: Final = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+REPLY_COLUMNS: Final = (
+    "app_name", "user_id", "session_id", "seq", "author", "agent_id", "asked_at", "replied_at", "seconds",
+)  # fmt: skip
+
+
+class HistoryQueries(ScopedService):
+    """Reading across sessions."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        session: Session | str | None = None,
+        author: str | None = None,
+        fields: Sequence[str] = FIELDS,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = DEFAULT_SEARCH_LIMIT,
+        cursor: str | None = None,
+        newest_first: bool = False,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[SearchHit]:
+        """Finds events by their words, in any language; sees every event whose append has returned.
+
+        All terms must be in the event. Case, width and the accents of Latin letters make no difference. A ``"quoted
+        phrase"`` must stand as it is, ``word*`` finds words that begin so; a Chinese, Japanese or Korean term is
+        found inside longer text. Any other punctuation only separates words; a query without words finds nothing.
+
+        Args:
+            query: What a person types.
+            session: Only in this session.
+            author: Only by this author.
+            fields: Where to look: some of ``"content"``, ``"reasoning"``, ``"tools"`` (names, arguments and outputs
+                of tool calls).
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            limit: At most so many hits.
+            cursor: The ``next_cursor`` of the page before, of the same search.
+            newest_first: The latest appended first; otherwise the best first.
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Raises:
+            SessionNotFoundError: ``session`` does not exist.
+        """
+        text = codec.text(query, "query")
+        limit = codec.whole_number(limit, "limit")
+        request = self._search_request(text, session, author, fields, since, until, newest_first, app_name, user_id)
+        scope = ("search", text, *map(repr, (request.app_name, request.user_id, request.session_id, request.fields)),
+                 *map(repr, (sorted(request.params.items()), request.newest_first)))  # fmt: skip
+        offset = 0 if cursor is None else codec.decode_cursor(cursor, scope, [int])[0]
+        if session is not None:
+            self._require(self._key_to_read(session))
+        if not request.terms or limit == 0:
+            self._database.read(queries.NOTHING, {}, as_is)  # a closed store is an error, whatever is asked
+            return Page()
+        index = self._database.index
+        if index is not None:
+            found = index.find(request, limit + 1, offset)
+        else:
+            found = in_order(scan(self._database, request), request)[offset : offset + limit + 1]
+        hits = [self._hit(one, request) for one in found[:limit]]
+        return Page(hits, codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None)
+
+    def session_overviews(
+        self,
+        *,
+        limit: int | None = DEFAULT_SEARCH_LIMIT,
+        cursor: str | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[SessionOverview]:
+        """What a sidebar shows: the latest sessions with their first message and how many events they have.
+
+        One statement that reads no event but the first message of each session. The order and the pages are those of
+        `SessionService.list_sessions`.
+        """
+        limit = codec.optional_number(limit, "limit")
+        listing = SessionListing(*self._scope(app_name, user_id), cursor)
+        rows = listing.read(self._database, queries.OVERVIEWS, None if limit is None else limit + 1)
+        page = rows if limit is None else rows[:limit]
+        columns = len(codec.SESSION_COLUMNS)
+        overviews = [SessionOverview(self._session(row[:columns]), row[-2], row[-1]) for row in page]
+        return Page(overviews, listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None)
+
+    def tool_calls(
+        self,
+        name: str | None = None,
+        session: Session | str | None = None,
+        *,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """The calls of tools with their results, in the order of time.
+
+        Args:
+            name: Only of the tool with exactly this name.
+            session: Only in this session.
+            status: ``"pending"`` (no result yet), ``"ok"`` or ``"error"``.
+            since: Only called from this time on (inclusive).
+            until: Only called before this time (exclusive).
+            limit: At most so many; None for all.
+            newest_first: The latest call first.
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each call with the columns of the view ``tool_calls``; ``args`` is a dict, ``created_at`` and
+            ``result_at`` are datetimes.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        if name is not None:
+            clauses.append(queries.TOOL_NAME)
+            params["name"] = codec.text(name, "name")
+        _filter_status(status, clauses, params)
+        tail = queries.TOOL_CALLS_NEWEST_FIRST if newest_first else queries.TOOL_CALLS_IN_ORDER
+        if limit is not None:
+            params["limit"] = codec.whole_number(limit, "limit")
+            tail += queries.LIMITED
+        calls = self._database.read(queries.joined(queries.TOOL_CALLS, clauses, tail), params, codec.decode_tool_call)
+        return Rows(calls, codec.TOOL_CALL_COLUMNS)
+
+    def tool_counts(
+        self,
+        *,
+        session: Session | str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> dict[str, dict[str, int]]:
+        """How often each tool was called, the most used first: ``calls``, ``errors`` and ``pending`` by its name.
+
+        Takes the filters of `tool_calls`; only the calls that they fit are counted.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        _filter_status(status, clauses, params)
+        sql = queries.joined(queries.COUNT_TOOL_CALLS, clauses, queries.BY_TOOLS)
+        return {
+            name: {"calls": calls, "errors": errors, "pending": pending}
+            for name, calls, errors, pending in self._database.read(sql, params, as_is)
+        }
+
+    def last_seqs(
+        self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
+    ) -> dict[SessionKey, int]:
+        """The ``last_seq`` of every session, by (app_name, user_id, session_id): what is appended later is above it."""
+        clauses, params = self._scope_clauses(app_name, user_id)
+        rows = self._database.read(queries.joined(queries.LAST_SEQS, clauses), params, as_is)
+        return {SessionKey(*row[:3]): row[3] for row in rows}
+
+    def usage(
+        self,
+        by: str | Sequence[str] = ("day", "model"),
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """The tokens that models used, summed up by group.
+
+        Args:
+            by: What to group by: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``,
+                ``session_id``, ``agent_id``; an empty list for one sum.
+            session: Only in this session.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each group, in order: the group, ``replies`` (events with a usage) and the sums of
+            ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``, ``reasoning_tokens``.
+        """
+        groups = _groups(by, queries.USAGE_GROUPS)
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        return self._records(queries.usage_by(groups, clauses), params, (*groups, "replies", *USAGE_SUMS))
+
+    def activity(
+        self,
+        by: str | Sequence[str] = ("day", "author"),
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """How many events there are, by group.
+
+        Args:
+            by: What to group by: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``,
+                ``session_id``, ``agent_id``; an empty list for one count.
+            session: Only in this session.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each group, in order: the group, ``events``, and ``sessions`` that these are in.
+        """
+        groups = _groups(by, queries.ACTIVITY_GROUPS)
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        return self._records(queries.activity_by(groups, clauses), params, (*groups, "events", "sessions"))
+
+    def reply_times(
+        self,
+        *,
+        session: Session | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Rows:
+        """How long users waited: each reply that follows a user's event at once, in the order of time.
+
+        Args:
+            session: Only in this session.
+            since: Only replies from this time on (inclusive).
+            until: Only replies before this time (exclusive).
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Returns:
+            A dict for each reply: ``app_name``, ``user_id``, ``session_id``, ``seq``, ``author``, ``agent_id``,
+            ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times cannot be read are left out.
+        """
+        clauses, params = self._history_clauses(session, since, until, app_name, user_id)
+        found = self._database.read(
+            queries.joined(queries.REPLY_TIMES, [queries.IS_A_REPLY, *clauses], queries.REPLIES_IN_ORDER), params, as_is
+        )
+        return Rows((record for row in found if (record := _reply(row))), REPLY_COLUMNS)
+
+    def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
+        """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
+
+        Returns:
+            A dict with ``sessions``, ``apps``, ``users``, ``events``, ``first_event``, ``last_event`` (datetimes, or
+            None), ``authors`` (events by author), ``tools`` (by name: ``calls``, ``errors``, ``pending``; the most
+            used first) and ``tokens`` (the sums of `usage`).
+        """
+        clauses, params = self._scope_clauses(app_name, user_id)
+
+        def rows(sql: str, tail: str = "") -> list[Row]:
+            return self._database.read(queries.joined(sql, clauses, tail), params, as_is)
+
+        sessions, apps, users = rows(queries.COUNT_SESSIONS)[0]
+        authors = rows(queries.COUNT_EVENTS, queries.BY_AUTHORS)
+        return {
+            "sessions": sessions,
+            "apps": apps,
+            "users": users,
+            "events": sum(row[1] for row in authors),
+            "first_event": min((when for row in authors if (when := codec.decode_time(row[2]))), default=None),
+            "last_event": max((when for row in authors if (when := codec.decode_time(row[3]))), default=None),
+            "authors": {row[0]: row[1] for row in authors},
+            "tools": self.tool_counts(app_name=app_name, user_id=user_id),
+            "tokens": self.usage((), app_name=app_name, user_id=user_id)[0],
+        }
+
+    def _records(self, sql: str, params: Params, names: Sequence[str]) -> Rows:
+        return Rows(self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True))), names)
+
+    def _history_clauses(
+        self,
+        session: Session | str | None,
+        since: datetime | None,
+        until: datetime | None,
+        app_name: str | AnyOf | None,
+        user_id: str | AnyOf | None,
+    ) -> tuple[list[str], dict[str, Any]]:
+        """The conditions that all of these share. Raises `SessionNotFoundError` for a session that is not there."""
+        if session is None:
+            clauses, params = self._scope_clauses(app_name, user_id)
+        elif app_name is not None or user_id is not None:
+            raise InvalidInputError("a session belongs to one app and user: give a session or these, not both")
+        else:
+            key = self._key_to_read(session)
+            self._require(key)
+            clauses, params = [queries.OF_SESSION], key.params()
+        for name, when, clause in (("since", since, queries.SINCE), ("until", until, queries.UNTIL)):
+            if when is not None:
+                clauses.append(clause)
+                params[name] = codec.time_text(codec.utc(when, name))
+        return clauses, params
+
+    def _search_request(
+        self,
+        query: str,
+        session: Session | str | None,
+        author: str | None,
+        fields: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+        newest_first: bool,
+        app_name: str | AnyOf | None,
+        user_id: str | AnyOf | None,
+    ) -> Request:
+        app, user = self._scope(app_name, user_id)
+        params: dict[str, Any] = {}
+        if session is not None:
+            if app_name is not None or user_id is not None:
+                raise InvalidInputError("a session belongs to one app and user: give a session or these, not both")
+            params = self._key_to_read(session).params()
+        else:
+            if app is not ANY:
+                params["app_name"] = app
+            if user is not ANY:
+                params["user_id"] = user
+        names = _fields(fields)
+        clauses: list[str] = []
+        if author is not None:
+            clauses.append(queries.EVENT_BY_AUTHOR)
+            params["author"] = codec.identifier(author, "author")
+        for name, when, clause in (("since", since, queries.EVENT_SINCE), ("until", until, queries.EVENT_UNTIL)):
+            if when is not None:
+                clauses.append(clause)
+                params[name] = codec.time_text(codec.utc(when, name))
+        return Request(
+            terms=parse(query),
+            fields=names,
+            app_name=params.get("app_name"),
+            user_id=params.get("user_id"),
+            session_id=params.get("session_id"),
+            clauses=tuple(clauses),
+            params=params,
+            newest_first=codec.flag(newest_first, "newest_first"),
+        )
+
+    def _hit(self, found: Found, request: Request) -> SearchHit:
+        text, spans = snippet(found.event, request)
+        return SearchHit(found.event, self._session(found.session_row), text, spans, found.score)
+
+
+def scan(
+    database: Database, request: Request, clause: str | None = None, params: Params | None = None
+) -> Iterator[Found]:
+    """What a search finds by reading every event in its scope, the last appended first."""
+    clauses = [*tenant_clauses(request), *request.clauses]
+    bound = {**request.params, **(params or {}), "limit": CHUNK_EVENTS}
+    if clause is not None:
+        clauses.append(clause)
+    while True:
+        rows = database.read(
+            queries.joined(queries.EVENTS_WITH_SESSIONS, clauses, queries.LAST_ROWS_FIRST), bound, as_is
+        )
+        for row in rows:
+            found = Found.from_row(row, 0.0)
+            if fits := score(found.event, request):
+                yield replace(found, score=fits)
+        if len(rows) < CHUNK_EVENTS:
+            return
+        if queries.ROW_BEFORE not in clauses:
+            clauses.append(queries.ROW_BEFORE)
+        bound["before_row"] = rows[-1][0]
+
+
+def in_order(found: Iterable[Found], request: Request) -> list[Found]:
+    """What was found, in the request's order."""
+    return sorted(found, key=lambda one: one.row_id if request.newest_first else one.score, reverse=True)
+
+
+def tenant_clauses(request: Request) -> list[str]:
+    """The conditions on events for a search's app, user and session."""
+    return [
+        clause
+        for clause, name in (
+            (queries.EVENT_OF_APP, request.app_name),
+            (queries.EVENT_OF_USER, request.user_id),
+            (queries.EVENT_IN_SESSION, request.session_id),
+        )
+        if name is not None
+    ]
+
+
+def _filter_status(status: str | None, clauses: list[str], params: dict[str, Any]) -> None:
+    if status is None:
+        return
+    if status not in TOOL_STATUSES:
+        raise InvalidInputError(f"status must be one of {', '.join(TOOL_STATUSES)}")
+    clauses.append(queries.TOOL_STATUS)
+    params["status"] = status
+
+
+def _groups(by: object, known: Iterable[str]) -> list[str]:
+    groups = [by] if isinstance(by, str) else list(by) if isinstance(by, Iterable) else [by]
+    if not all(isinstance(group, str) and group in known for group in groups):
+        raise InvalidInputError(f"by must be some of {', '.join(known)}")
+    return list(dict.fromkeys(groups))
+
+
+def _reply(row: Row) -> dict[str, Any] | None:
+    *about, asked_at, replied_at = row
+    asked, replied = codec.decode_time(asked_at), codec.decode_time(replied_at)
+    if asked is None or replied is None:
+        return None
+    values = (*about, asked, replied, (replied - asked).total_seconds())
+    return dict(zip(REPLY_COLUMNS, values, strict=True))
+
+
+def _fields(fields: object) -> tuple[str, ...]:
+    names = [fields] if isinstance(fields, str) else list(fields) if isinstance(fields, Iterable) else []
+    if not names or not all(name in FIELDS for name in names):
+        raise InvalidInputError(f"fields must be some of {', '.join(FIELDS)}")
+    return tuple(name for name in FIELDS if name in names)

@@ -1,0 +1,428 @@
+"""What is not kept: pruning what is old, erasing what must be gone, redacting what should not have been said.
+
+*Pruning* removes old turns. *Erasing* removes a session or a user so that the bytes are nowhere in the file.
+*Redacting* changes the text of stored events, in every place where it stands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Row, Transaction
+from session_sqlite.errors import InvalidInputError
+from session_sqlite.models import REMOVE, AnyOf, Event, Session
+from session_sqlite.service.life_cycle import LifeCycle, own_state, uncut
+from session_sqlite.service.scoped import as_is, missing
+
+CHUNK_EVENTS: Final = 500
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What a prune removed, or would remove.
+
+    Attributes:
+        events: How many events.
+        sessions: How many sessions went altogether.
+        dry_run: True if nothing was removed.
+    """
+
+    events: int
+    sessions: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class EraseReport:
+    """What was erased, and whether anything still holds it.
+
+    Attributes:
+        sessions: How many sessions.
+        events: How many events.
+        remaining: What may still hold the text, in words; empty if nothing in the store does.
+    """
+
+    sessions: int
+    events: int
+    remaining: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True if the bytes are nowhere in the file or its WAL."""
+        return not self.remaining
+
+
+@dataclass(frozen=True)
+class RedactReport:
+    """What was redacted.
+
+    Attributes:
+        events: How many events were changed, or would be.
+        skipped: How many events could not be read, and were left as they are.
+        remaining: What may still hold the old text, in words; empty if nothing in the store does.
+        dry_run: True if nothing was changed.
+    """
+
+    events: int
+    skipped: int
+    remaining: tuple[str, ...]
+    dry_run: bool
+
+
+class Retention(LifeCycle):
+    """Pruning, erasing, redacting."""
+
+    def prune(
+        self,
+        *,
+        older_than: datetime | timedelta | None = None,
+        keep_last: int | None = None,
+        dry_run: bool = False,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> PruneReport:
+        """Removes old turns from the sessions of an app and user: whole turns, from the beginning.
+
+        A session keeps its ``last_seq`` and its state. One that has no events left and did not change since
+        ``older_than`` goes altogether. Each session is one transaction.
+
+        Args:
+            older_than: Remove what is older than this time, or than so long ago.
+            keep_last: Keep the latest so many events of each session, whatever their age (see `last_events`).
+            dry_run: Only count.
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+        """
+        codec.flag(dry_run, "dry_run")
+        if older_than is None and keep_last is None:
+            raise InvalidInputError("say what to prune: older_than, keep_last or both")
+        if isinstance(older_than, timedelta):
+            try:
+                older_than = datetime.now(UTC) - older_than
+            except OverflowError:
+                raise InvalidInputError("older_than is out of the range of dates") from None
+        before = None if older_than is None else codec.time_text(codec.utc(older_than, "older_than"))
+        kept = codec.optional_number(keep_last, "keep_last")
+        events = sessions = 0
+        for key in self._session_keys(app_name, user_id):
+            cut = self._prune_until(key, before, kept)
+            gone, session_too = self._prune_one(key, cut, before, dry_run)
+            events += gone
+            sessions += session_too
+        return PruneReport(events, sessions, dry_run)
+
+    def erase(
+        self,
+        session: Session | str | None = None,
+        *,
+        user_id: str | None = None,
+        app_name: str | AnyOf | None = None,
+    ) -> EraseReport:
+        """Erases a session, or all of a user: rows, state, search words, WAL and free pages.
+
+        Afterwards the bytes are nowhere in the file or its WAL, or the report says what still holds them (another
+        process that is reading, a fork of the session). It rewrites the whole file, which takes a while and, for that
+        time, as much room again. Copies outside of the store (backups, exports, snapshots of the disk) are not its.
+
+        Args:
+            session: The session to erase.
+            user_id: Instead of a session: the user whose sessions and state to erase.
+            app_name: With ``user_id``: the app, if not the service's; `ANY` for all.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        if (session is None) == (user_id is None):
+            raise InvalidInputError("say what to erase: a session or a user_id")
+        if session is not None:
+            if app_name is not None:
+                raise InvalidInputError("app_name goes with user_id; a session has its own")
+            one = self._key(session)
+            clauses, params = [queries.OF_APP, queries.OF_USER, queries.WITH_ID], one.params()
+        else:
+            one = None
+            clauses, params = self._scope_clauses(app_name, codec.identifier(user_id, "user_id"))
+
+        def work(tx: Transaction) -> tuple[int, int, list[str]]:
+            keys = [SessionKey._make(row) for row in tx.rows(queries.joined(queries.SESSION_KEYS, clauses), params)]
+            if one is not None and not keys:
+                raise missing(one)
+            copies = _copies(tx, one) if one is not None else []  # those of a user are all erased
+            events = 0
+            for key in keys:
+                events += self._remove_events(tx, key)
+                tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
+                tx.run(queries.DELETE_SESSION, key.params())
+            if one is None:
+                tx.run(queries.joined(queries.DELETE_STATE, clauses), params)
+            return len(keys), events, copies
+
+        sessions, events, copies = self._database.write(work)
+        return EraseReport(sessions, events, (*copies, *self._database.purge()))
+
+    def redact(
+        self,
+        pattern: str | re.Pattern[str] | Callable[[str], str],
+        *,
+        replacement: str = "[redacted]",
+        session: Session | str | None = None,
+        dry_run: bool = False,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> RedactReport:
+        """Changes the text of stored events: content, reasoning, tool calls, metadata, state, messages, search words.
+
+        Ids, names of tools and keys of JSON objects stay. Afterwards the old text is nowhere in the file, or the report
+        says what still holds it. Titles and metadata of sessions, and the present state, are not events, but the report
+        names those that hold such text: change them with `update_session` and `update_state`.
+
+        Args:
+            pattern: A regular expression, or a function that returns the text as it is to be (it must not use the
+                service).
+            replacement: What stands in place of a match of the expression, as for `re.sub`.
+            session: Only in this session.
+            dry_run: Only count.
+            app_name: The app, if not the service's; `ANY` for all.
+            user_id: The user, if not the service's; `ANY` for all.
+
+        Raises:
+            SessionNotFoundError: ``session`` does not exist.
+        """
+        codec.flag(dry_run, "dry_run")
+        change = _change(pattern, replacement)
+        if session is not None:
+            if app_name is not None or user_id is not None:
+                raise InvalidInputError("a session belongs to one app and user: give a session or these, not both")
+            key = self._key(session)
+            self._require(key)
+            keys = [key]
+        else:
+            keys = self._session_keys(app_name, user_id)
+        changed = skipped = 0
+        for key in keys:
+            seq: int | None = 0
+            while seq is not None:
+                seq, some, unread = self._redact_chunk(key, seq, change, dry_run)
+                changed += some
+                skipped += unread
+        if dry_run:
+            return RedactReport(changed, skipped, (), True)
+        states = sum([self._redact_initial_state(key, change) for key in keys])
+        remaining = self._still_holding(keys, change)
+        if session is not None:
+            remaining += self._database.write(lambda tx: _copies(tx, keys[0])) if changed else []
+        elif keys:
+            remaining += self._shared_state_holding(app_name, user_id, change)
+        if changed or states:
+            remaining += self._database.purge()
+        return RedactReport(changed, skipped, tuple(remaining), False)
+
+    # ------------------------------------------------------------ how
+
+    def _session_keys(self, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> list[SessionKey]:
+        clauses, params = self._scope_clauses(app_name, user_id)
+        return self._database.read(queries.joined(queries.SESSION_KEYS, clauses), params, SessionKey._make)
+
+    def _prune_until(self, key: SessionKey, before: str | None, keep_last: int | None) -> int:
+        """The seq up to which events may go: at most what is old enough, and only whole turns."""
+        params = key.params()
+        last: int = (self._database.read(queries.HIGHEST_SEQ, params, as_is) or [(0,)])[0][0] or 0
+        cut = last
+        if before is not None:
+            first_young = self._database.read(queries.FIRST_SEQ_SINCE, {**params, "since": before}, as_is)[0][0]
+            cut = last if first_young is None else first_young - 1
+        if keep_last:
+            kept = self._latest_turns(key, keep_last) if last else []
+            cut = min(cut, kept[0].seq - 1 if kept else last)
+        if cut < last:
+            begin = self._last_seq_before(queries.LAST_USER_SEQ_BEFORE, key, cut + 2)
+            cut = 0 if begin is None else begin - 1
+        return cut
+
+    def _prune_one(self, key: SessionKey, latest: int, before: str | None, dry_run: bool) -> tuple[int, bool]:
+        def work(tx: Transaction) -> tuple[int, bool]:
+            stored = tx.rows(queries.SESSION_AGE, key.params())
+            if not stored:
+                return 0, False
+            cut = uncut(tx, key, latest)
+            params = {**key.params(), "until_seq": cut}
+            gone: int = tx.rows(queries.COUNT_EVENTS_UNTIL, params)[0][0]
+            left = tx.rows(queries.HIGHEST_SEQ, key.params())[0][0]
+            altogether = before is not None and stored[0][0] < before and (left is None or left <= cut)
+            if not dry_run:
+                if gone:
+                    # What the events did to the state is then part of where it starts.
+                    tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": _state_column(tx, key, cut)})
+                    self._remove_events(tx, key, until_seq=cut)
+                if altogether:
+                    tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
+                    tx.run(queries.DELETE_SESSION, key.params())
+            return gone, altogether
+
+        return self._database.write(work)
+
+    def _redact_chunk(
+        self, key: SessionKey, after: int, change: Callable[[str], str], dry_run: bool
+    ) -> tuple[int | None, int, int]:
+        """Redacts some events after a seq; returns where to go on (None at the end), and the two counts."""
+        index = self._database.index
+        sql = queries.joined(
+            queries.EVENTS_WITH_ROW_ID, (queries.OF_SESSION, queries.AFTER), queries.OLDEST_FIRST + queries.LIMITED
+        )
+
+        def work(tx: Transaction) -> tuple[int | None, int, int]:
+            changed = skipped = 0
+            rows = tx.rows(sql, {**key.params(), "after": after, "limit": CHUNK_EVENTS})
+            for row in rows:
+                event = codec.decode_event(row[1:])
+                if event.unreadable:
+                    skipped += 1
+                    continue
+                redacted = _redacted(event, change)
+                if redacted is None:
+                    skipped += 1
+                    continue
+                if redacted == event:
+                    continue
+                changed += 1
+                if not dry_run:
+                    columns = codec.encode_event(redacted, key, "", codec.NO_LIMIT)
+                    tx.run(queries.UPDATE_EVENT_TEXT, {**columns, "row_id": row[0]})
+                    if index is not None:
+                        index.changed(tx, row, tx.rows(queries.EVENT_OF_ROW, {"row_id": row[0], **key.params()})[0])
+            last = _seq(rows[-1]) if len(rows) == CHUNK_EVENTS else None
+            return last, changed, skipped
+
+        return self._database.write(work)
+
+    def _redact_initial_state(self, key: SessionKey, change: Callable[[str], str]) -> bool:
+        """What a rewind goes back to is history too, and nobody could change it otherwise."""
+
+        def work(tx: Transaction) -> bool:
+            column = tx.rows(queries.SESSION_WITH_STATE, key.params())
+            state = codec.decode_state_or_empty(column[0][3]) if column else {}
+            redacted = _walk(state, change)
+            if redacted == state:
+                return False
+            tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(redacted)})
+            return True
+
+        return self._database.write(work)
+
+    def _still_holding(self, keys: list[SessionKey], change: Callable[[str], str]) -> list[str]:
+        """Sessions whose title, metadata or own state has text that a redaction would change."""
+        holding = []
+        for key in keys:
+            for session in self._database.read(queries.SESSION, key.params(), codec.decode_session):
+                if change(session.title) != session.title:
+                    holding.append(f"the title of {key}")
+                if _walk(session.metadata, change) != session.metadata:
+                    holding.append(f"the metadata of {key}")
+            for name, value in self._database.read(queries.OWN_STATE, key.params(), as_is):
+                if _state_holds(name, value, change):
+                    holding.append(f"the state {name!r} of {key}")
+        return holding
+
+    def _shared_state_holding(
+        self, app_name: str | AnyOf | None, user_id: str | AnyOf | None, change: Callable[[str], str]
+    ) -> list[str]:
+        clauses, params = self._scope_clauses(app_name, user_id)
+        clauses = [queries.OF_USER_OR_APP if clause is queries.OF_USER else clause for clause in clauses]
+        sql = queries.joined(queries.STATE_ROWS, [*clauses, queries.SHARED])
+        return [
+            f"the state {name!r} of app {app!r}" + (f" and user {user!r}" if user else "")
+            for app, user, name, value in self._database.read(sql, params, as_is)
+            if _state_holds(name, value, change)
+        ]
+
+
+def _seq(row: Row) -> int:
+    seq: int = row[1 + codec.EVENT_COLUMNS.index("seq")]
+    return seq
+
+
+def _state_column(tx: Transaction, key: SessionKey, until: int) -> str:
+    return codec.encode_state(own_state(tx, key, until))
+
+
+def _change(pattern: object, replacement: object) -> Callable[[str], str]:
+    if callable(pattern):
+        function = pattern
+
+        def checked(text: str) -> str:
+            changed = function(text) if text else text
+            if not isinstance(changed, str):
+                raise InvalidInputError(f"the function must return text, not {type(changed).__name__}")
+            return str.__str__(changed)
+
+        return checked
+    if not isinstance(pattern, (str, re.Pattern)):
+        raise InvalidInputError("pattern must be a regular expression or a function of a text")
+    substitute = codec.text(replacement, "replacement")
+    try:
+        expression: re.Pattern[str] = re.compile(pattern)
+        expression.sub(substitute, "")
+    except (re.error, TypeError, IndexError) as error:
+        raise InvalidInputError(f"pattern or replacement is not a valid regular expression: {error}") from None
+    return lambda text: expression.sub(substitute, text)
+
+
+def _copies(tx: Transaction, key: SessionKey) -> list[str]:
+    """Other sessions that have a copy of something of this one, in words: what it was forked from, and its forks."""
+    copies: dict[str, None] = {}
+    unseen = [key]
+    while unseen:  # forks of forks
+        for (fork,) in tx.rows(queries.FORKS, unseen.pop().params()):
+            if fork != key.session_id and fork not in copies:
+                copies[fork] = None
+                unseen.append(key._replace(session_id=fork))
+    copies |= dict.fromkeys(row[0] for row in tx.rows(queries.SESSIONS_WITH_SAME_EVENTS, key.params()))
+    return [f"session {copy!r} has a copy: one was forked from the other" for copy in copies]
+
+
+def _state_holds(name: str, column: object, change: Callable[[str], str]) -> bool:
+    value = codec.decode_state_value(name, column)
+    return value is not REMOVE and _walk(value, change) != value
+
+
+def _redacted(event: Event, change: Callable[[str], str]) -> Event | None:
+    """The event with its texts changed; None if its message cannot be read."""
+    content, message = change(event.content), event.message
+    if message is not None:
+        message = importlib.import_module("session_sqlite.langchain.messages").redacted(event, change)
+        if message is None:
+            return None
+    return replace(
+        event,
+        content=content,
+        reasoning=change(event.reasoning),
+        actions=tuple(
+            replace(
+                action,
+                args=_walk(action.args, change),
+                output=_walk(action.output, change),
+                error=None if action.error is None else change(action.error),
+            )
+            for action in event.actions
+        ),
+        state=_walk(event.state, change),
+        metadata=_walk(event.metadata, change),
+        message=message,
+    )
+
+
+def _walk(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _walk(item, change) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, change) for item in value]
+    return value

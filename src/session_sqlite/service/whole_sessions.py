@@ -1,0 +1,367 @@
+"""Whole sessions, out and in: what an export reads and what an import writes.
+
+A *stored session* is a session with its state, read in one statement, and its events as rows. An *arrival* is a session
+from elsewhere with a stream of what was said in it; it is written in *pieces*, each a session's row and some of its
+events. The rule of all writing: what is there stays. A session that exists keeps its title and metadata and gets the
+events that it lacks (which is which their ids say), so that the same import again, or one that was interrupted, adds
+what is missing and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Database, Row, Transaction
+from session_sqlite.errors import InvalidInputError
+from session_sqlite.models import REMOVE, Event, Session
+from session_sqlite.service.conversations import IDS_AT_ONCE, write_state
+from session_sqlite.service.scoped import as_is
+
+CHUNK: Final = 500  # rows that are read at a time
+_STORED_COLUMNS: Final = (*codec.SESSION_COLUMNS, "initial_state")
+_TEXT_COLUMNS: Final = ("content", "reasoning", "actions", "metadata", "state", "message")
+_NEEDED_COLUMNS: Final = {
+    "author": "", "content": "", "reasoning": "", "actions": "[]", "metadata": "{}", "agent_id": "", "branch": "",
+    "invocation_id": "", "state": "{}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A session as it stands in the store at one moment.
+
+    Attributes:
+        key: What names it.
+        columns: The columns of its row, with ``initial_state``.
+        session: The same, decoded.
+        state: What it sees: its own keys and those that it shares.
+    """
+
+    key: SessionKey
+    columns: Mapping[str, Any]
+    session: Session
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """An event that could not be decoded where it was: the columns of its row, to be stored as they are."""
+
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something in a source that cannot be imported.
+
+    Attributes:
+        where: The line, row or id.
+        reason: Why; never what was said in it.
+    """
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a person who imports should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """Keys that sessions of an app (and, for ``user:`` keys, of a user) share.
+
+    Attributes:
+        state: The keys with their prefixes.
+        app_name: The app; empty if the source names none.
+        user_id: The user; empty if the source names none.
+    """
+
+    state: Mapping[str, Any]
+    app_name: str = ""
+    user_id: str = ""
+
+
+@dataclass
+class Arrival:
+    """A session from elsewhere.
+
+    Attributes:
+        id: Its id.
+        events: What was said in it, in order. An event with a ``seq`` gets that place if it is free, others the next.
+        app_name: Its app; empty if the source names none.
+        user_id: Its user; empty if the source names none.
+        metadata: The application's notes; a text is stored as it is, for one that was damaged where it was.
+        created_at: When it was made; the time of its first event if not given.
+        updated_at: When it last changed; the time of its latest event if not given.
+        last_seq: The highest seq that it ever gave.
+        initial_state: Its own state at creation.
+        state: Its own state now.
+    """
+
+    id: str
+    events: Iterable[Event | StoredRow | Fault | Note]
+    app_name: str = ""
+    user_id: str = ""
+    agent_id: str = ""
+    title: str = ""
+    metadata: Mapping[str, Any] | str = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_seq: int = 0
+    parent_id: str | None = None
+    parent_seq: int | None = None
+    initial_state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some events of a session, and the session's row in case that it has to be made.
+
+    Attributes:
+        key: The session.
+        session: Its row.
+        state: Its own state.
+        rows: Rows of events; one with seq 0 gets the next.
+    """
+
+    key: SessionKey
+    session: Mapping[str, Any]
+    state: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+    def size(self) -> int:
+        """About how many characters it has."""
+        return sum(len(row[name] or "") for row in self.rows for name in _TEXT_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What became of a piece.
+
+    Attributes:
+        key: The session.
+        is_new: True if the session was made for it.
+        added: How many events the session lacked.
+        known: How many it had.
+        moved: How many of the added ones did not get the seq that they had, which another event has.
+    """
+
+    key: SessionKey
+    is_new: bool = False
+    added: int = 0
+    known: int = 0
+    moved: int = 0
+
+    @property
+    def is_lacking(self) -> bool:
+        """True if the store did not have all of the piece."""
+        return self.is_new or self.added > 0
+
+
+class WholeSessions:
+    """The sessions of a database, as wholes."""
+
+    def __init__(self, database: Database, max_event_bytes: int) -> None:
+        self._database = database
+        self._max_event_bytes = max_event_bytes
+
+    # ------------------------------------------------------------ out
+
+    def keys(self, clauses: Sequence[str], params: Mapping[str, Any]) -> Iterator[SessionKey]:
+        """The sessions that the clauses fit, by app, user and id; nothing is held between them."""
+        beyond: tuple[str, ...] = ()
+        bound = {**params, "limit": CHUNK}
+        while True:
+            sql = queries.joined(queries.SESSION_KEYS, (*clauses, *beyond), queries.SESSION_KEYS_IN_ORDER)
+            keys = self._database.read(sql, bound, SessionKey._make)
+            yield from keys
+            if len(keys) < CHUNK:
+                return
+            beyond = (queries.KEYS_BEYOND,)
+            bound.update(zip(("at_app", "at_user", "at_id"), keys[-1], strict=True))
+
+    def read(self, key: SessionKey) -> StoredSession | None:
+        """A session with its state, as of one moment; None if there is none."""
+        rows = self._database.read(queries.SESSION_WITH_ALL_STATE, key.params(), as_is)
+        if not rows:
+            return None
+        width = len(_STORED_COLUMNS)
+        state = {}
+        for row in rows:
+            name, column = row[width:]
+            if name is not None and (value := codec.decode_state_value(name, column)) is not REMOVE:
+                state[name] = value
+        columns = dict(zip(_STORED_COLUMNS, rows[0], strict=False))
+        return StoredSession(key, columns, codec.decode_session(rows[0][: width - 1]), state)
+
+    def event_rows(self, stored: StoredSession) -> Iterator[list[Row]]:
+        """The rows of the events that the session had when it was read, in order; nothing is held between lists."""
+        clauses = (queries.OF_SESSION, queries.AFTER, queries.UP_TO)
+        sql = queries.joined(queries.EVENTS, clauses, queries.OLDEST_FIRST + queries.LIMITED)
+        seq = codec.EVENT_COLUMNS.index("seq")
+        params = {**stored.key.params(), "after": 0, "until_seq": stored.columns["last_seq"], "limit": CHUNK}
+        while rows := self._database.read(sql, params, as_is):
+            yield rows
+            params["after"] = rows[-1][seq]
+
+    def count_events(self, clauses: Sequence[str], params: Mapping[str, Any]) -> int:
+        """How many events the sessions have that the clauses fit."""
+        count: int = self._database.read(queries.joined(queries.COUNT_ALL_EVENTS, clauses), params, as_is)[0][0]
+        return count
+
+    # ------------------------------------------------------------ in
+
+    def session_row(self, key: SessionKey, arrival: Arrival, now: str) -> dict[str, Any]:
+        """The row of a session that arrives. Raises `InvalidInputError`."""
+        damaged = isinstance(arrival.metadata, str)
+        row = codec.encode_session(
+            key,
+            agent_id=arrival.agent_id,
+            title=arrival.title,
+            metadata={} if damaged else arrival.metadata,
+            state=codec.split_state(arrival.initial_state, "initial_state"),
+            now=now,
+        )
+        if damaged:
+            row["metadata"] = codec.text(arrival.metadata, "metadata")
+        if arrival.created_at is not None:
+            row["created_at"] = codec.time_text(codec.utc(arrival.created_at, "created_at"))
+        if arrival.updated_at is not None:
+            row["updated_at"] = codec.time_text(codec.utc(arrival.updated_at, "updated_at"))
+        row["last_seq"] = codec.whole_number(arrival.last_seq, "last_seq")
+        if arrival.parent_id is not None:
+            row["parent_id"] = codec.identifier(arrival.parent_id, "parent_id")
+        row["parent_seq"] = codec.optional_number(arrival.parent_seq, "parent_seq")
+        return row
+
+    def event_row(self, key: SessionKey, event: Event | StoredRow, now: str) -> dict[str, Any]:
+        """The row of an event that arrives. Raises `InvalidInputError`."""
+        if isinstance(event, Event):
+            row = codec.encode_event(event, key, now, self._max_event_bytes)
+            row["seq"] = codec.whole_number(event.seq, "seq")
+            return row
+        row = {name: event.columns.get(name) for name in codec.EVENT_COLUMNS}
+        for name, default in _NEEDED_COLUMNS.items():
+            if row[name] is None:
+                row[name] = default
+        if any(not isinstance(value, (str, bytes, int, float, type(None))) for value in row.values()):
+            raise InvalidInputError("a column of the row is not a value that the store has")
+        row.update(key.params(), id=codec.identifier(row["id"], "the event id"))
+        row["seq"] = codec.whole_number(row["seq"], "seq")
+        if not isinstance(row["created_at"], (str, bytes)):
+            row["created_at"] = now
+        return row
+
+    def add(self, pieces: Sequence[Piece | SharedState], now: str) -> list[Placed]:
+        """Writes what the store lacks of the pieces, in one transaction, and says what became of each.
+
+        If it lacks nothing, nothing is written.
+        """
+        placed = self.look_at(pieces)
+        lacking = [piece for piece, place in zip(pieces, placed, strict=True) if place is None or place.is_lacking]
+        if not lacking:
+            return [place for place in placed if place is not None]
+
+        def work(tx: Transaction) -> list[Placed | None]:
+            return [self._add_one(tx, piece, now) for piece in lacking]
+
+        written = iter(self._database.write(work))
+        final = [next(written) if place is None or place.is_lacking else place for place in placed]
+        return [place for place in final if place is not None]
+
+    def look_at(self, pieces: Sequence[Piece | SharedState]) -> list[Placed | None]:
+        """What `add` would do with each piece, found out by reading; None for shared state that is not all there."""
+
+        def rows_of(sql: str, params: Mapping[str, Any]) -> list[Row]:
+            return self._database.read(sql, params, as_is)
+
+        placed: list[Placed | None] = []
+        for piece in pieces:
+            if isinstance(piece, Piece):
+                session = rows_of(queries.SESSION, piece.key.params())
+                placed.append(_place(rows_of, piece, session[0] if session else None)[0])
+            else:
+                key = SessionKey(piece.app_name, piece.user_id, "")
+                placed.append(None if _lacking_state(rows_of, piece) else Placed(key))
+        return placed
+
+    def _add_one(self, tx: Transaction, piece: Piece | SharedState, now: str) -> Placed | None:
+        if isinstance(piece, SharedState):
+            write_state(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx.rows, piece), now)
+            return None
+        params = piece.key.params()
+        tx.run(queries.TOUCH_SESSION, {**params, "now": ""})  # changes nothing, and takes the session's lock
+        found = tx.rows(queries.SESSION, params)
+        if not found:
+            tx.run(queries.INSERT_SESSION, piece.session)
+            write_state(tx, piece.key, piece.state, now)
+        placed, rows, last_seq = _place(tx.rows, piece, found[0] if found else None)
+        if not rows:
+            return placed
+        tx.run_many(queries.INSERT_EVENT, rows)
+        if self._database.index is not None:
+            self._database.index.appended(tx, len(rows))
+        if found:
+            stored = dict(zip(codec.SESSION_COLUMNS, found[0], strict=True))
+            grown = last_seq > stored["last_seq"]
+            if grown and piece.session["updated_at"] > stored["updated_at"]:
+                write_state(tx, piece.key, piece.state, now)
+        tx.run(queries.ADVANCE_SESSION_TO, {**params, "last_seq": last_seq, "now": piece.session["updated_at"]})
+        return placed
+
+
+def _place(
+    rows_of: Callable[[str, Mapping[str, Any]], list[Row]], piece: Piece, session: Row | None
+) -> tuple[Placed, list[dict[str, Any]], int]:
+    """Gives the rows that the session lacks their places: what becomes of the piece, those rows, the last seq."""
+    params = piece.key.params()
+    known: set[str] = set()
+    taken: set[int] = set()
+    last_seq: int = piece.session["last_seq"]
+    if session is not None:
+        last_seq = session[codec.SESSION_COLUMNS.index("last_seq")]
+        ids = [row["id"] for row in piece.rows]
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            sql, names = queries.with_ids(queries.IDS_OF_EVENTS, ids[start : start + IDS_AT_ONCE])
+            known.update(row[0] for row in rows_of(sql, {**params, **names}))
+        seqs = [row["seq"] for row in piece.rows if row["seq"] and row["id"] not in known]
+        if seqs:
+            between = {**params, "first_seq": min(seqs), "until_seq": max(seqs)}
+            taken.update(row[0] for row in rows_of(queries.SEQS_BETWEEN, between))
+    rows: list[dict[str, Any]] = []
+    repeated = moved = 0
+    for row in piece.rows:
+        if row["id"] in known:
+            repeated += 1
+            continue
+        known.add(row["id"])
+        seq = row["seq"]
+        if not seq or seq in taken:
+            moved += bool(seq)
+            seq = last_seq + 1
+        taken.add(seq)
+        last_seq = max(last_seq, seq)
+        rows.append({**row, "seq": seq})
+    placed = Placed(piece.key, is_new=session is None, added=len(rows), known=repeated, moved=moved)
+    return placed, rows, last_seq
+
+
+def _lacking_state(rows_of: Callable[[str, Mapping[str, Any]], list[Row]], shared: SharedState) -> dict[str, Any]:
+    lacking: dict[str, Any] = {}
+    for scope, user in (("app:", ""), ("user:", shared.user_id)):
+        keys = {name: value for name, value in shared.state.items() if name.startswith(scope)}
+        if keys:
+            owner = {"app_name": shared.app_name, "user_id": user, "session_id": ""}
+            there = {name for name, _ in rows_of(queries.OWN_STATE, owner)}
+            lacking.update((name, value) for name, value in keys.items() if name not in there)
+    return lacking

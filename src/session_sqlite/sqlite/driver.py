@@ -1,0 +1,71 @@
+"""What Python's sqlite3 says, in our words: its errors, and text that it cannot decode."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from session_sqlite.database import Params, Row
+from session_sqlite.errors import (
+    CorruptStoreError,
+    NotAStoreError,
+    ReadOnlyStoreError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
+
+T = TypeVar("T")
+
+MAKE_WRITABLE: Final = "change its permissions, or use read_only=True"
+BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def primary_code(error: Exception) -> int:
+    """SQLite's result code, without its extension."""
+    # The driver's own complaints (ProgrammingError, InterfaceError) have no code.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
+
+
+def store_error(error: sqlite3.Error, store: str) -> StoreError:
+    """Our error for the driver's: what happened and what to do, and none of the statement's values."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    code = primary_code(error)
+    if code in BUSY:
+        return StoreBusyError(f"the store {store} is locked by another writer: try again ({name})")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError(f"there is no room for the store {store}: nothing was written, free some disk ({name})")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return CorruptStoreError(f"the store {store} is damaged: restore it from a backup ({name})")
+    if code == sqlite3.SQLITE_NOTADB:
+        return NotAStoreError(f"{store} is not a SQLite database and was left as it is ({name})")
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return ReadOnlyStoreError(f"the store {store} may not be written: {MAKE_WRITABLE} ({name})")
+    if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
+        return CorruptStoreError(f"the store {store} lacks a table or column of its own: restore it from a backup")
+    return StoreError(f"the store {store} failed: {name}")
+
+
+def _lenient_text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data  # the codec marks what it belongs to as unreadable
+
+
+def is_damaged_text(error: sqlite3.OperationalError) -> bool:
+    """True for the complaint about a column that is not UTF-8; it shows the text, so it goes nowhere."""
+    return "decode to UTF-8" in str(error)
+
+
+def read_damaged_text(
+    connection: sqlite3.Connection, sql: str, params: Sequence[Any] | Params, make: Callable[[Row], T]
+) -> list[T]:
+    """Reads again where a column is not UTF-8; slower, so only then."""
+    connection.text_factory = _lenient_text
+    try:
+        return [make(row) for row in connection.execute(sql, params)]
+    finally:
+        connection.text_factory = str

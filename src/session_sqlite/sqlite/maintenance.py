@@ -1,0 +1,383 @@
+"""Looking after a SQLite file: backing it up, checking it, making deleted text unrecoverable.
+
+Functions of a `SQLiteDatabase`. None of them opens the file with ordinary I/O: closing it would drop the locks that
+SQLite holds on it in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from session_sqlite import codec, queries, schema
+from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.sqlite.search_index import words_of_row
+from session_sqlite.transcript import html
+
+if TYPE_CHECKING:
+    from session_sqlite.sqlite import SQLiteDatabase
+
+Level = Literal["ok", "warning", "error"]
+
+READERS_PATIENCE: Final = 1.0  # seconds: how long a purge waits for others to finish reading
+LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
+# The WAL-reset bug: very rarely, checkpoints of two processes that meet corrupt the file.
+WAL_RESET_FIXED_IN: Final = (3, 51, 3)
+WAL_RESET_BACKPORTS: Final = frozenset({(3, 44, 6), (3, 50, 7)})
+REMOTE_FILE_SYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre",
+     "vboxsf", "prl_fs", "fuse.s3fs", "davfs", "fuse.rclone"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `check` looked at.
+
+    Attributes:
+        name: What was looked at.
+        level: ``"ok"``, ``"warning"`` or ``"error"``.
+        message: What was found.
+        advice: What to do about it; empty if nothing.
+        repaired: True if it was put right.
+    """
+
+    name: str
+    level: Level
+    message: str
+    advice: str = ""
+    repaired: bool = False
+
+
+class CheckReport(list[Finding]):
+    """The findings of a check, in the order of looking."""
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong, or all of it was repaired; warnings do not count."""
+        return not any(finding.level == "error" and not finding.repaired for finding in self)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{'repaired' if finding.repaired else finding.level:8}  {finding.name}: {finding.message}"
+            + (f" — {finding.advice}" if finding.advice and not finding.repaired else "")
+            for finding in self
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(finding.level, finding.name, finding.message, finding.advice) for finding in self]
+        return html.table(("level", "what", "found", "advice"), rows)
+
+
+# ---------------------------------------------------------------- backup
+
+
+def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path:
+    """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
+    name = os.fsdecode(target) if isinstance(target, (str, bytes, os.PathLike)) else ""
+    if not name or "\0" in name:
+        raise InvalidInputError("the target of a backup must be the path of a file")
+    path = Path(os.path.abspath(name))
+    try:
+        _check_target(database, path, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, partial_name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        os.close(handle)  # it is made 0600
+        partial = Path(partial_name)
+        try:
+            with database.connection_to_read() as source:
+                copy = sqlite3.connect(partial, isolation_level=None)
+                try:
+                    # All pages in one step: with smaller ones a backup may never end while others write.
+                    source.backup(copy, pages=-1)
+                    # One file that can be moved about; the first to open it as a store switches to WAL again.
+                    copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+                finally:
+                    copy.close()
+            os.replace(partial, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                partial.unlink()
+    except OSError as error:
+        raise StoreError(f"the backup {str(path)!r} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _check_target(database: SQLiteDatabase, path: Path, *, overwrite: bool) -> None:
+    if database.path is not None and path.exists() and path.samefile(database.path):
+        raise InvalidInputError("a store cannot be backed up onto itself")
+    if path.exists() and not overwrite:
+        raise InvalidInputError(f"there is a file at {str(path)!r}: name another, or say overwrite=True")
+    if path.is_dir():
+        raise InvalidInputError(f"{str(path)!r} is a directory: name a file in it")
+    if database.path is not None and path in _companions(database.path):
+        raise InvalidInputError("that file is a part of the store itself: name another")
+    for companion in _companions(path):
+        # SQLite would take it for a part of the copy. A store that is closed leaves none.
+        if companion.exists() and companion.stat().st_size:
+            raise InvalidInputError(
+                f"beside {str(path)!r} is {companion.name!r} of a store that is open, or that was not closed: name "
+                "another file"
+            )
+
+
+def _companions(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-journal")]
+
+
+# ---------------------------------------------------------------- purge
+
+
+def purge(database: SQLiteDatabase) -> list[str]:
+    """Rewrites the file without what was deleted, and empties the WAL; says what may still hold it."""
+    remaining: list[str] = []
+    with database.connection_to_write() as connection:
+        try:
+            if database.index is not None:
+                # Words that were taken out stay in older parts of the index until those are merged.
+                database.patiently(lambda: connection.execute(queries.OPTIMIZE_INDEX))
+            # Freed pages are zeroed (secure_delete), but cells that moved within the file may have left copies.
+            database.patiently(lambda: connection.execute("VACUUM"))
+        except (StoreError, sqlite3.OperationalError) as error:
+            name = getattr(error, "sqlite_errorname", "another writer holds the store")
+            remaining.append(f"free space in the file: it could not be rewritten now ({name}); erase again")
+        if database.path is not None and not _empty_wal(connection):
+            remaining.append("the WAL: another connection is reading; erase again when it has finished")
+    return remaining
+
+
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    deadline = time.monotonic() + READERS_PATIENCE
+    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+# ---------------------------------------------------------------- check
+
+
+def check(database: SQLiteDatabase, *, repair: bool) -> CheckReport:
+    """Looks at everything that can go wrong with a file; repairs what can be rebuilt, if it is told to."""
+    report = CheckReport()
+    with database.connection_to_read() as connection:
+        report.append(_sqlite_version())
+        report += _file(database)
+        for name, look in _LOOKS:
+            try:
+                report.append(look(connection))
+            except sqlite3.DatabaseError as error:
+                code = getattr(error, "sqlite_errorname", type(error).__name__)
+                report.append(Finding(name, "error", f"a part of the file cannot be read ({code})", _RESTORE))
+        if database.index is not None:
+            report.append(_search_index(connection))
+    damaged = any(finding.level == "error" and finding.advice == _RESTORE for finding in report)
+    if repair and not damaged:  # to write into a damaged file may damage more
+        for place, finding in enumerate(report):
+            mend = _REPAIRS.get(finding.name)
+            if finding.level == "error" and mend is not None:
+                mend(database)
+                report[place] = Finding(finding.name, finding.level, finding.message, finding.advice, repaired=True)
+    return report
+
+
+_RESTORE: Final = "restore the file from a backup"
+
+
+def _sqlite_version() -> Finding:
+    version = sqlite3.sqlite_version_info
+    name = f"SQLite {sqlite3.sqlite_version}"
+    if version >= WAL_RESET_FIXED_IN or version in WAL_RESET_BACKPORTS:
+        return Finding("SQLite", "ok", name)
+    return Finding(
+        "SQLite", "warning",
+        f"{name} has the WAL-reset bug: very rarely, two processes that write can damage the file",
+        "use a Python with SQLite 3.51.3 or newer if several processes write, and keep backups",
+    )  # fmt: skip
+
+
+def _file(database: SQLiteDatabase) -> Iterator[Finding]:
+    path = database.path
+    if path is None:
+        return
+    if os.name == "posix":
+        open_files = [
+            file.name
+            for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
+            if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077
+        ]
+        if open_files:
+            yield Finding(
+                "permissions", "warning", f"others on this machine can read {', '.join(open_files)}",
+                f"chmod 600 {path}*",
+            )  # fmt: skip
+        else:
+            yield Finding("permissions", "ok", "only the owner can read the file")
+    kind = _file_system(path)
+    if kind in REMOTE_FILE_SYSTEMS:
+        yield Finding(
+            "file system", "error", f"the file is on {kind}, where SQLite's WAL is not safe",
+            "move it to a local disk, or use one of the servers",
+        )  # fmt: skip
+    else:
+        yield Finding("file system", "ok", kind or "not known here")
+    wal = path.with_name(f"{path.name}-wal")
+    size = wal.stat().st_size if wal.exists() else 0
+    if size > LARGE_WAL_BYTES:
+        yield Finding(
+            "WAL", "warning", f"the WAL has {size:,} bytes: some process reads without end, or ended without closing",
+            "close what keeps reading; the last to close the store empties the WAL",
+        )  # fmt: skip
+    else:
+        yield Finding("WAL", "ok", f"{size:,} bytes")
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that a path is on; empty where it cannot be told."""
+    if not sys.platform.startswith("linux"):
+        return ""
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+            for line in mounts:
+                _, point, name, *_ = line.split(" ")
+                point = point.replace("\\040", " ")
+                inside = str(path) == point or str(path).startswith(f"{point.rstrip('/')}/")
+                if inside and len(point) >= len(best):
+                    best, kind = point, name
+    except (OSError, ValueError):
+        return ""
+    return kind
+
+
+def _integrity(connection: sqlite3.Connection) -> Finding:
+    try:
+        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+    except sqlite3.DatabaseError as error:
+        faults = [getattr(error, "sqlite_errorname", type(error).__name__)]
+    if faults == ["ok"]:
+        return Finding("integrity", "ok", "every page and index is sound")
+    only_indexes = all(" index " in f" {fault} " and "FTS5" not in fault for fault in faults)
+    name = "indexes" if only_indexes else "integrity"
+    advice = "check(repair=True) builds the indexes again" if only_indexes else _RESTORE
+    return Finding(name, "error", f"{len(faults)} faults, the first: {faults[0]}", advice)
+
+
+def _foreign_keys(connection: sqlite3.Connection) -> Finding:
+    count = len(connection.execute("PRAGMA foreign_key_check").fetchall())
+    if count:
+        return Finding(
+            "foreign keys", "error", f"{count:,} events belong to no session",
+            "another program deleted sessions without foreign keys; look with service.db, and delete them with it",
+        )  # fmt: skip
+    return Finding("foreign keys", "ok", "every event belongs to a session")
+
+
+def _order(connection: sqlite3.Connection) -> Finding:
+    behind = connection.execute(queries.COUNT_SESSIONS_BEHIND).fetchone()[0]
+    if behind:
+        return Finding(
+            "order", "error", f"{behind:,} sessions have events beyond their last_seq",
+            "check(repair=True) sets last_seq to the highest seq",
+        )  # fmt: skip
+    return Finding("order", "ok", "no session has an event beyond its last_seq")
+
+
+def _readable(connection: sqlite3.Connection) -> Finding:
+    connection.text_factory = bytes
+    try:
+        bad = 0
+        for row in connection.execute(queries.EVENTS):
+            bad += codec.decode_event(tuple(map(_text_or_bytes, row))).unreadable
+    finally:
+        connection.text_factory = str
+    if bad:
+        return Finding(
+            "events", "error", f"{bad:,} events cannot be read; they come back marked unreadable",
+            "export them with their raw text, or restore the file from a backup",
+        )  # fmt: skip
+    return Finding("events", "ok", "every event can be read")
+
+
+def _text_or_bytes(value: Any) -> Any:
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
+    return value
+
+
+def _stray_state(connection: sqlite3.Connection) -> Finding:
+    count = connection.execute(queries.COUNT_STRAY_STATE).fetchone()[0]
+    if count:
+        return Finding("state", "error", f"{count:,} values belong to no session", "check(repair=True) deletes them")
+    return Finding("state", "ok", "every value belongs to a session, a user or an app")
+
+
+def _search_index(connection: sqlite3.Connection) -> Finding:
+    """Compares the index with the words that it should have: one count a word and column tells of ghosts too."""
+    advice = "check(repair=True) builds the index again"
+    connection.text_factory = bytes
+    try:
+        connection.execute("BEGIN")
+        try:
+            indexed = connection.execute(queries.INDEXED).fetchone()[0]
+            expected: Counter[tuple[str, str]] = Counter()
+            for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
+                for column, words in words_of_row(tuple(map(_text_or_bytes, row))).items():
+                    for word in words.split(" "):
+                        if word:
+                            expected[(word, column)] += 1
+            connection.execute(schema.OPEN_VOCABULARY)
+            found = Counter(
+                {
+                    (word.decode("utf-8", "replace"), column.decode()): count
+                    for word, column, count in connection.execute(queries.VOCABULARY)
+                }
+            )
+        finally:
+            connection.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return Finding("search index", "error", f"it cannot be read ({name})", advice)
+    finally:
+        connection.text_factory = str
+    if found != expected:
+        missing, ghosts = sum((expected - found).values()), sum((found - expected).values())
+        message = f"{missing:,} words are missing, {ghosts:,} are not in any event"
+        return Finding("search index", "error", message, advice)
+    return Finding("search index", "ok", f"{sum(expected.values()):,} words, all where they should be")
+
+
+def _rebuild_index(database: SQLiteDatabase) -> None:
+    if database.index is not None:
+        database.index.rebuild()
+
+
+def _reindex(database: SQLiteDatabase) -> None:
+    with database.connection_to_write() as connection:
+        connection.execute("REINDEX")
+
+
+_LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] = (
+    ("integrity", _integrity),
+    ("foreign keys", _foreign_keys),
+    ("order", _order),
+    ("events", _readable),
+    ("state", _stray_state),
+)
+_REPAIRS: Final[dict[str, Callable[[SQLiteDatabase], Any]]] = {
+    "indexes": _reindex,
+    "order": lambda database: database.write(lambda tx: tx.run(queries.RAISE_LAST_SEQ, {})),
+    "state": lambda database: database.write(lambda tx: tx.run(queries.DELETE_STRAY_STATE, {})),
+    "search index": _rebuild_index,
+}

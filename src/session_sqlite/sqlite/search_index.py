@@ -1,0 +1,225 @@
+"""The search index of a SQLite file: FTS5 over the words of `search`, without a copy of the text.
+
+The index is fed in the order of ``row_id``, behind a mark: appending does not wait for it, a search catches up first.
+What a search may not or cannot write (a read-only store, another process in a long transaction) it scans instead, so
+an event is found as soon as its append has returned. Removing events takes their words out in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from session_sqlite import codec, queries, search
+from session_sqlite.codec import EVENT_COLUMNS, SessionKey
+from session_sqlite.database import Database, Found, Row, Transaction
+from session_sqlite.errors import CorruptStoreError, ReadOnlyStoreError, StoreBusyError
+from session_sqlite.service.history_queries import in_order, scan, tenant_clauses
+
+CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
+CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers before it scans instead
+CHECK_EVERY: Final = 500  # appended events
+SCANNED_SESSION: Final = 100  # events: in so short a session reading them all takes less than the index
+SCANNED_SESSION_WITH_PREFIX: Final = 2000  # FTS5 first collects the events of every word with a prefix
+RANKED_IN_SESSION: Final = 40  # hits: two pages
+READ_AT_ONCE: Final = 20  # events of a session that may match
+CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
+BEYOND_SEQ: Final = 2**63 - 1
+LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
+
+
+class SQLiteSearchIndex:
+    """The index of one file; see `SearchIndex` of the service."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._until_check = 1
+
+    def find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        """See `SearchIndex.find`."""
+        try:
+            return self._find(request, limit, offset)
+        except CorruptStoreError:
+            # Most likely the index alone: another program changed the text of an event that was removed later.
+            try:
+                self._database.write(_start_over)
+            except (ReadOnlyStoreError, StoreBusyError):
+                return in_order(scan(self._database, request), request)[offset : offset + limit]
+            return self._find(request, limit, offset)
+
+    def _find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        if request.session_id is not None:
+            stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
+            last_seq = stored[0][0] if stored else 0  # it may have gone by now
+            prefixes = any(term.prefix for term in request.terms)
+            if last_seq <= (SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION):
+                return self._in_short_session(request, limit, offset)
+        mark, last = self._catch_up()
+        recent = []
+        if last > mark:
+            recent = in_order(scan(self._database, request, queries.ROW_AFTER, {"after_row": mark}), request)
+        found = recent[offset : offset + limit]
+        if len(found) < limit:
+            # What is both in the tail and in the index was indexed by another process in between.
+            known = {one.row_id for one in recent}
+            rest = self._indexed(request, limit - len(found), max(0, offset - len(recent)))
+            found += [one for one in rest if one.row_id not in known]
+        if recent and self._database.read(queries.INDEXED, {}, tuple)[0][0] != mark:
+            return self._find(request, limit, offset)  # the page may lack what those took the place of
+        return found
+
+    def _in_short_session(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
+        clauses = [*tenant_clauses(request), *request.clauses]
+        texts = queries.joined(queries.SEARCHED_TEXTS, [*clauses, queries.EVENT_BEFORE], queries.LAST_EVENTS_FIRST)
+        events = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
+        may_match = search.quick_test(request.terms)
+
+        def test(row: Row) -> tuple[int, int | None]:
+            try:
+                return row[0], row[1] if may_match(*row[2:]) else None
+            except (AttributeError, TypeError):  # not text: decoding makes something of a damaged row
+                return row[0], row[1]
+
+        wanted = offset + limit if request.newest_first else max(RANKED_IN_SESSION, offset + limit)
+        params = {**request.params, "before_seq": BEYOND_SEQ, "limit": CHUNK_TEXTS}
+        found: list[Found] = []
+        while len(found) < wanted and (tested := self._database.read(texts, params, test)):
+            params["before_seq"] = tested[-1][0]
+            rows = [row_id for _, row_id in tested if row_id is not None]
+            for begin in range(0, len(rows), READ_AT_ONCE):
+                sql, ids = queries.with_ids(events, rows[begin : begin + READ_AT_ONCE])
+                for row in self._database.read(sql, {**request.params, **ids}, tuple):
+                    one = Found.from_row(row, 0.0)
+                    if fits := search.score(one.event, request):
+                        found.append(Found(one.row_id, one.event, one.session_row, fits))
+                if len(found) >= wanted:
+                    break
+        ranked = in_order(found[:RANKED_IN_SESSION], request)
+        return [*ranked, *found[RANKED_IN_SESSION:]][offset : offset + limit]
+
+    def _indexed(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+        if request.session_id is None or request.newest_first:
+            return self._hits(request, limit, offset, newest_first=request.newest_first)
+        # In one session the latest hits are ranked among themselves, and those before them follow in their order.
+        ranked = in_order(self._hits(request, RANKED_IN_SESSION, 0, newest_first=True), request)
+        found = ranked[offset : offset + limit]
+        if len(ranked) == RANKED_IN_SESSION and len(found) < limit:
+            more = max(RANKED_IN_SESSION, offset)
+            found += self._hits(request, limit - len(found), more, newest_first=True)
+        return found
+
+    def _hits(self, request: search.Request, limit: int, offset: int, *, newest_first: bool) -> list[Found]:
+        # The word of a user who is the only one in the store would be looked up in vain in every event.
+        tenants = ("app_name" in request.params, "user_id" in request.params)
+        scoped = request.session_id is not None or (
+            all(tenants) and bool(self._database.read(queries.HAS_OTHERS, request.params, tuple)[0][0])
+        )
+        params: dict[str, Any] = {
+            **request.params, "match": request.match_expression(scoped=scoped), "limit": limit, "offset": offset,
+        }  # fmt: skip
+        tenant = tenant_clauses(request)
+        if request.clauses or tenants in ((True, False), (False, True)):
+            statement = queries.ALL_HITS_UNRANKED if newest_first else queries.ALL_HITS
+            tail = queries.BY_ROW_LIMITED if newest_first else queries.BY_RANK_LIMITED
+            sql = queries.joined(statement, [*tenant, *request.clauses], tail)
+        elif newest_first:
+            sql = queries.joined(queries.HITS_NEWEST_FIRST, tenant, queries.BY_ROW)
+        else:
+            sql = queries.joined(queries.HITS_BY_RANK, tenant, queries.BY_RANK)
+        return self._database.read(sql, params, lambda row: _found(row, request))
+
+    def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
+        """See `SearchIndex.forget`."""
+        params = {**key.params(), "after": after_seq, "until_seq": until_seq}
+        rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, params)
+        _unindex(tx, rows)
+
+    def changed(self, tx: Transaction, before: Row, after: Row) -> None:
+        """See `SearchIndex.changed`."""
+        if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+            _unindex(tx, [before])
+            if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+                tx.run(queries.INDEX_EVENT, _params(after))
+
+    def removed(self, tx: Transaction) -> None:
+        """See `SearchIndex.removed`."""
+        tx.run(queries.LOWER_INDEXED, {})
+
+    def appended(self, tx: Transaction, count: int) -> None:
+        """See `SearchIndex.appended`."""
+        self._until_check -= count
+        if self._until_check <= 0:
+            self._until_check = CHECK_EVERY
+            mark, last = tx.rows(queries.INDEXED, {})[0]
+            if (last or 0) - mark > LONGEST_TAIL:
+                _index_chunk(tx, mark)
+
+    def _catch_up(self) -> tuple[int, int]:
+        """Indexes what it can; returns the mark and the last row, which are equal if that was everything."""
+        while True:
+            mark, last = self._database.read(queries.INDEXED, {}, tuple)[0]
+            if (last or 0) <= mark:
+                return mark, mark
+            try:
+                self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
+            except (ReadOnlyStoreError, StoreBusyError):
+                return mark, last
+
+    def rebuild(self) -> None:
+        """Empties the index and fills it again, in one transaction."""
+
+        def work(tx: Transaction) -> None:
+            _start_over(tx)
+            while _index_chunk(tx, None):
+                pass
+
+        self._database.write(work)
+
+
+def _start_over(tx: Transaction) -> None:
+    tx.run(queries.EMPTY_INDEX, {})
+    tx.run(queries.SET_INDEXED, {"indexed": 0})
+
+
+def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Takes the words of events out. The mark falls to 0 if they are not the words that were put in."""
+    try:
+        tx.run_many(queries.UNINDEX_EVENT, [_params(row) for row in rows])
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        _start_over(tx)
+
+
+def _index_chunk(tx: Transaction, mark: int | None) -> int:
+    """Indexes the next events behind the mark; returns how many there were."""
+    if mark is None:
+        mark = tx.rows(queries.INDEXED, {})[0][0]
+    rows = tx.rows(queries.EVENTS_TO_INDEX, {"after_row": mark, "limit": CHUNK_EVENTS})
+    if rows:
+        tx.run_many(queries.INDEX_EVENT, [_params(row) for row in rows])
+        tx.run(queries.SET_INDEXED, {"indexed": rows[-1][0]})
+    return len(rows)
+
+
+_APP: Final = EVENT_COLUMNS.index("app_name") + 1
+_USER: Final = EVENT_COLUMNS.index("user_id") + 1
+
+
+def words_of_row(row: Row) -> dict[str, str]:
+    """The words of each column of the index, of an event's row that begins with its row_id."""
+    event = codec.decode_event(row[1:])
+    return {**search.index_columns(event), "scope": search.scope_words(event, row[_APP], row[_USER])}
+
+
+def _params(row: Row) -> dict[str, Any]:
+    return {"row_id": row[0], **words_of_row(row)}
+
+
+def _found(row: Row, request: search.Request) -> Found:
+    if row[-1] is not None:
+        return Found.from_row(row[:-1], -row[-1])
+    found = Found.from_row(row[:-1], 0.0)
+    return Found(found.row_id, found.event, found.session_row, search.score(found.event, request))

@@ -1,0 +1,151 @@
+"""`SQLiteSessionService`: all verbs over one file, and those that only a file has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from session_sqlite import codec
+from session_sqlite.errors import InvalidInputError
+from session_sqlite.models import AnyOf, Rows
+from session_sqlite.service import SessionService
+from session_sqlite.service.scoped import checked_scope
+from session_sqlite.sqlite.database import SQLiteDatabase, check_seconds
+from session_sqlite.sqlite.maintenance import CheckReport, backup, check
+from session_sqlite.sqlite.paths import database_file
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+DEFAULT_BUSY_TIMEOUT: Final = 30.0
+DEFAULT_QUERY_TIMEOUT: Final = 30.0
+
+Durability = Literal["full", "fast"]
+
+
+class SQLiteSessionService(SessionService):
+    """Sessions in one local SQLite file.
+
+    Any number of threads and processes may use one file. A service may be shared by threads, and is usable in a
+    child process after a fork.
+
+    Args:
+        path: The file; made, with its folders, if it is not there (readable by its owner only). A relative path is
+            made absolute at once. ``":memory:"`` keeps everything in this process. None: `database_file` of the app.
+        app_name: The app of calls that name none; `ANY` to read across apps.
+        user_id: The user of calls that name none; `ANY` to read across users.
+        durability: ``"full"``: an append that returned survives a power cut. ``"fast"``: it survives the end of the
+            process, but a power cut or a crash of the system can take the latest appends (never damage the file);
+            in return an append does not wait for the disk.
+        search: Whether a new file gets a search index; without one, searches read every event. It stays as the file
+            was made. None: a new file has one.
+        read_only: Open an existing store for reading only; a write is a `ReadOnlyStoreError`.
+        max_event_bytes: The most text that one event may have, in bytes of UTF-8.
+        busy_timeout: How many seconds a write waits for other writers before `StoreBusyError`.
+
+    Raises:
+        NotAStoreError: The path is a directory, another program's database or another kind of file.
+        NewerSchemaError: The file was written by a newer release.
+        CorruptStoreError: The file is damaged.
+        ReadOnlyStoreError: The file may not be written, and ``read_only`` is false.
+        StoreError: The file cannot be made or opened.
+
+    Example:
+        >>> with SQLiteSessionService(":memory:") as service:
+        ...     session = service.create_session(title="Tea")
+        ...     _ = session.add_event("user", "Which tea keeps me awake?")
+        ...     [event.content for event in session.events()]
+        ['Which tea keeps me awake?']
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        app_name: str | AnyOf = "default",
+        user_id: str | AnyOf = "default",
+        durability: Durability = "full",
+        search: bool | None = None,
+        read_only: bool = False,
+        max_event_bytes: int = codec.DEFAULT_MAX_EVENT_BYTES,
+        busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
+    ) -> None:
+        checked_scope(app_name, user_id)  # before a file is made
+        codec.whole_number(max_event_bytes, "max_event_bytes")
+        if path is None:
+            path = database_file(app_name="default" if isinstance(app_name, AnyOf) else app_name)
+        database = SQLiteDatabase(
+            path, durability=durability, read_only=read_only, busy_timeout=busy_timeout, search=search
+        )
+        super().__init__(database, app_name=app_name, user_id=user_id, max_event_bytes=max_event_bytes)
+        self._sqlite = database
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._sqlite.closed
+
+    @property
+    def path(self) -> Path | None:
+        """The file's absolute path; None for an in-memory store."""
+        return self._sqlite.path
+
+    @property
+    def db(self) -> sqlite_utils.Database:
+        """The file as a read-only sqlite-utils Database, for its owner: it knows no tenants.
+
+        Example:
+            >>> with SQLiteSessionService(":memory:") as service:
+            ...     service.db["events"].count
+            0
+        """
+        return self._sqlite.sqlite_utils()
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
+    ) -> Rows:
+        """Runs one reading SQL statement and returns its rows as dicts, for the file's owner: it knows no tenants.
+
+        Args:
+            sql: One statement over the tables and views of the file. SQLite itself refuses whatever would write,
+                attach another file or change a setting.
+            params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
+            timeout: How many seconds it may take.
+
+        Raises:
+            QueryError: It does more than read, is more than one statement, is wrong, or took too long.
+
+        Example:
+            >>> with SQLiteSessionService(":memory:") as service:
+            ...     service.query("SELECT count(*) AS sessions FROM sessions")
+            [{'sessions': 0}]
+        """
+        codec.text(sql, "sql")
+        if isinstance(params, str) or not isinstance(params, (Sequence, Mapping)):
+            raise InvalidInputError("params must be a sequence or a mapping of values")
+        check_seconds(timeout, "timeout")
+        return self._sqlite.query(sql, params, timeout)
+
+    def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Copies the store, as of one moment, into one new file while others go on writing; returns its path.
+
+        The copy can be opened as a store; only its owner can read it.
+
+        Args:
+            path: The new file; its folders are made.
+            overwrite: Replace a file that is there.
+        """
+        return backup(self._sqlite, path, overwrite=overwrite)
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Looks at everything that can go wrong with the file: its pages, order, search index, permissions, disk.
+
+        It reads all of it, and changes nothing unless ``repair`` is true: then it rebuilds what can be rebuilt from
+        the rest (indexes, the search index, ``last_seq``) and deletes state that belongs to no session.
+
+        Returns:
+            The findings, each with advice; ``.ok`` sums them up.
+        """
+        return check(self._sqlite, repair=repair)

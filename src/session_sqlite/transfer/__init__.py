@@ -1,0 +1,386 @@
+"""Conversations out of a store and into one: whole files, written and read as streams.
+
+An *export* is what a writer makes of stored sessions: `jsonl` for a store to read, `markdown` and
+`html` for people. An *import* takes arrivals (`whole_sessions`) from a reader (`importers`), and writes them a
+transaction at a time. Neither ever holds more than some hundred events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+from session_sqlite import codec
+from session_sqlite.codec import SessionKey
+from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.models import AnyOf, Event
+from session_sqlite.service.exchange import ExportReport, ImportReport, Progress
+from session_sqlite.service.whole_sessions import (
+    Arrival,
+    Fault,
+    Note,
+    Piece,
+    Placed,
+    SharedState,
+    StoredRow,
+    StoredSession,
+    WholeSessions,
+)
+from session_sqlite.sqlite import path_text
+from session_sqlite.transfer import html, importers, jsonl, markdown
+
+BATCH_EVENTS: Final = 500
+BATCH_PIECES: Final = 200
+BATCH_CHARACTERS: Final = 4_000_000
+FAULTS_KEPT: Final = 100
+NOTES_KEPT: Final = 20
+
+# ---------------------------------------------------------------- export
+
+
+class Writer(Protocol):
+    """Makes the text of an export, a little at a time."""
+
+    def begin(self) -> Iterator[str]:
+        """What comes before all sessions."""
+
+    def session(self, stored: StoredSession) -> Iterator[str]:
+        """What comes before a session's events."""
+
+    def events(self, rows: Iterable[Any]) -> Iterator[str]:
+        """Some events, in order."""
+
+    def end(self, sessions: int, events: int, /) -> Iterator[str]:
+        """What comes after all sessions."""
+
+
+EXPORT_FORMATS: Final[dict[str, Callable[[], Writer]]] = {
+    "jsonl": lambda: jsonl.Writer(_version()),
+    "markdown": markdown.Writer,
+    "html": html.Writer,
+}
+"""What a store can be exported as. A further format joins by its writer."""
+
+
+def export(
+    sessions: WholeSessions,
+    target: str | os.PathLike[str] | IO[str],
+    *,
+    keys: Sequence[SessionKey] | None,
+    scope: tuple[Sequence[str], Mapping[str, Any]],
+    format: str,
+    progress: Progress | None,
+    store: Path | None,
+) -> ExportReport:
+    """See `SessionService.export`; without keys all sessions that the clauses of the scope fit."""
+    if format not in EXPORT_FORMATS:
+        raise InvalidInputError(f"format must be one of {', '.join(EXPORT_FORMATS)}")
+    writer = EXPORT_FORMATS[format]()
+    total = None
+    if progress is not None and keys is None:
+        total = sessions.count_events(*scope)
+    done_sessions = done_events = 0
+    with open_target(target, store) as file:
+        _write(file, writer.begin())
+        for key in sessions.keys(*scope) if keys is None else keys:
+            stored = sessions.read(key)
+            if stored is None:  # it was deleted meanwhile
+                continue
+            done_sessions += 1
+            _write(file, writer.session(stored))
+            for rows in sessions.event_rows(stored):
+                _write(file, writer.events(rows))
+                done_events += len(rows)
+                if progress is not None:
+                    progress(done_events, total)
+        _write(file, writer.end(done_sessions, done_events))
+    return ExportReport(format, done_sessions, done_events)
+
+
+def _version() -> str:
+    from session_sqlite import __version__
+
+    return __version__
+
+
+def _write(file: IO[str], texts: Iterator[str]) -> None:
+    for text in texts:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def open_target(target: Any, store: Path | None) -> Iterator[IO[str]]:
+    """A file to write text to, given its path or itself; one that is named appears when all of it is written."""
+    if hasattr(target, "write"):
+        try:
+            target.write("")
+        except TypeError as error:
+            raise InvalidInputError("the file must be open for text, not for bytes") from error
+        yield target
+        return
+    path = Path(os.path.realpath(path_text(target)))
+    if store is not None and path.parent == Path(os.path.realpath(store)).parent and path.name in _files_of(store):
+        raise InvalidInputError(f"{str(path)!r} is the store itself: export to another file")
+    try:
+        if path.exists() and not path.is_file():
+            if path.is_dir():
+                raise InvalidInputError(f"{str(path)!r} is a directory: give the path of a file in it")
+            with path.open("w", encoding="utf-8", newline="\n") as device:
+                yield device
+            return
+        with _replacing(path) as file:
+            yield file
+    except OSError as error:
+        raise StoreError(f"the file {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _files_of(store: Path) -> list[str]:
+    name = os.path.basename(os.path.realpath(store))
+    return [f"{name}{end}" for end in ("", "-wal", "-shm", "-journal")]
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A new file beside the path, readable by its owner only, that takes its place when all of it is written."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(name, path.stat().st_mode & 0o777)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+# ---------------------------------------------------------------- import
+
+
+def import_(
+    sessions: WholeSessions,
+    source: str | os.PathLike[str] | IO[Any],
+    *,
+    scope: tuple[str | AnyOf, str | AnyOf],
+    app_name: str | None,
+    user_id: str | None,
+    format: str,
+    dry_run: bool,
+    progress: Progress | None,
+) -> ImportReport:
+    """See `SessionService.import_`; the scope is whose the sessions are if neither caller nor source says it."""
+    for name, value in (("app_name", app_name), ("user_id", user_id)):
+        if value is not None:
+            codec.identifier(value, name)
+    with importers.opened(source, format) as found:
+        work = _Import(sessions, scope, app_name, user_id, dry_run)
+        if progress is not None:
+            work.flushed = lambda: progress(*found.progress())
+        for arrival in found.read():
+            work.take(arrival)
+        work.flush()
+        if (changed := found.changed()) is not None:
+            work.note(changed)
+    return work.report(found.format)
+
+
+class _Import:
+    """One import: arrivals come in, transactions go out."""
+
+    def __init__(
+        self,
+        sessions: WholeSessions,
+        scope: tuple[str | AnyOf, str | AnyOf],
+        app_name: str | None,
+        user_id: str | None,
+        dry_run: bool,
+    ) -> None:
+        self._sessions = sessions
+        self._scope = scope
+        self._app_name = app_name
+        self._user_id = user_id
+        self._dry_run = dry_run
+        self._pieces: list[Piece | SharedState] = []
+        self._count = self._characters = 0
+        self._made: set[SessionKey] = set()  # in this run; with dry_run they are not in the store
+        self._extended: set[SessionKey] = set()
+        self._events = self._known = self._moved = 0
+        self._faults: list[Fault] = []
+        self._fault_count = 0
+        self._notes: dict[str, None] = {}
+        self.flushed: Callable[[], None] = lambda: None  # is told of each transaction
+
+    def take(self, arrival: Arrival | SharedState | Fault | Note) -> None:
+        """Takes what a source has next."""
+        if isinstance(arrival, Fault):
+            self.fault(arrival)
+        elif isinstance(arrival, Note):
+            self.note(arrival.text)
+        elif isinstance(arrival, SharedState):
+            self._take_state(arrival)
+        else:
+            self._take_session(arrival)
+
+    def fault(self, fault: Fault) -> None:
+        """Counts something that cannot be imported."""
+        self._fault_count += 1
+        if len(self._faults) < FAULTS_KEPT:
+            self._faults.append(fault)
+
+    def note(self, text: str) -> None:
+        """Remembers a note, once."""
+        if len(self._notes) < NOTES_KEPT:
+            self._notes[text] = None
+
+    def report(self, format: str) -> ImportReport:
+        """What became of it."""
+        if self._moved:
+            self.note(
+                f"{self._moved:,} of the events are at the end of their session, whose own events have their places"
+            )
+        return ImportReport(
+            format,
+            sessions=len(self._made),
+            events=self._events,
+            extended=len(self._extended - self._made),
+            known=self._known,
+            skipped=tuple(self._faults),
+            skipped_count=self._fault_count,
+            warnings=tuple(self._notes),
+            dry_run=self._dry_run,
+        )
+
+    def _whose(self, app_name: str, user_id: str) -> tuple[str, str]:
+        app = self._app_name or app_name or self._scope[0]
+        user = self._user_id or user_id or self._scope[1]
+        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
+            raise _NobodysError(
+                "the source does not say whose its sessions are, and the service reads across (ANY): name the app_name "
+                "and user_id"
+            )
+        return codec.identifier(app, "app_name"), codec.identifier(user, "user_id")
+
+    def _take_state(self, shared: SharedState) -> None:
+        try:
+            app, user = self._whose(shared.app_name, shared.user_id or self._user_of_app_state())
+            state = codec.split_state(shared.state)
+            codec.encode_state(state)
+        except _NobodysError:
+            raise
+        except InvalidInputError as error:
+            self.fault(Fault("shared state", str(error)))
+            return
+        self._pieces.append(SharedState(state, app, user))
+
+    def _user_of_app_state(self) -> str:
+        # State of an app belongs to no user, so it needs none to be named.
+        return "default" if isinstance(self._scope[1], AnyOf) else ""
+
+    def _take_session(self, arrival: Arrival) -> None:
+        now = codec.now_text()
+        stream = iter(arrival.events)
+        try:
+            app, user = self._whose(arrival.app_name, arrival.user_id)
+            key = SessionKey(app, user, codec.identifier(arrival.id, "session_id"))
+            head = self._sessions.session_row(key, arrival, now)
+            state = codec.split_state(arrival.state)
+            codec.encode_state(state)
+        except _NobodysError:
+            raise
+        except InvalidInputError as error:
+            self.fault(Fault(_named(arrival.id), str(error)))
+            for left in stream:  # a stream is read to its end: what follows in the file is the next session
+                if isinstance(left, (Fault, Note)):
+                    self.take(left)
+            return
+        rows: list[dict[str, Any]] = []
+        characters = 0
+        is_first = True
+        for event in stream:
+            if isinstance(event, (Fault, Note)):
+                self.take(event)
+                continue
+            try:
+                row = self._sessions.event_row(key, event, now)
+            except InvalidInputError as error:
+                self.fault(Fault(f"{_named(arrival.id)}, {_event_named(event)}", str(error)))
+                continue
+            rows.append(row)
+            characters += len(row["content"] or "") + len(row["message"] or "") + len(row["actions"] or "")
+            if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
+                self._add_piece(key, arrival, head, state, rows)
+                rows, characters, is_first = [], 0, False
+        if rows or is_first:
+            self._add_piece(key, arrival, head, state, rows)
+
+    def _add_piece(
+        self,
+        key: SessionKey,
+        arrival: Arrival,
+        head: Mapping[str, Any],
+        state: Mapping[str, Any],
+        rows: list[dict[str, Any]],
+    ) -> None:
+        session = dict(head)
+        times = [row["created_at"] for row in rows if isinstance(row["created_at"], str)]
+        if times and arrival.created_at is None:
+            session["created_at"] = min(times)
+        if times and arrival.updated_at is None:
+            session["updated_at"] = max(times)
+        piece = Piece(key, session, state, rows)
+        self._pieces.append(piece)
+        self._count += len(rows)
+        self._characters += piece.size()
+        if (
+            self._count >= BATCH_EVENTS
+            or self._characters >= BATCH_CHARACTERS
+            or len(self._pieces) >= BATCH_PIECES
+        ):  # fmt: skip
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has come."""
+        pieces, self._pieces = self._pieces, []
+        self._count = self._characters = 0
+        if not pieces:
+            self.flushed()
+            return
+        if self._dry_run:
+            placed = [place for place in self._sessions.look_at(pieces) if place is not None]
+        else:
+            placed = self._sessions.add(pieces, codec.now_text())
+        for place in placed:
+            self._took_place(place)
+        self.flushed()
+
+    def _took_place(self, place: Placed) -> None:
+        if place.key.session_id == "":
+            return
+        if place.is_new:
+            self._made.add(place.key)
+        elif place.added:
+            self._extended.add(place.key)
+        self._events += place.added
+        self._known += place.known
+        self._moved += place.moved
+
+
+class _NobodysError(InvalidInputError):
+    """The source names no owner and neither does anybody else: that ends the import."""
+
+
+def _named(session_id: object) -> str:
+    return f"session {session_id!r:.140}"
+
+
+def _event_named(event: Event | StoredRow) -> str:
+    if isinstance(event, StoredRow):
+        return f"event {event.columns.get('id')!r:.140}"
+    return f"event {event.id!r:.140}"

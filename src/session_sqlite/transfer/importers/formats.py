@@ -1,0 +1,105 @@
+"""The formats that are known, and finding out which one a source has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+from session_sqlite.errors import InvalidInputError
+from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState
+from session_sqlite.sqlite import path_text
+from session_sqlite.transfer.importers import (
+    aster,
+    chat_json,
+    chatgpt,
+    exports,
+    langchain_histories,
+    llm_logs,
+    openai_agents,
+)
+from session_sqlite.transfer.importers.databases import Database, open_database
+from session_sqlite.transfer.importers.json_files import JsonFile, open_json
+
+Arrivals = Iterator[Arrival | SharedState | Fault | Note]
+
+
+@dataclass(frozen=True)
+class DatabaseFormat:
+    """What a SQLite file can be."""
+
+    is_one: Callable[[Database], bool]
+    read: Callable[[Database], Arrivals]
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """What a JSON file can be."""
+
+    is_one: Callable[[JsonFile], bool]
+    read: Callable[[JsonFile], Arrivals]
+
+
+# In the order of looking: the first that knows the source for its own.
+FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
+    "jsonl": JsonFormat(exports.is_export, exports.read_export),
+    "chatgpt": JsonFormat(chatgpt.is_chatgpt, chatgpt.read),
+    "langchain-file": JsonFormat(langchain_histories.is_file_history, langchain_histories.read_file_history),
+    "openai-chat": JsonFormat(chat_json.is_chat, chat_json.read),
+    "store": DatabaseFormat(exports.is_store, exports.read_store),
+    "llm": DatabaseFormat(llm_logs.is_llm, llm_logs.read),
+    "openai-agents": DatabaseFormat(openai_agents.is_agents, openai_agents.read),
+    "aster": DatabaseFormat(aster.is_aster, aster.read),
+    "langchain-sql": DatabaseFormat(langchain_histories.is_message_store, langchain_histories.read_message_store),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A source and what it is."""
+
+    format: str
+    source: Database | JsonFile
+
+    def read(self) -> Arrivals:
+        """What is in it."""
+        return FORMATS[self.format].read(self.source)  # type: ignore[arg-type]  # `_kind_of` matched the two
+
+    def progress(self) -> tuple[int, int | None]:
+        """How much of it is read, and how much there is."""
+        return self.source.progress()
+
+    def changed(self) -> str | None:
+        """What to say if another program changed it while it was read."""
+        return self.source.changed()
+
+
+@contextlib.contextmanager
+def opened(source: str | os.PathLike[str] | IO[Any], format: str) -> Iterator[Found]:
+    """Opens a source for reading and finds out what it is. Raises `InvalidInputError`, `StoreError`."""
+    if format != "auto" and format not in FORMATS:
+        raise InvalidInputError(f"format must be auto or one of {', '.join(FORMATS)}")
+    if hasattr(source, "read"):
+        with open_json(source) as file:
+            yield Found(_kind_of(file, format, "the file"), file)
+        return
+    path = path_text(source)
+    shown = repr(os.path.abspath(path))
+    with open_database(path) as database:
+        if database is not None:
+            yield Found(_kind_of(database, format, shown), database)
+            return
+    with open_json(path) as file:
+        yield Found(_kind_of(file, format, shown), file)
+
+
+def _kind_of(source: Database | JsonFile, format: str, shown: str) -> str:
+    kind = DatabaseFormat if isinstance(source, Database) else JsonFormat
+    for name, known in FORMATS.items():
+        if isinstance(known, kind) and format in ("auto", name) and known.is_one(source):  # type: ignore[arg-type]
+            return name
+    if format != "auto":
+        raise InvalidInputError(f"{shown} is not of the format {format}")
+    raise InvalidInputError(f"{shown} is not of a format that is known ({', '.join(FORMATS)})")

@@ -1,0 +1,319 @@
+r"""The JSON Lines of an export: every session, event and state, lossless and readable.
+
+UTF-8, one JSON object a line, what it is under ``type``; a field that is missing is empty. Version 1:
+
+``header``: the first line: ``format`` (``"session-sqlite"``), ``version``, ``exported_at``, ``by``.
+``state``: what sessions share, before the first that sees it: ``app_name``, for ``user:`` keys ``user_id``, ``state``.
+``session``: ``app_name user_id id agent_id title metadata created_at updated_at last_seq parent_id parent_seq``, its
+    own ``state``, and ``initial_state``, the state at its creation. Its events follow.
+``event``: ``session_id seq id author content created_at`` and what it has of ``reasoning actions state metadata
+    agent_id branch invocation_id usage message_id message supersedes``, in the form that the columns of the file have.
+    ``message`` is an object, or a text where an object would not give that very text. An event that cannot be decoded
+    has ``unreadable`` and the columns of its ``row`` instead; what is not text in them is ``{"base64": …}``.
+``end``: the last line: ``sessions`` and ``events`` count what was written. A file without it was cut off.
+
+In ``state`` a key with the value ``{"$remove": true}`` was removed; a value that looks like that has one more ``$``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from session_sqlite import codec
+from session_sqlite.errors import InvalidInputError, NewerSchemaError
+from session_sqlite.models import Event
+from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
+
+FORMAT: Final = "session-sqlite"
+VERSION: Final = 1
+
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_JSON_COLUMNS: Final = ("actions", "state", "metadata", "usage")
+_EMPTY: Final = {
+    "reasoning": "", "actions": "[]", "state": "{}", "metadata": "{}", "agent_id": "", "branch": "",
+    "invocation_id": "", "usage": None, "message_id": None, "message": None, "supersedes": None,
+}  # fmt: skip
+_EVENT_FIELDS: Final = ("session_id", "seq", "id", "author", "content", "created_at", *_EMPTY)
+_SHARED: Final = ("app:", "user:")
+
+
+# ---------------------------------------------------------------- out
+
+
+class Writer:
+    """Makes the lines of one export."""
+
+    def __init__(self, version: str) -> None:
+        self._by = f"session-sqlite {version}"
+        self._app: str | None = None
+        self._user: tuple[str, str] | None = None
+
+    def begin(self) -> Iterator[str]:
+        """The first line."""
+        header = {
+            "type": "header", "format": FORMAT, "version": VERSION, "exported_at": codec.now_text(), "by": self._by,
+        }  # fmt: skip
+        yield _dumps(header) + "\n"
+
+    def session(self, stored: StoredSession) -> Iterator[str]:
+        """The lines before a session's events."""
+        app, user, _ = stored.key
+        if app != self._app:
+            self._app = app
+            yield from _shared_state(stored, {"app_name": app}, "app:")
+        if (app, user) != self._user:
+            self._user = (app, user)
+            yield from _shared_state(stored, {"app_name": app, "user_id": user}, "user:")
+        yield _dumps(_session_record(stored)) + "\n"
+
+    def events(self, rows: Iterable[Any]) -> Iterator[str]:
+        """The lines of events."""
+        return map(event_line, rows)
+
+    def end(self, sessions: int, events: int, /) -> Iterator[str]:
+        """The last line."""
+        yield _dumps({"type": "end", "sessions": sessions, "events": events}) + "\n"
+
+
+def _shared_state(stored: StoredSession, whose: Mapping[str, str], scope: str) -> Iterator[str]:
+    state = {name: value for name, value in stored.state.items() if name.startswith(scope)}
+    if state:
+        yield _dumps({"type": "state", **whose, "state": json.loads(codec.encode_state(state))}) + "\n"
+
+
+def _session_record(stored: StoredSession) -> dict[str, Any]:
+    columns = dict(stored.columns)
+    record: dict[str, Any] = {"type": "session", "app_name": stored.key.app_name, "user_id": stored.key.user_id}
+    record["id"] = stored.key.session_id
+    for name in ("agent_id", "title"):
+        record[name] = _text_of(columns[name])
+    record["metadata"] = _json_or_text(columns["metadata"])
+    for name in ("created_at", "updated_at"):
+        record[name] = _text_of(columns[name])
+    for name in ("last_seq", "parent_id", "parent_seq"):
+        if columns[name] is not None:
+            record[name] = columns[name]
+    own = {name: value for name, value in stored.state.items() if not name.startswith(_SHARED)}
+    if own:
+        record["state"] = json.loads(codec.encode_state(own))
+    if columns["initial_state"] != "{}":
+        record["initial_state"] = json.loads(codec.encode_state(codec.decode_state_or_empty(columns["initial_state"])))
+    return record
+
+
+def event_line(row: Any) -> str:
+    """The line of an event, from its row."""
+    columns = dict(zip(codec.EVENT_COLUMNS, row, strict=True))
+    if not codec.decode_event(row).unreadable:
+        try:
+            return _dumps(_event_record(columns)) + "\n"
+        except (ValueError, TypeError, RecursionError):  # JSON that another program wrote, and that is not strict
+            pass
+    raw = {name: _raw(value) for name, value in columns.items() if name not in ("app_name", "user_id", "session_id")}
+    head = {"type": "event", "session_id": columns["session_id"], "seq": columns["seq"], "unreadable": True}
+    return _dumps({**head, "row": raw}) + "\n"
+
+
+def _event_record(columns: Mapping[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {"type": "event"}
+    for name in _EVENT_FIELDS:
+        value = columns[name]
+        if name in _EMPTY and value == _EMPTY[name]:
+            continue
+        if name in _JSON_COLUMNS:
+            value = json.loads(value)
+            _dumps(value).encode()  # half of a surrogate pair, written as an escape, would not come back
+        elif name == "message":
+            value = _json_or_text(value)
+        record[name] = value
+    return record
+
+
+def _json_or_text(column: Any) -> Any:
+    """The JSON object in a column, or the column itself where the object would not give that very text."""
+    try:
+        value = json.loads(column)
+        if isinstance(value, dict) and _dumps(value) == column:
+            return value
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return _text_of(column)
+
+
+def _text_of(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _raw(value: Any) -> Any:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+# ---------------------------------------------------------------- in
+
+
+@dataclass
+class _Reading:
+    """What has been read up to the current line."""
+
+    records: Iterator[tuple[int, dict[str, Any] | None, str]]
+    waiting: list[tuple[int, dict[str, Any] | None, str]] = field(default_factory=list)
+    ended: bool = False
+
+    def next(self) -> tuple[int, dict[str, Any] | None, str] | None:
+        return self.waiting.pop() if self.waiting else next(self.records, None)
+
+
+def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | SharedState | Fault | Note]:
+    """What is in the numbered lines of an export; a line that is None was too long.
+
+    Raises `InvalidInputError` if they are not an export, `NewerSchemaError` if a newer release made it.
+    """
+    reading = _Reading(_records(lines))
+    first = reading.next()
+    if first is None or first[1] is None or first[1].get("format") != FORMAT:
+        raise InvalidInputError("this is not an export of session-sqlite: its first line is no header")
+    _check_version(first[1])
+    while (current := reading.next()) is not None:
+        number, record, reason = current
+        where = f"line {number}"
+        if record is None:
+            yield Fault(where, reason)
+            continue
+        reading.ended = False
+        match record.get("type"):
+            case "session":
+                yield from _session(reading, record, where)
+            case "state":
+                yield from _state(record, where)
+            case "header":  # exports can be put one after the other
+                _check_version(record)
+            case "end":
+                reading.ended = True
+            case "event":
+                yield Fault(where, "an event whose session could not be read")
+            case _:
+                yield Fault(where, "not a kind of record that is known")
+    if not reading.ended:
+        yield Note("the file was cut off: its last line is missing")
+
+
+def _check_version(header: Mapping[str, Any]) -> None:
+    version = header.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        shown = version if isinstance(version, int) else "unknown"
+        raise NewerSchemaError(
+            f"the export was made by a newer release (version {shown}, this one reads up to {VERSION}): upgrade "
+            "session-sqlite"
+        )
+
+
+def _records(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
+    for number, line in lines:
+        if line is None:
+            yield number, None, "the line is too long"
+        elif line.strip():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                # Unless it is clear that it was an event, the next events may be another session's.
+                fault = "not valid JSON"
+                yield number, {"type": "broken event"} if line.startswith(b'{"type":"event"') else None, fault
+            else:
+                yield number, record if isinstance(record, dict) else None, "not a JSON object"
+
+
+def _session(reading: _Reading, record: Mapping[str, Any], where: str) -> Iterator[Arrival | Fault | Note]:
+    try:
+        arrival = Arrival(
+            _text(record, "id"),
+            _events(reading, record.get("id")),
+            app_name=_text(record, "app_name"),
+            user_id=_text(record, "user_id"),
+            agent_id=_text(record, "agent_id"),
+            title=_text(record, "title"),
+            metadata=record.get("metadata", {}),
+            created_at=_time(record, "created_at"),
+            updated_at=_time(record, "updated_at"),
+            last_seq=record.get("last_seq", 0),
+            parent_id=record.get("parent_id"),
+            parent_seq=record.get("parent_seq"),
+            initial_state=_state_of(record, "initial_state"),
+            state=_state_of(record, "state"),
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        yield Fault(where, _reason(error, "session"))
+        return
+    yield arrival
+
+
+def _state(record: Mapping[str, Any], where: str) -> Iterator[SharedState | Fault]:
+    try:
+        yield SharedState(_state_of(record, "state"), _text(record, "app_name"), _text(record, "user_id"))
+    except (ValueError, TypeError, RecursionError) as error:
+        yield Fault(where, _reason(error, "state"))
+
+
+def _events(reading: _Reading, session_id: Any) -> Iterator[Event | StoredRow | Fault | Note]:
+    while (current := reading.next()) is not None:
+        number, record, reason = current
+        if record is None or record.get("type") not in ("event", "broken event"):
+            reading.waiting.append(current)
+            return
+        where = f"line {number}"
+        if record["type"] == "broken event":
+            yield Fault(where, reason)
+        elif record.get("session_id") != session_id:
+            yield Fault(where, "an event whose session could not be read")
+        else:
+            try:
+                yield _event(record)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                yield Fault(where, _reason(error, "event"))
+
+
+def _event(record: Mapping[str, Any]) -> Event | StoredRow:
+    if record.get("unreadable"):
+        raw = record["row"]
+        return StoredRow({name: _unraw(value) for name, value in raw.items()} | {"seq": record["seq"]})
+    columns = {**dict.fromkeys(codec.EVENT_COLUMNS), **_EMPTY, **record}
+    for name in _JSON_COLUMNS:
+        if name in record:
+            columns[name] = _dumps(record[name])
+    if isinstance(columns["message"], dict):
+        columns["message"] = _dumps(columns["message"])
+    if not all(isinstance(columns[name], str) and columns[name] for name in ("id", "author", "created_at")):
+        raise InvalidInputError("the event has no id, no author or no time")
+    columns["content"] = columns["content"] or ""
+    event = codec.decode_event([columns[name] for name in codec.EVENT_COLUMNS])
+    if event.unreadable:
+        raise InvalidInputError("the fields of the event are not those of an event")
+    return event
+
+
+def _unraw(value: Any) -> Any:
+    return base64.b64decode(value["base64"], validate=True) if isinstance(value, dict) else value
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name} is not text")
+    return value
+
+
+def _time(record: Mapping[str, Any], name: str) -> datetime | None:
+    when = codec.decode_time(record.get(name))
+    return None if when is None else codec.utc(when, name)
+
+
+def _state_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return codec.decode_state(_dumps(record[name])) if name in record else {}
+
+
+def _reason(error: Exception, what: str) -> str:
+    return str(error) if isinstance(error, InvalidInputError) else f"its fields are not those of a {what}"
