@@ -204,7 +204,18 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse).decode
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
+
+
+def _decode(text: str) -> Any:
+    """As ``_decoder.decode``, in half the time where nothing stands around the value, as in what `_encode` makes."""
+    try:
+        value, end = _decoder.raw_decode(text)
+    except ValueError:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)
+
+
 # No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _LARGE = 10**MAX_DIGITS
@@ -725,15 +736,15 @@ def decode_session(row: Sequence[Any]) -> Session:
         fields["agent_id"] = agent_id
         fields["title"] = title
         fields["metadata"] = decode_object(metadata)
-        fields["created_at"] = created = decode_time(created_at)
-        fields["updated_at"] = updated = decode_time(updated_at)
+        fields["created_at"] = created = datetime.fromisoformat(created_at)
+        fields["updated_at"] = updated = datetime.fromisoformat(updated_at)
         fields["last_seq"] = last_seq
         fields["parent_id"] = parent_id
         fields["parent_seq"] = parent_seq
     except (ValueError, TypeError, RecursionError):
         return _damaged_session(row)
     is_sound = type(agent_id) is type(title) is str and type(last_seq) is int and type(parent_id) is not bytes
-    return session if is_sound and created and updated else _damaged_session(row)
+    return session if is_sound and created.tzinfo is updated.tzinfo is UTC else _damaged_session(row)
 
 
 def _damaged_session(row: Sequence[Any]) -> Session:
