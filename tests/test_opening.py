@@ -856,3 +856,22 @@ def test_path_may_be_anything_that_names_a_file(tmp_path: Path) -> None:
         SQLiteSessionService(path).close()  # type: ignore[arg-type]  # bytes are a convenience
     with pytest.raises(InvalidInputError):
         SQLiteSessionService(5)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_file_that_is_refused_leaves_no_connection_open(path: Path) -> None:
+    fill(path)
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(data)
+    code = (
+        "import gc, sys, warnings\n"
+        "warnings.simplefilter('always')\n"
+        "from session_sqlite import SQLiteSessionService, StoreError\n"
+        "for read_only in (False, True):\n"
+        "    try: SQLiteSessionService(sys.argv[1], read_only=read_only)\n"
+        "    except StoreError as error: print(type(error).__name__)\n"
+        "gc.collect()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["CorruptStoreError", "CorruptStoreError"]
+    assert "unclosed database" not in result.stderr  # what Python 3.13 and newer say

@@ -93,6 +93,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         >>> state = agent.invoke({"messages": [{"role": "user", "content": "Hi."}]}, config)
         >>> [(event.author, event.content) for event in service.list_events("tea")]
         [('user', 'Hi.'), ('assistant', 'Hello.')]
+        >>> service.close()
     """
 
     def __init__(

@@ -85,6 +85,7 @@ class SessionRecorder(BaseCallbackHandler):
         >>> reply = model.invoke("Which tea?", {"callbacks": [SessionRecorder(service, "tea")]})
         >>> [(event.author, event.content) for event in service.list_events("tea")]
         [('user', 'Which tea?'), ('assistant', 'Green tea.')]
+        >>> service.close()
     """
 
     def __init__(

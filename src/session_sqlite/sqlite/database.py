@@ -129,12 +129,13 @@ class SQLiteDatabase:
         self._write_connection: sqlite3.Connection | None
         self._for_sqlite_utils: sqlite3.Connection | None
         self._start_without_connections()
-        self._open()
-        if self.read(schema.HAS_SEARCH_INDEX, {}, tuple):
-            if not self.read(schema.HAS_FTS5, {}, tuple):
-                self.close()
-                raise StoreError(f"the store {self} has a search index, but this SQLite has no FTS5: use another")
-            self._index = SQLiteSearchIndex(self)
+        try:
+            self._open()
+            self._index = self._find_index()
+        except BaseException:
+            for connection in self._connections():
+                connection.close()
+            raise
         _LIVE.add(self)
 
     def __str__(self) -> str:
@@ -388,6 +389,13 @@ class SQLiteDatabase:
             raise store_error(error, str(self)) from error
 
     # ------------------------------------------------------------ opening
+
+    def _find_index(self) -> SQLiteSearchIndex | None:
+        if not self.read(schema.HAS_SEARCH_INDEX, {}, tuple):
+            return None
+        if not self.read(schema.HAS_FTS5, {}, tuple):
+            raise StoreError(f"the store {self} has a search index, but this SQLite has no FTS5: use another")
+        return SQLiteSearchIndex(self)
 
     def _open(self) -> None:
         file = self._file
