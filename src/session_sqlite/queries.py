@@ -405,7 +405,6 @@ INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
 VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
 """
 EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
-CHECK_INDEX = "INSERT INTO search_index (search_index) VALUES ('integrity-check')"
 
 NOTHING = "SELECT 1"
 

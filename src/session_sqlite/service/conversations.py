@@ -671,12 +671,7 @@ class Conversations(HistoryQueries):
 
     def _start_from_present_state(self, tx: Transaction, key: SessionKey) -> None:
         """Without the events that led to it, the present state is what a later rewind goes back to."""
-        own = {
-            name: value
-            for name, column in tx.rows(queries.OWN_STATE, key.params())
-            if (value := codec.decode_state_value(name, column)) is not REMOVE
-        }
-        tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(own)})
+        tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(present_state(tx, key))})
 
     def _remove_events(
         self, tx: Transaction, key: SessionKey, after_seq: int = 0, until_seq: int = codec.LAST_POSSIBLE_SEQ
@@ -754,6 +749,15 @@ def _has_metadata(session: Session, wanted: Mapping[str, Any]) -> bool:
     return all(
         name in session.metadata and codec.same_json(session.metadata[name], value) for name, value in wanted.items()
     )
+
+
+def present_state(tx: Transaction, key: SessionKey) -> dict[str, Any]:
+    """The session's own state as it is; a damaged value is left out."""
+    return {
+        name: value
+        for name, column in tx.rows(queries.OWN_STATE, key.params())
+        if (value := codec.decode_state_value(name, column)) is not REMOVE
+    }
 
 
 def write_state(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> None:

@@ -17,7 +17,7 @@ from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import EventNotFoundError, InvalidInputError, SessionExistsError, StaleSessionError
 from session_sqlite.models import REMOVE, Event, Session
 from session_sqlite.service.agent_messages import AgentMessages
-from session_sqlite.service.conversations import write_state
+from session_sqlite.service.conversations import present_state, write_state
 from session_sqlite.service.scoped import as_is, missing
 
 
@@ -318,11 +318,7 @@ def own_state(tx: Transaction, key: SessionKey, until: int) -> dict[str, Any]:
     Rebuilt from the state at creation and the events' changes; a key that no event ever changed is as it is now.
     """
     params = key.params()
-    now = {
-        name: value
-        for name, column in tx.rows(queries.OWN_STATE, params)
-        if (value := codec.decode_state_value(name, column)) is not REMOVE
-    }
+    now = present_state(tx, key)
     rebuilt = codec.decode_state_or_empty(tx.rows(queries.SESSION_WITH_STATE, params)[0][3])
     touched: set[str] = set()
     for seq, column in tx.rows(queries.STATE_CHANGES, params):

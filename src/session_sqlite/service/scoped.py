@@ -104,16 +104,7 @@ class ScopedService:
     def _scope_clauses(
         self, app_name: str | AnyOf | None, user_id: str | AnyOf | None
     ) -> tuple[list[str], dict[str, Any]]:
-        app, user = self._scope(app_name, user_id)
-        clauses: list[str] = []
-        params: dict[str, Any] = {}
-        if app is not ANY:
-            clauses.append(queries.OF_APP)
-            params["app_name"] = app
-        if user is not ANY:
-            clauses.append(queries.OF_USER)
-            params["user_id"] = user
-        return clauses, params
+        return _clauses_of(*self._scope(app_name, user_id))
 
     def _exact_key(self, session_id: object, app_name: str | None = None, user_id: str | None = None) -> SessionKey:
         app, user = self._scope(app_name, user_id)
@@ -154,14 +145,7 @@ class SessionListing:
     """
 
     def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None) -> None:
-        self.clauses: list[str] = []
-        self.params: dict[str, Any] = {}
-        if not isinstance(app, AnyOf):
-            self.clauses.append(queries.OF_APP)
-            self.params["app_name"] = app
-        if not isinstance(user, AnyOf):
-            self.clauses.append(queries.OF_USER)
-            self.params["user_id"] = user
+        self.clauses, self.params = _clauses_of(app, user)
         self._scope = ("sessions", repr(app), repr(user))
         across = len(self.clauses) < 2
         self._order = queries.LATEST_FIRST_OF_ANY if across else queries.LATEST_FIRST
@@ -195,6 +179,19 @@ class SessionListing:
         if not isinstance(updated_at, str):
             updated_at = codec.AFTER_ALL_TIMES  # as SQLite sorts what is damaged
         return updated_at, columns["id"], columns["app_name"], columns["user_id"]
+
+
+def _clauses_of(app: str | AnyOf, user: str | AnyOf) -> tuple[list[str], dict[str, Any]]:
+    """The conditions for an app and a user, and what they bind; none for `ANY`."""
+    clauses: list[str] = []
+    params: dict[str, Any] = {}
+    if app is not ANY:
+        clauses.append(queries.OF_APP)
+        params["app_name"] = app
+    if user is not ANY:
+        clauses.append(queries.OF_USER)
+        params["user_id"] = user
+    return clauses, params
 
 
 def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str | AnyOf]:
