@@ -32,20 +32,10 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.models import (
-    ANY,
-    REMOVE,
-    Event,
-    Page,
-    Rows,
-    SearchHit,
-    Session,
-    SessionOverview,
-    SessionState,
-    ToolCall,
-    Usage,
-)
+from session_sqlite.models import ANY, REMOVE, Event, SearchHit, SessionOverview, ToolCall, Usage
+from session_sqlite.pages import Page, Rows
 from session_sqlite.service import SessionService
+from session_sqlite.session import Session, SessionState
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 
 if TYPE_CHECKING:

@@ -17,94 +17,36 @@ from typing import IO, Any, Self
 
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import AnyOf, Event, Page, Rows, SearchHit, Session, SessionOverview, ToolCall, Usage
+from session_sqlite.models import AnyOf, Event, SearchHit, SessionOverview, SessionRecord, ToolCall, Usage
+from session_sqlite.pages import Page, Rows
 from session_sqlite.service import SessionService
 from session_sqlite.service.conversations import DEFAULT_LIST_LIMIT
 from session_sqlite.service.exchange import ExportReport, ImportReport, Progress
 from session_sqlite.service.life_cycle import call_summarizer
 from session_sqlite.service.retention import EraseReport, PruneReport, RedactReport
+from session_sqlite.session import Session, attached
 from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
 from session_sqlite.sqlite.maintenance import CheckReport
 from session_sqlite.threads import in_thread
 
 
-class AsyncSession:
-    """A `Session` whose methods are awaited; its fields are those of `session`.
+class AsyncSession(SessionRecord):
+    """A `Session` whose methods are awaited; its fields (see `SessionRecord`) are as they were read."""
 
-    Attributes:
-        session: The session as it was read.
-    """
+    # Not a field, as in `Session`.
+    _service: AsyncSessionService
 
     def __init__(self, session: Session, service: AsyncSessionService) -> None:
-        self.session = session
-        self._service = service
+        self.__dict__.update(session.__getstate__(), _service=service)
 
-    def __repr__(self) -> str:
-        return f"AsyncSession({self.session!r})"
+    @property
+    def session(self) -> Session:
+        """The session as the blocking service gives it."""
+        fields = {name: value for name, value in self.__dict__.items() if name != "_service"}
+        return attached(Session(**fields), self._service._sync)
 
     def _repr_html_(self) -> str:
         return self.session._repr_html_()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncSession) and self.session == other.session
-
-    def __hash__(self) -> int:
-        return hash(self.session)
-
-    @property
-    def id(self) -> str:
-        """See `Session`."""
-        return self.session.id
-
-    @property
-    def app_name(self) -> str:
-        """See `Session`."""
-        return self.session.app_name
-
-    @property
-    def user_id(self) -> str:
-        """See `Session`."""
-        return self.session.user_id
-
-    @property
-    def agent_id(self) -> str:
-        """See `Session`."""
-        return self.session.agent_id
-
-    @property
-    def title(self) -> str:
-        """See `Session`."""
-        return self.session.title
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """See `Session`."""
-        return self.session.metadata
-
-    @property
-    def created_at(self) -> datetime | None:
-        """See `Session`."""
-        return self.session.created_at
-
-    @property
-    def updated_at(self) -> datetime | None:
-        """See `Session`."""
-        return self.session.updated_at
-
-    @property
-    def last_seq(self) -> int:
-        """See `Session`."""
-        return self.session.last_seq
-
-    @property
-    def parent_id(self) -> str | None:
-        """See `Session`."""
-        return self.session.parent_id
-
-    @property
-    def parent_seq(self) -> int | None:
-        """See `Session`."""
-        return self.session.parent_seq
 
     async def refresh(self) -> AsyncSession:
         """See `Session.refresh`."""
@@ -175,7 +117,7 @@ class AsyncSession:
         """See `Session.clear`."""
         return await self._service.clear_session(self)
 
-    async def search(self, query: str, **filters: Any) -> Page[SearchHit]:
+    async def search(self, query: str, **filters: Any) -> Page[SearchHit[Session]]:
         """See `Session.search`."""
         return await self._service.search(query, session=self, **filters)
 
@@ -417,11 +359,11 @@ class AsyncSessionService:
 
     async def search(
         self, query: str, *, session: AsyncSession | Session | str | None = None, **filters: Any
-    ) -> Page[SearchHit]:
+    ) -> Page[SearchHit[Session]]:
         """See `SessionService.search`, whose filters it takes."""
         return await in_thread(self._sync.search, query, session=_plain_or_none(session), **filters)
 
-    async def session_overviews(self, **filters: Any) -> Page[SessionOverview]:
+    async def session_overviews(self, **filters: Any) -> Page[SessionOverview[Session]]:
         """See `SessionService.session_overviews`, whose filters it takes."""
         return await in_thread(self._sync.session_overviews, **filters)
 

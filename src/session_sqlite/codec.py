@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from session_sqlite.errors import EventTooLargeError, InvalidInputError, NotSerializableError
-from session_sqlite.models import REMOVE, Event, Session, ToolCall, Usage
+from session_sqlite.models import REMOVE, Event, S, ToolCall, Usage
 
 logger = logging.getLogger("session_sqlite")
 
@@ -724,10 +724,10 @@ def encode_session(
     }
 
 
-def decode_session(row: Sequence[Any]) -> Session:
-    """The session in a row. What is damaged reads as empty, with a warning in the log."""
+def decode_session(row: Sequence[Any], kind: type[S]) -> S:
+    """Returns the session in a row, as this kind of record. What is damaged reads as empty, with a logged warning."""
     id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq = row
-    session = object.__new__(Session)  # as in `decode_event`
+    session = object.__new__(kind)  # as in `decode_event`
     fields = session.__dict__
     try:
         fields["id"] = id
@@ -742,13 +742,13 @@ def decode_session(row: Sequence[Any]) -> Session:
         fields["parent_id"] = parent_id
         fields["parent_seq"] = parent_seq
     except (ValueError, TypeError, RecursionError):
-        return _damaged_session(row)
+        return _damaged_session(row, kind)
     is_sound = type(agent_id) is type(title) is str and type(last_seq) is int and type(parent_id) is not bytes
-    return session if is_sound and created.tzinfo is updated.tzinfo is UTC else _damaged_session(row)
+    return session if is_sound and created.tzinfo is updated.tzinfo is UTC else _damaged_session(row, kind)
 
 
-def _damaged_session(row: Sequence[Any]) -> Session:
-    session = object.__new__(Session)
+def _damaged_session(row: Sequence[Any], kind: type[S]) -> S:
+    session = object.__new__(kind)
     fields = session.__dict__
     fields.update(zip(SESSION_COLUMNS, row, strict=True))
     try:
@@ -760,8 +760,8 @@ def _damaged_session(row: Sequence[Any]) -> Session:
         fields[name] = decode_time(fields[name])
         if fields[name] is None:
             logger.warning("the time %s of session %r cannot be read", name, fields["id"])
-    for name, kind, empty in (("agent_id", str, ""), ("title", str, ""), ("last_seq", int, 0)):
-        if type(fields[name]) is not kind:
+    for name, type_, empty in (("agent_id", str, ""), ("title", str, ""), ("last_seq", int, 0)):
+        if type(fields[name]) is not type_:
             logger.warning("the %s of session %r cannot be read: it is shown as %r", name, fields["id"], empty)
             fields[name] = empty
     if type(fields["parent_id"]) is bytes:

@@ -2,44 +2,54 @@
 
 A *session* is one conversation of one user of one app. It holds *events* in the order of their ``seq``: what the
 user, the assistant, the system and the tools said. An event may carry *tool calls* (its actions), a change of
-*state*, and the tokens that a model used. All are frozen dataclasses that compare by value; a `Session` also
-remembers the service it came from, and its methods are a second door to the service's verbs.
+*state*, and the tokens that a model used. All are frozen dataclasses that compare by value, and know neither the
+service that reads them nor the renderer that shows them.
+
+Two marks stand where a value could: `ANY`, every app or user, and `REMOVE`, no value any more.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import (
-    Callable,
-    ItemsView,
-    Iterable,
-    Iterator,
-    KeysView,
-    Mapping,
-    MutableMapping,
-    Sequence,
-    ValuesView,
-)
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar, final
 
-from session_sqlite import extras
-from session_sqlite.errors import SessionError, StoreError
-from session_sqlite.marks import ANY as ANY
-from session_sqlite.marks import REMOVE as REMOVE
-from session_sqlite.marks import AnyOf as AnyOf
-from session_sqlite.marks import Removal as Removal
-from session_sqlite.transcript import html
-from session_sqlite.transcript.text import Gap
 
-if TYPE_CHECKING:
-    import pandas as pd
+@functools.singledispatch
+def as_html(value: object) -> str | None:  # noqa: ARG001  # what is registered takes it
+    """Returns a value as HTML for a notebook, or None: `session_sqlite.transcript.html` registers how each looks."""
+    return None
 
-    from session_sqlite.service import SessionService
-    from session_sqlite.service.exchange import ExportReport
 
-T = TypeVar("T")
+@final
+class AnyOf:
+    """The type of `ANY`."""
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> str:
+        return "ANY"
+
+
+@final
+class Removal:
+    """The type of `REMOVE`."""
+
+    def __repr__(self) -> str:
+        return "REMOVE"
+
+    def __reduce__(self) -> str:
+        return "REMOVE"
+
+
+ANY: Final = AnyOf()
+"""As ``app_name`` or ``user_id`` of a call that reads: every app, every user."""
+
+REMOVE: Final = Removal()
+"""As a value in a state delta or in the metadata of an update: delete the key."""
 
 
 @dataclass(frozen=True)
@@ -157,15 +167,13 @@ class Event:
     def __hash__(self) -> int:
         return hash((self.session_id, self.id))
 
-    def _repr_html_(self) -> str:
-        return html.event_part(self)
+    def _repr_html_(self) -> str | None:
+        return as_html(self)
 
 
 @dataclass(frozen=True, eq=True)
-class Session:
-    """One conversation of one user of one app.
-
-    The fields are as they were read; the methods and `state` go to the store at each call.
+class SessionRecord:
+    """One conversation of one user of one app, as a row of the store says it.
 
     Attributes:
         id: Unique for its app and user.
@@ -193,143 +201,15 @@ class Session:
     parent_id: str | None = None
     parent_seq: int | None = None
 
-    # Not a field: it takes no part in equality, repr, dataclasses.asdict or pickling.
-    _service: ClassVar[SessionService | None] = None
-
     def __hash__(self) -> int:
         return hash((self.app_name, self.user_id, self.id))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_service"}
 
-    def _store(self) -> SessionService:
-        if self._service is None:
-            raise StoreError(
-                f"Session {self.id!r} is not attached to a service (it was made by hand, copied or unpickled); "
-                "get it with service.get_session()"
-            )
-        return self._service
-
-    def refresh(self) -> Session:
-        """Reads the session again. Raises `SessionNotFoundError` if it is gone."""
-        return self._store().get_session(self)
-
-    def update(
-        self, *, title: str | None = None, agent_id: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> Session:
-        """Changes what is given and returns the new session; see `SessionService.update_session`."""
-        return self._store().update_session(self, title=title, agent_id=agent_id, metadata=metadata)
-
-    def delete(self) -> bool:
-        """Deletes the session with its events and state; False if it was gone already."""
-        return self._store().delete_session(self)
-
-    def add_event(
-        self,
-        author: str,
-        content: str = "",
-        *,
-        reasoning: str = "",
-        actions: Sequence[ToolCall] = (),
-        state: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        agent_id: str = "",
-        branch: str = "",
-        invocation_id: str = "",
-        usage: Usage | None = None,
-        id: str = "",
-        created_at: datetime | None = None,
-        expected_seq: int | None = None,
-    ) -> Event:
-        """Appends one event, made from the arguments, and returns it as stored; see `SessionService.append_event`."""
-        event = Event(
-            author,
-            content,
-            reasoning=reasoning,
-            actions=actions,
-            state={} if state is None else state,
-            metadata={} if metadata is None else metadata,
-            agent_id=agent_id,
-            branch=branch,
-            invocation_id=invocation_id,
-            usage=usage,
-            id=id,
-            created_at=created_at,
-        )
-        return self._store().append_event(self, event, expected_seq=expected_seq)
-
-    def add_events(self, events: Iterable[Event], *, expected_seq: int | None = None) -> list[Event]:
-        """Appends events in one transaction and returns them as stored; see `SessionService.append_events`."""
-        return self._store().append_events(self, events, expected_seq=expected_seq)
-
-    def events(self, **filters: Any) -> Page[Event]:
-        """The events in order; takes the filters of `SessionService.list_events`."""
-        return self._store().list_events(self, **filters)
-
-    def iter_events(self, **filters: Any) -> Iterator[Event]:
-        """A stream of the events; takes the filters of `SessionService.iter_events`."""
-        return self._store().iter_events(self, **filters)
-
-    def last_events(self, n: int) -> list[Event]:
-        """The latest events, at most n, starting at a turn; see `SessionService.last_events`."""
-        return self._store().last_events(self, n)
-
-    def fork(self, *, at: Event | str | int | None = None, session_id: str | None = None, title: str = "") -> Session:
-        """Copies the session up to and including an event; see `SessionService.fork_session`."""
-        return self._store().fork_session(self, at=at, session_id=session_id, title=title)
-
-    def rewind(self, *, turns: int | None = None, to: Event | str | int | None = None) -> list[Event]:
-        """Takes back whole turns, or all after an event; see `SessionService.rewind_session`."""
-        return self._store().rewind_session(self, turns=turns, to=to)
-
-    def summarize(self, summarizer: Any, *, keep_last: int) -> Event | None:
-        """Stores a summary of all but the latest events; see `SessionService.summarize_session`."""
-        return self._store().summarize_session(self, summarizer, keep_last=keep_last)
-
-    def clear(self) -> int:
-        """Removes the events and keeps the session; returns how many there were."""
-        return self._store().clear_session(self)
-
-    def search(self, query: str, **filters: Any) -> Page[SearchHit]:
-        """Searches this session; takes the filters of `SessionService.search`."""
-        return self._store().search(query, session=self, **filters)
-
-    def export(
-        self,
-        target: str | os.PathLike[str] | IO[str],
-        *,
-        format: str = "jsonl",
-        progress: Callable[[int, int | None], None] | None = None,
-    ) -> ExportReport:
-        """Writes the session with its events and state to a file; see `SessionService.export`."""
-        return self._store().export(target, session=self, format=format, progress=progress)
-
-    @property
-    def state(self) -> SessionState:
-        """The live state: reads and writes go to the store at once."""
-        return SessionState(self)
-
-    def _repr_html_(self) -> str:
-        if self._service is None:
-            return html.session_part(self)
-        try:
-            return html.session_part(self, list(self._first_and_last_events()))
-        except SessionError as error:  # closed, deleted, busy: what is known is shown all the same
-            return html.session_part(self, note=str(error))
-
-    def _first_and_last_events(self) -> Iterator[Event | Gap]:
-        last = self.events(newest_first=True, limit=html.EVENTS_IN_NOTEBOOK)
-        if last.next_cursor is not None:
-            last = Page(last[: -html.FIRST_IN_NOTEBOOK])
-            first = self.events(limit=html.FIRST_IN_NOTEBOOK)
-            yield from first
-            count = self._store().activity((), session=self)[0]["events"]
-            yield Gap(max(count - len(first) - len(last), 1))
-        yield from reversed(last)
+S = TypeVar("S", bound=SessionRecord)
 
 
 @dataclass(frozen=True)
-class SearchHit:
+class SearchHit(Generic[S]):
     """An event that a search found.
 
     Attributes:
@@ -341,7 +221,7 @@ class SearchHit:
     """
 
     event: Event
-    session: Session
+    session: S
     snippet: str
     spans: tuple[tuple[int, int], ...]
     score: float
@@ -349,12 +229,12 @@ class SearchHit:
     def __hash__(self) -> int:
         return hash(self.event)
 
-    def _repr_html_(self) -> str:
-        return html.hit_part(self)
+    def _repr_html_(self) -> str | None:
+        return as_html(self)
 
 
 @dataclass(frozen=True)
-class SessionOverview:
+class SessionOverview(Generic[S]):
     """What a list of conversations shows of one.
 
     Attributes:
@@ -363,190 +243,9 @@ class SessionOverview:
         event_count: How many events it has.
     """
 
-    session: Session
+    session: S
     first_message: str | None
     event_count: int
 
     def __hash__(self) -> int:
         return hash(self.session)
-
-
-class SessionState(MutableMapping[str, Any]):
-    """The state that a session sees, live: ``app:`` and ``user:`` keys are shared, others are the session's own.
-
-    Every access goes to the store. A missing key is a `KeyError`; None is a value. `update` is one transaction.
-    `clear` removes the session's own keys and leaves what is shared.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def _all(self) -> dict[str, Any]:
-        return self._session._store().get_state(self._session)
-
-    def __getitem__(self, key: str) -> Any:
-        value = self._session._store().get_state_value(self._session, key, default=REMOVE)
-        if value is REMOVE:
-            raise KeyError(key)
-        return value
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._session._store().update_state(self._session, {key: value})
-
-    def __delitem__(self, key: str) -> None:
-        if key not in self:
-            raise KeyError(key)
-        self[key] = REMOVE
-
-    def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str):
-            return False
-        return self._session._store().get_state_value(self._session, key, default=REMOVE) is not REMOVE
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def keys(self) -> KeysView[str]:
-        """The keys, as one read finds them; a copy, not a view."""
-        return self._all().keys()
-
-    def values(self) -> ValuesView[Any]:
-        """The values, as one read finds them; a copy, not a view."""
-        return self._all().values()
-
-    def items(self) -> ItemsView[str, Any]:
-        """Keys and values, as one read finds them; a copy, not a view."""
-        return self._all().items()
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == (other._all() if isinstance(other, SessionState) else other)
-
-    __hash__ = None  # type: ignore[assignment]  # a mutable mapping
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Sets several keys in one transaction, like `dict.update`."""
-        self._session._store().update_state(self._session, dict(*args, **kwargs))
-
-    def clear(self) -> None:
-        """Removes the session's own keys; ``app:`` and ``user:`` keys stay."""
-        own = {key: REMOVE for key in self._all() if not key.startswith(("app:", "user:"))}
-        self._session._store().update_state(self._session, own)
-
-    def __repr__(self) -> str:
-        return f"SessionState({self._all()!r})"
-
-
-class Page(list[T]):
-    """A list that knows where the next one begins, and shows itself in a notebook.
-
-    Attributes:
-        next_cursor: Give it to the same call to get what follows; None when nothing does.
-    """
-
-    def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
-        super().__init__(items)
-        self.next_cursor = next_cursor
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
-
-        Needs the extra ``notebook``.
-
-        Example:
-            >>> page = Page([Event("user", "Which tea?", seq=1), Event("assistant", "Black tea.", seq=2)])
-            >>> page.to_dataframe()["author"].to_list()
-            ['user', 'assistant']
-        """
-        columns, record = _RECORDS_OF.get(self._kind(), _ANY_RECORD)
-        return _dataframe([dict(zip(columns, record(_plain(item)), strict=True)) for item in self], columns)
-
-    def _repr_html_(self) -> str:
-        note = "" if self.next_cursor is None else "There are more: next_cursor is set."
-        return _TABLE_OF.get(self._kind(), html.items_table)([*map(_plain, self)], note)
-
-    def _kind(self) -> type:
-        return type(_plain(self[0])) if self else object
-
-
-class Rows(list[dict[str, Any]]):
-    """The answer of a query: a list of dicts that shows itself in a notebook.
-
-    Attributes:
-        columns: The names of the columns, also where there is no row.
-    """
-
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), columns: Sequence[str] = ()) -> None:
-        super().__init__(map(dict, rows))
-        self.columns = tuple(columns) or tuple(self[0] if self else ())
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame. Needs the extra ``notebook``.
-
-        Example:
-            >>> Rows([{"day": "2026-01-05", "events": 4}]).to_dataframe()["events"].sum().item()
-            4
-        """
-        return _dataframe(self, self.columns)
-
-    def _repr_html_(self) -> str:
-        return html.records_table(self.columns, self)
-
-
-def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    return extras.load("pandas", extra="notebook").DataFrame(list(records), columns=list(columns) or None)
-
-
-def _plain(item: Any) -> Any:
-    """What an item is for: an `AsyncSession` stands for its session."""
-    if isinstance(item, (SearchHit, SessionOverview)):
-        return item
-    session = getattr(item, "session", None)
-    return session if isinstance(session, Session) else item
-
-
-_SESSION_COLUMNS: Final = (
-    "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
-)  # fmt: skip
-_EVENT_COLUMNS: Final = (
-    "session_id", "seq", "id", "created_at", "author", "content", "reasoning", "tools", "agent_id", "branch",
-    "invocation_id", "state", "metadata", "model", "input_tokens", "output_tokens",
-)  # fmt: skip
-
-
-def _session_record(session: Session) -> tuple[Any, ...]:
-    return tuple(getattr(session, name) for name in _SESSION_COLUMNS)
-
-
-def _overview_record(overview: SessionOverview) -> tuple[Any, ...]:
-    return (*_session_record(overview.session), overview.first_message, overview.event_count)
-
-
-def _event_record(event: Event) -> tuple[Any, ...]:
-    usage = event.usage
-    tokens = (None, None, None) if usage is None else (usage.model, usage.input_tokens, usage.output_tokens)
-    fields = {**event.__dict__, "tools": [action.name for action in event.actions]}
-    return (*(fields[name] for name in _EVENT_COLUMNS[:-3]), *tokens)
-
-
-def _hit_record(hit: SearchHit) -> tuple[Any, ...]:
-    event = hit.event
-    return (hit.session.title, event.session_id, event.seq, event.created_at, event.author, hit.snippet, hit.score)
-
-
-_Record = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
-_ANY_RECORD: Final[_Record] = (("item",), lambda item: (item,))
-_RECORDS_OF: Final[dict[type, _Record]] = {
-    Session: (_SESSION_COLUMNS, _session_record),
-    SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
-    SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score"), _hit_record),
-    Event: (_EVENT_COLUMNS, _event_record),
-}
-_TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {
-    Session: html.sessions_table,
-    SessionOverview: html.overviews_table,
-    SearchHit: html.hits_table,
-    Event: html.events_table,
-}

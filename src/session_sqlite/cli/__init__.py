@@ -49,6 +49,7 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.errors import SessionError, SessionNotFoundError
 from session_sqlite.models import REMOVE, Event, SessionOverview, ToolCall, Usage
+from session_sqlite.session import Session
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 from session_sqlite.transcript import display_width, fitted, html_page, time_shown, visible
 from session_sqlite.transfer import open_target
@@ -231,7 +232,7 @@ for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS):
     main.add_command(command)
 
 
-def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview]:
+def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview[Session]]:
     """The sessions, the latest change first, read a page at a time."""
     cursor = None
     while True:
@@ -242,20 +243,20 @@ def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[Ses
             return
 
 
-def _overview_for_json(overview: SessionOverview) -> dict[str, Any]:
+def _overview_for_json(overview: SessionOverview[Session]) -> dict[str, Any]:
     return fields_of(overview.session) | {
         "first_message": overview.first_message,
         "event_count": overview.event_count,
     }
 
 
-def _title(overview: SessionOverview) -> str:
+def _title(overview: SessionOverview[Session]) -> str:
     """The session's title, or else what its user said first, in one line."""
     said = str(overview.first_message or "")[:FIRST_MESSAGE_READ]
     return fitted(visible(overview.session.title or " ".join(said.split())), LONGEST_TITLE)
 
 
-def _table(overviews: list[SessionOverview], width: int) -> str:
+def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
     """A table, the title last since its width is known least.
 
     What is too wide: first an app, user or agent that is the same in every row moves into a line below, then names and

@@ -25,7 +25,8 @@ from typing import Any, Final
 
 import click
 
-from session_sqlite.models import ANY, REMOVE, Event, Session, ToolCall, Usage
+from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
+from session_sqlite.session import Session
 from session_sqlite.sqlite import SQLiteSessionService, database_file
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 

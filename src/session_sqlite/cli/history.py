@@ -43,9 +43,10 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import SessionNotFoundError
-from session_sqlite.models import Event, SearchHit, Session
+from session_sqlite.models import Event, SearchHit
 from session_sqlite.search import FIELDS
 from session_sqlite.service.history_queries import DEFAULT_SEARCH_LIMIT, TOOL_STATUSES, USAGE_SUMS
+from session_sqlite.session import Session
 from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
 from session_sqlite.transcript import terminal_text, time_shown, visible
 
@@ -129,7 +130,7 @@ def search(
         click.echo("There are more: see --limit.", err=True)
 
 
-def _hit_for_json(hit: SearchHit) -> dict[str, Any]:
+def _hit_for_json(hit: SearchHit[Session]) -> dict[str, Any]:
     return {
         "session": fields_of(hit.session),
         "event": event_for_json(hit.event),
@@ -139,7 +140,7 @@ def _hit_for_json(hit: SearchHit) -> dict[str, Any]:
     }
 
 
-def _hit_row(hit: SearchHit) -> tuple[object, ...]:
+def _hit_row(hit: SearchHit[Session]) -> tuple[object, ...]:
     session, event = hit.session, hit.event
     return (
         session.app_name, session.user_id, session.id, session.title, event.seq, event.id, event.created_at,
@@ -147,7 +148,7 @@ def _hit_row(hit: SearchHit) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _hit_text(hit: SearchHit) -> str:
+def _hit_text(hit: SearchHit[Session]) -> str:
     session, event = hit.session, hit.event
     about = [
         f"#{event.seq} {visible(event.author)}", time_shown(event.created_at), f"session {visible(session.id)}",
@@ -157,7 +158,7 @@ def _hit_text(hit: SearchHit) -> str:
     return f"{head}\n{painted(' · '.join(filter(None, about)), DIM)}\n  {_marked(hit)}"
 
 
-def _marked(hit: SearchHit) -> str:
+def _marked(hit: SearchHit[Session]) -> str:
     """The snippet in one line, with what was searched for in bold, or between guillemets."""
     shown, position = [], 0
     for start, end in hit.spans:

@@ -26,10 +26,11 @@ from session_sqlite.langchain.messages import (
     messages_of,
     read_event,
 )
-from session_sqlite.models import AnyOf, Event, Session
+from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls
 from session_sqlite.service.scoped import checked_scope
+from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.threads import in_thread
 from session_sqlite.transcript import html

@@ -25,9 +25,10 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.messages import message_to_event
-from session_sqlite.models import AnyOf, Event, Session
+from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
+from session_sqlite.session import Session
 from session_sqlite.threads import in_thread
 
 try:

@@ -24,9 +24,10 @@ from langchain_core.runnables.config import ensure_config
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError, SessionError
 from session_sqlite.langchain.messages import message_to_event
-from session_sqlite.models import AnyOf, Event, Session, ToolCall, Usage
+from session_sqlite.models import AnyOf, Event, ToolCall, Usage
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
+from session_sqlite.session import Session
 
 logger = logging.getLogger("session_sqlite")
 

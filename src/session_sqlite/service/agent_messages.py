@@ -14,9 +14,10 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import Event, Session
+from session_sqlite.models import Event
 from session_sqlite.service.conversations import IDS_AT_ONCE, Append, Conversations
 from session_sqlite.service.scoped import as_is, missing
+from session_sqlite.session import Session
 
 _Rows = Callable[[str, Mapping[str, Any]], list[Row]]  # of a transaction, or of a read outside of one
 

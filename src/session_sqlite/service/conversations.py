@@ -22,9 +22,11 @@ from session_sqlite.errors import (
     SessionExistsError,
     StaleSessionError,
 )
-from session_sqlite.models import REMOVE, AnyOf, Event, Page, Session
+from session_sqlite.models import REMOVE, AnyOf, Event
+from session_sqlite.pages import Page
 from session_sqlite.service.history_queries import HistoryQueries
 from session_sqlite.service.scoped import SessionListing, as_is, missing
+from session_sqlite.session import Session
 
 T = TypeVar("T")
 

@@ -14,10 +14,11 @@ from typing import IO, Any
 
 from session_sqlite import codec, queries
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import AnyOf, Session
+from session_sqlite.models import AnyOf
 from session_sqlite.service.retention import Retention
 from session_sqlite.service.scoped import as_is, key_of
 from session_sqlite.service.whole_sessions import Fault, WholeSessions
+from session_sqlite.session import Session
 
 Progress = Callable[[int, int | None], None]
 """Is told how much is done, and how much there is if that is known: events of an export, bytes or rows of an import."""

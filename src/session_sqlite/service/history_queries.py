@@ -14,9 +14,11 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Params, Row
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import ANY, AnyOf, Page, Rows, SearchHit, Session, SessionOverview
+from session_sqlite.models import ANY, AnyOf, SearchHit, SessionOverview
+from session_sqlite.pages import Page, Rows
 from session_sqlite.search import FIELDS, Request, parse, score, snippet
 from session_sqlite.service.scoped import ScopedService, SessionListing, as_is
+from session_sqlite.session import Session
 
 DEFAULT_SEARCH_LIMIT: Final = 20
 CHUNK_EVENTS: Final = 1000
@@ -46,7 +48,7 @@ class HistoryQueries(ScopedService):
         newest_first: bool = False,
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
-    ) -> Page[SearchHit]:
+    ) -> Page[SearchHit[Session]]:
         """Finds events by their words, in any language; sees every event whose append has returned.
 
         All terms must be in the event. Case, width and the accents of Latin letters make no difference. A ``"quoted
@@ -96,7 +98,7 @@ class HistoryQueries(ScopedService):
         cursor: str | None = None,
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
-    ) -> Page[SessionOverview]:
+    ) -> Page[SessionOverview[Session]]:
         """What a sidebar shows: the latest sessions with their first message and how many events they have.
 
         One statement that reads no event but the first message of each session. The order and the pages are those of
@@ -363,7 +365,7 @@ class HistoryQueries(ScopedService):
             newest_first=codec.flag(newest_first, "newest_first"),
         )
 
-    def _hit(self, found: Found, request: Request) -> SearchHit:
+    def _hit(self, found: Found, request: Request) -> SearchHit[Session]:
         text, spans = snippet(found.event, request)
         return SearchHit(found.event, self._session(found.session_row), text, spans, found.score)
 

@@ -15,10 +15,11 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import EventNotFoundError, InvalidInputError, SessionExistsError, StaleSessionError
-from session_sqlite.models import REMOVE, Event, Session
+from session_sqlite.models import REMOVE, Event
 from session_sqlite.service.agent_messages import AgentMessages
 from session_sqlite.service.conversations import present_state, write_state
 from session_sqlite.service.scoped import as_is, missing
+from session_sqlite.session import Session
 
 
 class Runnable(Protocol):

@@ -17,9 +17,10 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import REMOVE, AnyOf, Event, Session
+from session_sqlite.models import REMOVE, AnyOf, Event
 from session_sqlite.service.life_cycle import LifeCycle, own_state, uncut
 from session_sqlite.service.scoped import as_is, missing
+from session_sqlite.session import Session
 
 CHUNK_EVENTS: Final = 500
 
@@ -320,7 +321,7 @@ class Retention(LifeCycle):
         """Sessions whose title, metadata or own state has text that a redaction would change."""
         holding = []
         for key in keys:
-            for session in self._database.read(queries.SESSION, key.params(), codec.decode_session):
+            for session in self._database.read(queries.SESSION, key.params(), self._session):
                 if change(session.title) != session.title:
                     holding.append(f"the title of {key}")
                 if _walk(session.metadata, change) != session.metadata:

@@ -13,7 +13,8 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Row
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError
-from session_sqlite.models import ANY, AnyOf, Session
+from session_sqlite.models import ANY, AnyOf
+from session_sqlite.session import Session, attached
 
 
 class ScopedService:
@@ -129,9 +130,8 @@ class ScopedService:
         return self._exact_key(session)
 
     def _session(self, row: Row) -> Session:
-        session = codec.decode_session(row)
-        session.__dict__["_service"] = self
-        return session
+        session = codec.decode_session(row, Session)
+        return attached(session, self)  # type: ignore[arg-type]  # a base of SessionService, never used alone
 
     def _require(self, key: SessionKey) -> None:
         if not self._database.read(queries.LAST_SEQ, key.params(), as_is):

@@ -18,7 +18,7 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Row, Transaction
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import REMOVE, Event, Session
+from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.service.conversations import IDS_AT_ONCE, write_state
 from session_sqlite.service.scoped import as_is
 
@@ -44,7 +44,7 @@ class StoredSession:
 
     key: SessionKey
     columns: Mapping[str, Any]
-    session: Session
+    session: SessionRecord
     state: Mapping[str, Any]
 
 
@@ -202,7 +202,7 @@ class WholeSessions:
             if name is not None and (value := codec.decode_state_value(name, column)) is not REMOVE:
                 state[name] = value
         columns = dict(zip(_STORED_COLUMNS, rows[0], strict=False))
-        return StoredSession(key, columns, codec.decode_session(rows[0][: width - 1]), state)
+        return StoredSession(key, columns, codec.decode_session(rows[0][: width - 1], SessionRecord), state)
 
     def event_rows(self, stored: StoredSession) -> Iterator[list[Row]]:
         """The rows of the events that the session had when it was read, in order; nothing is held between lists."""

@@ -30,7 +30,7 @@ from session_sqlite.errors import (
     StoreClosedError,
     StoreError,
 )
-from session_sqlite.models import Rows
+from session_sqlite.pages import Rows
 from session_sqlite.sqlite.driver import (
     BUSY,
     MAKE_WRITABLE,

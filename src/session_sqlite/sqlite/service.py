@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import AnyOf, Rows
+from session_sqlite.models import AnyOf
+from session_sqlite.pages import Rows
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
 from session_sqlite.sqlite.database import SQLiteDatabase, check_seconds

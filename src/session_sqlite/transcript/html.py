@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from session_sqlite.marks import REMOVE
+from session_sqlite.models import REMOVE, Event, SearchHit, SessionOverview, SessionRecord, ToolCall, as_html
 from session_sqlite.transcript import style
 from session_sqlite.transcript.text import (
+    Entry,
     Gap,
     entries,
     first_and_last,
@@ -29,10 +30,6 @@ from session_sqlite.transcript.text import (
     usage_text,
     visible,
 )
-
-if TYPE_CHECKING:
-    from session_sqlite.models import Event, SearchHit, Session, SessionOverview, ToolCall
-    from session_sqlite.transcript.text import Entry
 
 EVENTS_IN_NOTEBOOK: Final = 20  # of one session
 FIRST_IN_NOTEBOOK: Final = 4  # of these; the others are the last
@@ -61,7 +58,7 @@ class Markup(str):
 # ---------------------------------------------------------------- a page of its own
 
 
-def html_page(session: Session, events: Iterable[Event], *, limit: int | None = None) -> Iterator[str]:
+def html_page(session: SessionRecord, events: Iterable[Event], *, limit: int | None = None) -> Iterator[str]:
     """A page of its own, without script and without anything to load, a piece at a time.
 
     Args:
@@ -101,7 +98,7 @@ def page_end() -> str:
     return "</main>\n</body>\n</html>\n"
 
 
-def session_start(session: Session, number: int) -> str:
+def session_start(session: SessionRecord, number: int) -> str:
     """A session of a page up to its first event; the number is its place on the page."""
     return f'<section aria-labelledby="session-{number}">\n{PAGE_FORM.head(session, number)}<ol class="events">\n'
 
@@ -114,7 +111,7 @@ def session_end() -> str:
 # ---------------------------------------------------------------- parts of a notebook
 
 
-def session_part(session: Session, events: Iterable[Event | Gap] = (), note: str = "") -> str:
+def session_part(session: SessionRecord, events: Iterable[Event | Gap] = (), note: str = "") -> str:
     """What a session shows of itself: what it is, and its events."""
     shown = "\n".join(map(NOTEBOOK_FORM.entry, entries(events)))
     said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
@@ -122,30 +119,32 @@ def session_part(session: Session, events: Iterable[Event | Gap] = (), note: str
                  f"{NOTEBOOK_FORM.head(session)}{said}", transcript=True)  # fmt: skip
 
 
+@as_html.register(Event)
 def event_part(event: Event) -> str:
     """What an event shows of itself."""
     shown = "".join(map(NOTEBOOK_FORM.entry, entries([event])))
     return _part(f'<ol class="events">\n{shown}</ol>', transcript=True)
 
 
-def hit_part(hit: SearchHit) -> str:
+@as_html.register(SearchHit)
+def hit_part(hit: SearchHit[SessionRecord]) -> str:
     """What was found, with its words marked, and where."""
     name = _name(hit.session.title or hit.session.id)
     where = f"{name} · #{_escaped(hit.event.seq)} {_escaped(hit.event.author)} {_time(hit.event.created_at)}"
     return _part(f'<p class="soft">{where}</p><p dir="auto">{marked(hit.snippet, hit.spans)}</p>')
 
 
-def sessions_table(sessions: Sequence[Session], note: str = "") -> str:
+def sessions_table(sessions: Sequence[SessionRecord], note: str = "") -> str:
     """Sessions as a table."""
     return _sessions_table([(session, "", session.last_seq) for session in sessions], note)
 
 
-def overviews_table(overviews: Sequence[SessionOverview], note: str = "") -> str:
+def overviews_table(overviews: Sequence[SessionOverview[SessionRecord]], note: str = "") -> str:
     """Sessions with what their users said first and how many events they have, as a table."""
     return _sessions_table([(one.session, one.first_message or "", one.event_count) for one in overviews], note)
 
 
-def _sessions_table(sessions: Sequence[tuple[Session, str, int]], note: str) -> str:
+def _sessions_table(sessions: Sequence[tuple[SessionRecord, str, int]], note: str) -> str:
     """The columns that say something: whose a session is only where it differs, the agent where there is one."""
     shown = sessions[:ROWS_SHOWN]
     columns: dict[str, list[object]] = {
@@ -162,7 +161,7 @@ def _sessions_table(sessions: Sequence[tuple[Session, str, int]], note: str) -> 
     return table(tuple(columns), zip(*columns.values(), strict=True), of=len(sessions), note=note)
 
 
-def hits_table(hits: Sequence[SearchHit], note: str = "") -> str:
+def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
     """What a search found, its words marked, as a table."""
     head = ("session", "author", "found", "time")
     rows = [(hit.session.title or hit.session.id, hit.event.author, marked(hit.snippet, hit.spans),
@@ -252,7 +251,7 @@ class _Form:
     most: int | None = None
     most_of_image: int | None = None
 
-    def head(self, session: Session, number: int | None = None) -> str:
+    def head(self, session: SessionRecord, number: int | None = None) -> str:
         facts = {
             "session": session.id if session.title else "",
             "app": session.app_name,

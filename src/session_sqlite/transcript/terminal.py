@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from session_sqlite.marks import REMOVE
+from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
 from session_sqlite.transcript.text import (
     display_width,
     fitted,
@@ -20,9 +20,6 @@ from session_sqlite.transcript.text import (
     usage_text,
     visible,
 )
-
-if TYPE_CHECKING:
-    from session_sqlite.models import Event, Session, ToolCall
 
 DEFAULT_WIDTH: Final = 100
 OUTPUT_LINES: Final = 10  # of a tool's output, unless all is asked for
@@ -38,7 +35,7 @@ _COLOUR_OF: Final = {"user": "1;32", "assistant": "1;34", "system": "1;35", "too
 
 
 def terminal_text(
-    session: Session,
+    session: SessionRecord,
     events: Iterable[Event],
     *,
     width: int = DEFAULT_WIDTH,
@@ -85,7 +82,7 @@ class _Terminal:
     def paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
 
-    def head(self, session: Session) -> Iterator[str]:
+    def head(self, session: SessionRecord) -> Iterator[str]:
         if session.title:
             yield self.paint(visible(session.title), _BOLD)
         yield f"session {visible(session.id)}"

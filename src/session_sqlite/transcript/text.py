@@ -17,10 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from session_sqlite.models import Event, Usage
+from session_sqlite.models import Event, Usage
 
 TAB_COLUMNS: Final = 8
 

@@ -1,0 +1,121 @@
+"""Lists that show themselves in a notebook: `Page`, of sessions, events or hits, and `Rows`, the answer of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from session_sqlite import extras
+from session_sqlite.models import Event, SearchHit, SessionOverview, SessionRecord
+from session_sqlite.transcript import html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+class Page(list[T]):
+    """A list that knows where the next one begins, and shows itself in a notebook.
+
+    Attributes:
+        next_cursor: Give it to the same call to get what follows; None when nothing does.
+    """
+
+    def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
+        super().__init__(items)
+        self.next_cursor = next_cursor
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
+
+        Needs the extra ``notebook``.
+
+        Example:
+            >>> page = Page([Event("user", "Which tea?", seq=1), Event("assistant", "Black tea.", seq=2)])
+            >>> page.to_dataframe()["author"].to_list()
+            ['user', 'assistant']
+        """
+        columns, record = _RECORDS_OF.get(self._kind(), _ANY_RECORD)
+        return _dataframe([dict(zip(columns, record(item), strict=True)) for item in self], columns)
+
+    def _repr_html_(self) -> str:
+        note = "" if self.next_cursor is None else "There are more: next_cursor is set."
+        return _TABLE_OF.get(self._kind(), html.items_table)(self, note)
+
+    def _kind(self) -> type:
+        """Returns which of the kinds that have a table of their own the items are; object for any other."""
+        return next((kind for kind in _RECORDS_OF if self and isinstance(self[0], kind)), object)
+
+
+class Rows(list[dict[str, Any]]):
+    """The answer of a query: a list of dicts that shows itself in a notebook.
+
+    Attributes:
+        columns: The names of the columns, also where there is no row.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), columns: Sequence[str] = ()) -> None:
+        super().__init__(map(dict, rows))
+        self.columns = tuple(columns) or tuple(self[0] if self else ())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame. Needs the extra ``notebook``.
+
+        Example:
+            >>> Rows([{"day": "2026-01-05", "events": 4}]).to_dataframe()["events"].sum().item()
+            4
+        """
+        return _dataframe(self, self.columns)
+
+    def _repr_html_(self) -> str:
+        return html.records_table(self.columns, self)
+
+
+def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return extras.load("pandas", extra="notebook").DataFrame(list(records), columns=list(columns) or None)
+
+
+_SESSION_COLUMNS: Final = (
+    "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
+)  # fmt: skip
+_EVENT_COLUMNS: Final = (
+    "session_id", "seq", "id", "created_at", "author", "content", "reasoning", "tools", "agent_id", "branch",
+    "invocation_id", "state", "metadata", "model", "input_tokens", "output_tokens",
+)  # fmt: skip
+
+
+def _session_record(session: SessionRecord) -> tuple[Any, ...]:
+    return tuple(getattr(session, name) for name in _SESSION_COLUMNS)
+
+
+def _overview_record(overview: SessionOverview[SessionRecord]) -> tuple[Any, ...]:
+    return (*_session_record(overview.session), overview.first_message, overview.event_count)
+
+
+def _event_record(event: Event) -> tuple[Any, ...]:
+    usage = event.usage
+    tokens = (None, None, None) if usage is None else (usage.model, usage.input_tokens, usage.output_tokens)
+    fields = {**event.__dict__, "tools": [action.name for action in event.actions]}
+    return (*(fields[name] for name in _EVENT_COLUMNS[:-3]), *tokens)
+
+
+def _hit_record(hit: SearchHit[SessionRecord]) -> tuple[Any, ...]:
+    event = hit.event
+    return (hit.session.title, event.session_id, event.seq, event.created_at, event.author, hit.snippet, hit.score)
+
+
+_Record = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
+_ANY_RECORD: Final[_Record] = (("item",), lambda item: (item,))
+_RECORDS_OF: Final[dict[type, _Record]] = {
+    SessionRecord: (_SESSION_COLUMNS, _session_record),
+    SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
+    SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score"), _hit_record),
+    Event: (_EVENT_COLUMNS, _event_record),
+}
+_TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {
+    SessionRecord: html.sessions_table,
+    SessionOverview: html.overviews_table,
+    SearchHit: html.hits_table,
+    Event: html.events_table,
+}

@@ -1,0 +1,243 @@
+"""A session that goes to the store: the second door to the service's verbs, with no rule of its own.
+
+`Session` is a `SessionRecord` that remembers the service it came from; `SessionState` is its live state.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    Sequence,
+    ValuesView,
+)
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from session_sqlite.errors import SessionError, StoreError
+from session_sqlite.models import REMOVE, Event, SearchHit, SessionRecord, ToolCall, Usage
+from session_sqlite.pages import Page
+from session_sqlite.transcript import html
+from session_sqlite.transcript.text import Gap
+
+if TYPE_CHECKING:
+    from session_sqlite.service import SessionService
+    from session_sqlite.service.exchange import ExportReport
+
+
+class Session(SessionRecord):
+    """One conversation of one user of one app.
+
+    The fields (see `SessionRecord`) are as they were read; the methods and `state` go to the store at each call.
+    """
+
+    # Not a field: it takes no part in equality, repr, dataclasses.asdict or pickling.
+    _service: SessionService | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_service"}
+
+    def _store(self) -> SessionService:
+        if self._service is None:
+            raise StoreError(
+                f"Session {self.id!r} is not attached to a service (it was made by hand, copied or unpickled); "
+                "get it with service.get_session()"
+            )
+        return self._service
+
+    def refresh(self) -> Session:
+        """Reads the session again. Raises `SessionNotFoundError` if it is gone."""
+        return self._store().get_session(self)
+
+    def update(
+        self, *, title: str | None = None, agent_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Session:
+        """Changes what is given and returns the new session; see `SessionService.update_session`."""
+        return self._store().update_session(self, title=title, agent_id=agent_id, metadata=metadata)
+
+    def delete(self) -> bool:
+        """Deletes the session with its events and state; False if it was gone already."""
+        return self._store().delete_session(self)
+
+    def add_event(
+        self,
+        author: str,
+        content: str = "",
+        *,
+        reasoning: str = "",
+        actions: Sequence[ToolCall] = (),
+        state: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        agent_id: str = "",
+        branch: str = "",
+        invocation_id: str = "",
+        usage: Usage | None = None,
+        id: str = "",
+        created_at: datetime | None = None,
+        expected_seq: int | None = None,
+    ) -> Event:
+        """Appends one event, made from the arguments, and returns it as stored; see `SessionService.append_event`."""
+        event = Event(
+            author,
+            content,
+            reasoning=reasoning,
+            actions=actions,
+            state={} if state is None else state,
+            metadata={} if metadata is None else metadata,
+            agent_id=agent_id,
+            branch=branch,
+            invocation_id=invocation_id,
+            usage=usage,
+            id=id,
+            created_at=created_at,
+        )
+        return self._store().append_event(self, event, expected_seq=expected_seq)
+
+    def add_events(self, events: Iterable[Event], *, expected_seq: int | None = None) -> list[Event]:
+        """Appends events in one transaction and returns them as stored; see `SessionService.append_events`."""
+        return self._store().append_events(self, events, expected_seq=expected_seq)
+
+    def events(self, **filters: Any) -> Page[Event]:
+        """The events in order; takes the filters of `SessionService.list_events`."""
+        return self._store().list_events(self, **filters)
+
+    def iter_events(self, **filters: Any) -> Iterator[Event]:
+        """A stream of the events; takes the filters of `SessionService.iter_events`."""
+        return self._store().iter_events(self, **filters)
+
+    def last_events(self, n: int) -> list[Event]:
+        """The latest events, at most n, starting at a turn; see `SessionService.last_events`."""
+        return self._store().last_events(self, n)
+
+    def fork(self, *, at: Event | str | int | None = None, session_id: str | None = None, title: str = "") -> Session:
+        """Copies the session up to and including an event; see `SessionService.fork_session`."""
+        return self._store().fork_session(self, at=at, session_id=session_id, title=title)
+
+    def rewind(self, *, turns: int | None = None, to: Event | str | int | None = None) -> list[Event]:
+        """Takes back whole turns, or all after an event; see `SessionService.rewind_session`."""
+        return self._store().rewind_session(self, turns=turns, to=to)
+
+    def summarize(self, summarizer: Any, *, keep_last: int) -> Event | None:
+        """Stores a summary of all but the latest events; see `SessionService.summarize_session`."""
+        return self._store().summarize_session(self, summarizer, keep_last=keep_last)
+
+    def clear(self) -> int:
+        """Removes the events and keeps the session; returns how many there were."""
+        return self._store().clear_session(self)
+
+    def search(self, query: str, **filters: Any) -> Page[SearchHit[Session]]:
+        """Searches this session; takes the filters of `SessionService.search`."""
+        return self._store().search(query, session=self, **filters)
+
+    def export(
+        self,
+        target: str | os.PathLike[str] | IO[str],
+        *,
+        format: str = "jsonl",
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> ExportReport:
+        """Writes the session with its events and state to a file; see `SessionService.export`."""
+        return self._store().export(target, session=self, format=format, progress=progress)
+
+    @property
+    def state(self) -> SessionState:
+        """The live state: reads and writes go to the store at once."""
+        return SessionState(self)
+
+    def _repr_html_(self) -> str:
+        if self._service is None:
+            return html.session_part(self)
+        try:
+            return html.session_part(self, list(self._first_and_last_events()))
+        except SessionError as error:  # closed, deleted, busy: what is known is shown all the same
+            return html.session_part(self, note=str(error))
+
+    def _first_and_last_events(self) -> Iterator[Event | Gap]:
+        last = self.events(newest_first=True, limit=html.EVENTS_IN_NOTEBOOK)
+        if last.next_cursor is not None:
+            last = Page(last[: -html.FIRST_IN_NOTEBOOK])
+            first = self.events(limit=html.FIRST_IN_NOTEBOOK)
+            yield from first
+            count = self._store().activity((), session=self)[0]["events"]
+            yield Gap(max(count - len(first) - len(last), 1))
+        yield from reversed(last)
+
+
+def attached(session: Session, service: SessionService) -> Session:
+    """Attaches a session to the service that read it, and returns it."""
+    session.__dict__["_service"] = service  # frozen for users
+    return session
+
+
+class SessionState(MutableMapping[str, Any]):
+    """The state that a session sees, live: ``app:`` and ``user:`` keys are shared, others are the session's own.
+
+    Every access goes to the store. A missing key is a `KeyError`; None is a value. `update` is one transaction.
+    `clear` removes the session's own keys and leaves what is shared.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _all(self) -> dict[str, Any]:
+        return self._session._store().get_state(self._session)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._session._store().get_state_value(self._session, key, default=REMOVE)
+        if value is REMOVE:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._session._store().update_state(self._session, {key: value})
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self[key] = REMOVE
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        return self._session._store().get_state_value(self._session, key, default=REMOVE) is not REMOVE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def keys(self) -> KeysView[str]:
+        """The keys, as one read finds them; a copy, not a view."""
+        return self._all().keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The values, as one read finds them; a copy, not a view."""
+        return self._all().values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Keys and values, as one read finds them; a copy, not a view."""
+        return self._all().items()
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == (other._all() if isinstance(other, SessionState) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # a mutable mapping
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Sets several keys in one transaction, like `dict.update`."""
+        self._session._store().update_state(self._session, dict(*args, **kwargs))
+
+    def clear(self) -> None:
+        """Removes the session's own keys; ``app:`` and ``user:`` keys stay."""
+        own = {key: REMOVE for key in self._all() if not key.startswith(("app:", "user:"))}
+        self._session._store().update_state(self._session, own)
+
+    def __repr__(self) -> str:
+        return f"SessionState({self._all()!r})"
