@@ -395,10 +395,26 @@ def test_a_repaired_index_finds_again(service: SQLiteSessionService, path: Path)
     assert service.check().ok
 
 
-def test_an_index_behind_its_events_is_no_fault(service: SQLiteSessionService) -> None:
+def test_an_index_behind_its_events_is_no_fault_and_said(service: SQLiteSessionService) -> None:
     fill(service)
-    service.get_session("s0").add_event("user", "not yet indexed")
-    assert service.check().ok
+    service.search("代码")
+    assert "not indexed yet" not in findings(service)["search index"].message
+    service.get_session("s0").add_events([Event("user", "later") for _ in range(1200)])
+    report = service.check()
+    assert report.ok
+    finding = findings(service)["search index"]
+    assert "1,200 events are not indexed yet" in finding.message
+    service.search("later")
+    assert "not indexed yet" not in findings(service)["search index"].message
+
+
+def test_an_index_that_has_not_begun_does_not_claim_to_be_whole(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session().add_event("user", "one")
+    with SQLiteSessionService(path, read_only=True) as service:
+        message = findings(service)["search index"].message
+    assert "1 event is not indexed yet" in message
+    assert "all where they should be" not in message
 
 
 def leaves(connection: sqlite3.Connection, name: str) -> list[int]:

@@ -733,6 +733,11 @@ SELECT row_id,
   FROM events
  WHERE row_id <= :until_row
 """
+COUNT_NOT_INDEXED = """
+SELECT count(*)
+  FROM events
+ WHERE row_id > :indexed
+"""
 VOCABULARY = """
 SELECT term, col, cnt
   FROM temp.search_vocabulary

@@ -331,6 +331,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
         connection.execute("BEGIN")
         try:
             indexed = connection.execute(queries.INDEXED).fetchone()[0]
+            waiting = connection.execute(queries.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
             expected: Counter[tuple[str, str]] = Counter()
             for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
                 for column, words in words_of_row(tuple(map(_text_or_bytes, row))).items():
@@ -355,7 +356,11 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
         missing, ghosts = sum((expected - found).values()), sum((found - expected).values())
         message = f"{missing:,} words are missing, {ghosts:,} are not in any event"
         return Finding("search index", "error", message, advice)
-    return Finding("search index", "ok", f"{sum(expected.values()):,} words, all where they should be")
+    words = f"{sum(expected.values()):,} words"
+    if waiting:
+        events = "1 event is" if waiting == 1 else f"{waiting:,} events are"
+        return Finding("search index", "ok", f"{words}; {events} not indexed yet: a search does that first")
+    return Finding("search index", "ok", f"{words}, all where they should be")
 
 
 def _rebuild_index(database: SQLiteDatabase) -> None:
