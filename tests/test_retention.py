@@ -192,7 +192,21 @@ def test_prune_never_parts_a_call_from_its_result(service: SQLiteSessionService)
         {"older_than": 30},
         {"older_than": timedelta.max},
         {"older_than": timedelta.min},
+        {"older_than": timedelta(days=-1)},
+        {"older_than": timedelta(microseconds=-1)},
+        {"older_than": timedelta(days=-1), "keep_last": 0},
+        {"older_than": datetime.now(UTC) + timedelta(days=1)},
+        {"older_than": datetime.max.replace(tzinfo=UTC)},
+        {"older_than": timedelta(days=-1), "dry_run": True},
+        {"older_than": True},
+        {"older_than": float("nan")},
+        {"older_than": "30d"},
         {"keep_last": -1},
+        {"keep_last": -(2**70)},
+        {"keep_last": 2**70},
+        {"keep_last": 0.0},
+        {"keep_last": float("nan")},
+        {"keep_last": "1"},
         {"keep_last": True},
         {"keep_last": 1, "user_id": ""},
     ],
@@ -203,6 +217,13 @@ def test_a_bad_prune_is_refused(arguments: Any, service: SQLiteSessionService) -
     with pytest.raises(InvalidInputError):
         service.prune(**arguments)
     assert len(session.events()) == 1
+
+
+def test_an_age_of_nothing_is_everything_until_now(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    say(session, "u one", "a two")
+    assert service.prune(older_than=timedelta(0), dry_run=True).events == 2
+    assert service.prune(older_than=datetime.now(UTC)).events == 2
 
 
 # ---------------------------------------------------------------- erase

@@ -95,7 +95,8 @@ class Retention(LifeCycle):
         ``older_than`` goes altogether. Each session is one transaction.
 
         Args:
-            older_than: Remove what is older than this time, or than so long ago.
+            older_than: Remove what is older than this time, or than so long ago. A time in the future and a negative
+                age, which would remove everything, are refused.
             keep_last: Keep the latest so many events of each session, whatever their age (see `last_events`).
             dry_run: Only count.
             app_name: The app, if not the service's; `ANY` for all.
@@ -104,12 +105,7 @@ class Retention(LifeCycle):
         codec.flag(dry_run, "dry_run")
         if older_than is None and keep_last is None:
             raise InvalidInputError("say what to prune: older_than, keep_last or both")
-        if isinstance(older_than, timedelta):
-            try:
-                older_than = datetime.now(UTC) - older_than
-            except OverflowError:
-                raise InvalidInputError("older_than is out of the range of dates") from None
-        before = None if older_than is None else codec.time_text(codec.utc(older_than, "older_than"))
+        before = None if older_than is None else codec.time_text(_past(older_than))
         kept = codec.optional_number(keep_last, "keep_last")
         events = sessions = 0
         for key in self._session_keys(app_name, user_id):
@@ -342,6 +338,19 @@ class Retention(LifeCycle):
             for app, user, name, value in self._database.read(sql, params, as_is)
             if _state_holds(name, value, change)
         ]
+
+
+def _past(older_than: datetime | timedelta) -> datetime:
+    """The time up to which an age or a time reaches back. Raises `InvalidInputError` for one that is yet to come."""
+    now = datetime.now(UTC)
+    if isinstance(older_than, timedelta):
+        try:
+            older_than = now - older_than
+        except OverflowError:
+            raise InvalidInputError("older_than is out of the range of dates") from None
+    if (when := codec.utc(older_than, "older_than")) > now:
+        raise InvalidInputError("older_than is a negative age or in the future: everything would be removed")
+    return when
 
 
 def _seq(row: Row) -> int:
