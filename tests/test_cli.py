@@ -111,6 +111,63 @@ def test_an_unreadable_argument_is_one_line(run: Run, service: SQLiteSessionServ
     assert_fails(run("list", "--user", "a\x1bb"), "user_id")
 
 
+VERBS_AND_FILES = [
+    ("list",), ("show", "s"), ("delete", "s", "--yes"), ("demo",), ("path",), ("search", "x"), ("query", "SELECT 1"),
+    ("tools",), ("usage",), ("stats",), ("tail", "--count", "0"), ("export",), ("import", "FILE"), ("fork", "s"),
+    ("rewind", "s", "--yes"), ("prune", "--keep-last", "1", "--yes"), ("erase", "s", "--yes"), ("redact", "x", "--yes"),
+    ("backup", "FILE"), ("check",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", VERBS_AND_FILES, ids=lambda args: args[0])
+def test_no_verb_takes_a_url_for_a_store(
+    run: Run, service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert_fails(run(*args, "--db", "sqlite:///x.db"), "write 'x.db'")
+    assert_fails(run("--db", "file:x.db?mode=ro", *args), "write 'x.db'")
+    monkeypatch.setenv("SESSION_SQLITE_PATH", "postgresql://ada:hunter2@host/db")
+    result = run(*args)
+    if args[0] != "demo":  # which takes a file of its own
+        assert_fails(result, "SESSION_SQLITE_PATH must be", "not a URL")
+    assert "hunter2" not in result.output
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_the_home_folder_is_known_to_every_path(
+    run: Run, service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = service.create_session(session_id="s")
+    session.add_event("user", "hi")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run("--db=~/x.db", "path").stdout == f"{tmp_path / 'x.db'}\n"
+    assert run("backup", "~/copy.db").exit_code == 0
+    assert_fails(run("backup", "~/copy.db"), "there is a file at", str(tmp_path / "copy.db"))
+    assert "hi" in run("--db=~/copy.db", "show", "s").stdout
+    assert run("export", "-o", "~/x.jsonl").exit_code == 0
+    assert run("show", "s", "--html", "~/x.html").exit_code == 0
+    assert run("--db", "~/new.db", "import", "~/x.jsonl").exit_code == 0
+    assert list((tmp_path / "here").iterdir()) == []
+    assert {"copy.db", "x.jsonl", "x.html", "new.db"} <= {file.name for file in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "args", [("backup", "file:x"), ("export", "-o", "file:x"), ("show", "s", "--html", "file:x"), ("import", "file:x")]
+)
+def test_no_verb_takes_a_url_for_a_file(
+    run: Run, service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    service.create_session(session_id="s")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert_fails(run(*args), "not a URL: write 'x'")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 # ---------------------------------------------------------------- path
 
 

@@ -495,6 +495,131 @@ def test_a_relative_path_is_made_absolute_at_once(tmp_path: Path, monkeypatch: p
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+# What people write who know other libraries, and what our error tells them to write.
+URLS = {
+    "sqlite:///x.db": "'x.db'",
+    "sqlite:////tmp/x.db": "'/tmp/x.db'",
+    "sqlite+aiosqlite:///data/x.db": "'data/x.db'",
+    "SQLite:///x.db": "'x.db'",
+    "sqlite:x.db": "'x.db'",
+    "sqlite:///:memory:": "':memory:'",
+    "sqlite://": "':memory:'",
+    "file:x.db?mode=ro": "'x.db' and read_only=True",
+    "file:x.db": "'x.db'",
+    "file:///tmp/a%20b.db?immutable=1": "'/tmp/a b.db' and read_only=True",
+    "file://localhost/tmp/x.db": "'/tmp/x.db'",
+    "file::memory:?cache=shared": "':memory:'",
+    "file:x?mode=memory&cache=shared": "':memory:'",
+    "postgresql://ada:hunter2@host/db": "a local file",
+    "mysql+pymysql://ada:hunter2@host:3306/db?charset=utf8mb4": "a local file",
+    "https://ada:hunter2@host/x.db": "a local file",
+    "s3://bucket/x.db": "a local file",
+    "jdbc:sqlite:x.db": "a local file",
+}
+Use = Callable[[Any], Any]
+
+
+def _through_the_environment(path: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SESSION_SQLITE_PATH", os.fsdecode(path))
+        database_file()
+
+
+def _factory(path: Any) -> SQLiteChatMessageHistory:
+    return SQLiteChatMessageHistory.factory(path)("s")
+
+
+USES_OF_A_STORE: dict[str, Use] = {
+    "service": SQLiteSessionService,
+    "service to read": lambda path: SQLiteSessionService(path, read_only=True),
+    "history": lambda path: SQLiteChatMessageHistory("s", path).messages,
+    "factory": lambda path: _factory(path).messages,
+}
+USES_OF_A_FILE: dict[str, Use] = {
+    "environment": _through_the_environment,
+    "backup": lambda path: memory_service().backup(path, overwrite=True),
+    "export": lambda path: memory_service().export(path),
+    "export of a session": lambda path: memory_service().create_session().export(path, format="html"),
+    "import": lambda path: memory_service().import_(path),
+}
+USES = {**USES_OF_A_STORE, **USES_OF_A_FILE}
+
+
+def memory_service() -> SQLiteSessionService:
+    return SQLiteSessionService(":memory:")
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_refused_and_the_error_says_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, use: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match="not a URL") as caught:
+        USES[use](url)
+    assert f"write {URLS[url]}" in str(caught.value).replace("write that of", "write")
+    assert "hunter2" not in str(caught.value)
+    for same in (Path(url), os.fsencode(url)):
+        with pytest.raises(InvalidInputError, match="not a URL"):
+            USES[use](same)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    SQLiteSessionService(home / "x.db").close()
+    for path in ("~/x.db", Path("~/x.db"), b"~/x.db", "~/./x.db"):
+        used = USES[use](path)
+        if isinstance(used, SQLiteSessionService):
+            assert used.path == home / "x.db"
+            used.close()
+        elif isinstance(used, Path):
+            assert used == home / "x.db"
+    assert list(here.iterdir()) == []
+    assert {file.name for file in home.iterdir()} <= {"x.db", "x.db-wal", "x.db-shm"}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_home_folder_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("~no-such-user-here/x.db", "~no-such-user-here.db"):
+        with pytest.raises(InvalidInputError, match="home folder"):
+            USES[use](path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_file_may_be_named_by_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SESSION_SQLITE_PATH", "~/data/x.db")
+    assert database_file() == tmp_path / "data" / "x.db"
+    with SQLiteSessionService() as service:
+        assert service.path == tmp_path / "data" / "x.db"
+
+
+@pytest.mark.parametrize("use", USES_OF_A_FILE)
+def test_what_is_no_store_cannot_be_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match="not ':memory:'"):
+        USES[use](":memory:")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not POSIX, reason="names that Windows does not allow")
+@pytest.mark.parametrize("name", ["notes:2025.db", "a.b:c", "x~.db", "./file:x.db", "./~x.db", "sqlite"])
+def test_a_name_that_only_resembles_a_url_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with SQLiteSessionService(name) as service:
+        assert service.path == Path(os.path.abspath(name))
+        assert service.path.exists()
+
+
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("fast", 1)])
 def test_durability_is_what_was_asked_for(path: Path, durability: Any, synchronous: int) -> None:
     with SQLiteSessionService(path, durability=durability) as service:

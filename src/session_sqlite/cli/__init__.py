@@ -25,6 +25,7 @@ from session_sqlite.cli.console import (
     DEFAULT_FILE,
     GAP,
     LONGEST_TITLE,
+    absolute,
     app_option,
     check_format,
     chosen,
@@ -119,7 +120,7 @@ def path(group_db: str | None, db: str | None, app: str) -> None:
     there.
     """
     store = chosen(db, group_db)
-    print_text(str(database_file(app_name=app)) if store is None else os.path.abspath(store))
+    print_text(str(database_file(app_name=app)) if store is None else absolute(store))
 
 
 @main.command("list")

@@ -20,14 +20,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import update_wrapper
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
 from session_sqlite.session import Session
-from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 
 DEFAULT_FILE: Final = "Default: what `session-sqlite path` prints."
@@ -116,16 +115,21 @@ def chosen(db: str | None, group_db: str | None) -> str | None:
     return group_db if db is None else db
 
 
+def absolute(path: str) -> str:
+    """The path that an option gives, from the root on; ":memory:" as it is."""
+    name = path_text(path)
+    return name if name == MEMORY else os.path.abspath(name)
+
+
 def opened(path: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> SQLiteSessionService:
     """Opens the store of a verb; a file that is not there is an error, also for one that writes."""
-    file = Path(database_file() if path is None else path)
-    if path != ":memory:" and not file.exists():
-        where = visible(os.path.abspath(file))
+    file = str(database_file()) if path is None else absolute(path)
+    if file != MEMORY and not os.path.exists(file):
         raise click.ClickException(
-            f"there is no store at {where}: name another with --db, or see `session-sqlite demo`"
+            f"there is no store at {visible(file)}: name another with --db, or see `session-sqlite demo`"
         )
     return SQLiteSessionService(
-        file if path is None else path,
+        file,
         app_name=ANY if app is None else app,
         user_id=ANY if user is None else user,
         read_only=read_only,

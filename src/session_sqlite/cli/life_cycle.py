@@ -36,7 +36,7 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.errors import StaleSessionError
 from session_sqlite.models import ANY, AnyOf, Event
-from session_sqlite.sqlite import SQLiteSessionService
+from session_sqlite.sqlite import SQLiteSessionService, file_text
 from session_sqlite.sqlite.maintenance import CheckReport
 from session_sqlite.transcript import visible
 
@@ -254,10 +254,10 @@ def backup(service: SQLiteSessionService, file: str, overwrite: bool, as_json: b
 
     The copy is of one moment, a single file, and can be opened as a store.
     """
-    if file and not overwrite and os.path.lexists(file):
-        where = visible(os.path.abspath(file))
-        raise click.ClickException(f"there is a file at {where}: name another, or give --overwrite")
-    path: Path = service.backup(file, overwrite=overwrite)
+    target = os.path.abspath(file_text(file, "the target of a backup"))
+    if not overwrite and os.path.lexists(target):
+        raise click.ClickException(f"there is a file at {visible(target)}: name another, or give --overwrite")
+    path: Path = service.backup(target, overwrite=overwrite)
     size = path.stat().st_size
     if as_json:
         _print_report({"path": str(path), "bytes": size})

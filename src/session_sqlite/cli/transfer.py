@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
+    absolute,
     chosen,
     db_option,
     json_option,
@@ -26,7 +27,7 @@ from session_sqlite.cli.console import (
     with_store,
 )
 from session_sqlite.service.exchange import ImportReport, Progress
-from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file
 from session_sqlite.transcript import visible
 from session_sqlite.transfer import EXPORT_FORMATS, importers
 
@@ -90,10 +91,10 @@ def import_(
     user "default". FILE may be "-" for the input.
     """
     given = chosen(db, group_db)
-    path = Path(database_file() if given is None else given)
+    path = str(database_file()) if given is None else absolute(given)
+    is_there = os.path.exists(path)
     # A dry run makes no store either.
-    where: Any = ":memory:" if dry_run and not path.exists() else (path if given is None else given)
-    with SQLiteSessionService(where, read_only=dry_run and path.exists()) as service:
+    with SQLiteSessionService(MEMORY if dry_run and not is_there else path, read_only=dry_run and is_there) as service:
         with _bar("Importing", shown=not as_json) as progress:
             report = service.import_(
                 sys.stdin.buffer if source == "-" else source,

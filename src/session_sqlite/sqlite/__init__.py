@@ -5,7 +5,15 @@
 """
 
 from session_sqlite.sqlite.database import SQLiteDatabase
-from session_sqlite.sqlite.paths import MEMORY, database_file, path_text
+from session_sqlite.sqlite.paths import MEMORY, database_file, file_text, path_text
 from session_sqlite.sqlite.service import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
 
-__all__ = ["DEFAULT_QUERY_TIMEOUT", "MEMORY", "SQLiteDatabase", "SQLiteSessionService", "database_file", "path_text"]
+__all__ = [
+    "DEFAULT_QUERY_TIMEOUT",
+    "MEMORY",
+    "SQLiteDatabase",
+    "SQLiteSessionService",
+    "database_file",
+    "file_text",
+    "path_text",
+]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.sqlite.paths import file_text
 from session_sqlite.sqlite.search_index import words_of_row
 from session_sqlite.transcript import html
 
@@ -84,10 +85,7 @@ class CheckReport(list[Finding]):
 
 def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path:
     """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
-    name = os.fsdecode(target) if isinstance(target, (str, bytes, os.PathLike)) else ""
-    if not name or "\0" in name:
-        raise InvalidInputError("the target of a backup must be the path of a file")
-    path = Path(os.path.abspath(name))
+    path = Path(os.path.abspath(file_text(target, "the target of a backup")))
     try:
         _check_target(database, path, overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

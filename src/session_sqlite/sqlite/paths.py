@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import urllib.parse
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,9 @@ MEMORY: Final = ":memory:"
 PATH_VARIABLE: Final = "SESSION_SQLITE_PATH"
 LONGEST_FOLDER: Final = 150  # file systems take names of 255 bytes
 
+# One slash is enough: `Path` makes one of several. A single letter is a drive of Windows.
+_URL = re.compile(r"\s*([a-z][a-z0-9+.-]+):[/\\]|\s*(file|jdbc|sqlite(?:\+\w+)?):", re.IGNORECASE)
+
 
 def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Path:
     """Where an app's sessions are kept on this platform: one folder an app, in the user's data directory.
@@ -28,9 +32,12 @@ def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Pa
 
     Returns:
         An absolute path; nothing is created. The environment variable ``SESSION_SQLITE_PATH`` overrides all of it.
+
+    Raises:
+        InvalidInputError: The name or the app is malformed, or ``SESSION_SQLITE_PATH`` names no file.
     """
     if override := os.environ.get(PATH_VARIABLE):
-        return Path(os.path.abspath(override))
+        return Path(os.path.abspath(file_text(override, PATH_VARIABLE)))
     codec.text(name, "name")
     if not name or name in {".", ".."} or any(mark in name for mark in "/\\\0"):
         raise InvalidInputError("name must be a plain file name, without folders")
@@ -43,14 +50,54 @@ def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Pa
 
 
 def path_text(path: object) -> str:
-    """The path as given, as text. Raises `InvalidInputError` for what names no file."""
+    """The path of a store as text, with ``~`` replaced by the home folder; ``":memory:"`` as it is.
+
+    Raises `InvalidInputError` for what names no file, URLs above all: a file or folder of that name helps nobody.
+    """
+    return _text(path, "path", "the path of a file, or ':memory:'")
+
+
+def file_text(path: object, argument: str) -> str:
+    """Like `path_text`, but refuses ``":memory:"``: for an argument that is no store."""
+    name = _text(path, argument, "the path of a file")
+    if name == MEMORY:
+        raise InvalidInputError(f"{argument} must be the path of a file, not {MEMORY!r}")
+    return name
+
+
+def _text(path: object, argument: str, wanted: str) -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
-        raise InvalidInputError(f"path must be the path of a file, or ':memory:', not {type(path).__name__}")
+        raise InvalidInputError(f"{argument} must be {wanted}, not {type(path).__name__}")
     name = os.fsdecode(path)
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        raise InvalidInputError("path must be valid text") from None
+        raise InvalidInputError(f"{argument} must be valid text") from None
     if not name or "\0" in name:
-        raise InvalidInputError("path must be the path of a file, or ':memory:'")
-    return name
+        raise InvalidInputError(f"{argument} must be {wanted}")
+    if url := _URL.match(name):
+        raise InvalidInputError(f"{argument} must be {wanted}, not a URL: write {_instead(url)}")
+    expanded = os.path.expanduser(name)
+    if expanded.startswith("~"):
+        raise InvalidInputError(
+            f"{argument} begins with '~', and there is no such home folder: put './' in front for a file of that name"
+        )
+    return expanded
+
+
+def _instead(url: re.Match[str]) -> str:
+    """Says what to write in place of a URL. It shows the path alone: other parts may hold a password."""
+    scheme = (url[1] or url[2]).lower()
+    if scheme != "file" and not scheme.startswith("sqlite"):
+        return "that of a local file, such as 'sessions.db'"
+    rest, _, options = url.string.strip()[len(scheme) + 1 :].partition("?")
+    path = rest
+    if rest.startswith("//"):  # what stands before the next slash is a host
+        path = rest[2:][rest[2:].find("/") :] if "/" in rest[2:] else ""
+    if scheme == "file":
+        path = urllib.parse.unquote(path)
+    elif path.startswith("/"):  # SQLAlchemy's: three slashes are a relative path, four an absolute one
+        path = path[1:]
+    if path in ("", MEMORY) or "mode=memory" in options:
+        return repr(MEMORY)
+    return repr(path) + (" and read_only=True" if re.search("mode=ro|immutable=1", options) else "")

@@ -34,7 +34,8 @@ class SQLiteSessionService(SessionService):
 
     Args:
         path: The file; made, with its folders, if it is not there (readable by its owner only). A relative path is
-            made absolute at once. ``":memory:"`` keeps everything in this process. None: `database_file` of the app.
+            made absolute at once, ``~`` is the home folder, a URL is refused. ``":memory:"`` keeps everything in this
+            process. None: `database_file` of the app.
         app_name: The app of calls that name none; `ANY` to read across apps.
         user_id: The user of calls that name none; `ANY` to read across users.
         durability: ``"full"``: an append that returned survives a power cut. ``"fast"``: it survives the end of the

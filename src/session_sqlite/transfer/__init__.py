@@ -30,7 +30,7 @@ from session_sqlite.service.whole_sessions import (
     StoredSession,
     WholeSessions,
 )
-from session_sqlite.sqlite import path_text
+from session_sqlite.sqlite import file_text
 from session_sqlite.transfer import html, importers, jsonl, markdown
 
 BATCH_EVENTS: Final = 500
@@ -122,7 +122,7 @@ def open_target(target: Any, store: Path | None) -> Iterator[IO[str]]:
             raise InvalidInputError("the file must be open for text, not for bytes") from error
         yield target
         return
-    path = Path(os.path.realpath(path_text(target)))
+    path = Path(os.path.realpath(file_text(target, "target")))
     if store is not None and path.parent == Path(os.path.realpath(store)).parent and path.name in _files_of(store):
         raise InvalidInputError(f"{str(path)!r} is the store itself: export to another file")
     try:

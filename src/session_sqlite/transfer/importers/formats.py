@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState
-from session_sqlite.sqlite import path_text
+from session_sqlite.sqlite import file_text
 from session_sqlite.transfer.importers import (
     aster,
     chat_json,
@@ -85,7 +85,7 @@ def opened(source: str | os.PathLike[str] | IO[Any], format: str) -> Iterator[Fo
         with open_json(source) as file:
             yield Found(_kind_of(file, format, "the file"), file)
         return
-    path = path_text(source)
+    path = file_text(source, "source")
     shown = repr(os.path.abspath(path))
     with open_database(path) as database:
         if database is not None:

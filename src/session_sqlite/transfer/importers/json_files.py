@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.service.whole_sessions import Fault
-from session_sqlite.sqlite import path_text
+from session_sqlite.sqlite import file_text
 
 MAX_VALUE_BYTES: Final = 256 * 1024 * 1024
 PEEKED: Final = 64 * 1024
@@ -156,7 +156,7 @@ def open_json(source: Any) -> Iterator[JsonFile]:
             is_path = isinstance(name, str) and not name.startswith("<")  # "<stdin>"
             yield JsonFile(os.path.basename(name) if is_path else "", again, size)  # type: ignore[arg-type]  # all that is asked of it is `with`
         return
-    path = Path(path_text(source))
+    path = Path(file_text(source, "source"))
     if path.is_dir():
         raise InvalidInputError(f"{str(path)!r} is a directory: give the path of a file in it")
     try:
