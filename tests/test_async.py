@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import io
 import random
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 from session_sqlite import (
     ANY,
@@ -22,9 +26,11 @@ from session_sqlite import (
     Page,
     Session,
     SessionNotFoundError,
+    SQLiteChatMessageHistory,
     SQLiteSessionService,
     StoreClosedError,
 )
+from session_sqlite.threads import WORKERS
 
 
 @pytest.fixture
@@ -239,3 +245,65 @@ async def test_a_cancelled_fork_erase_or_redaction_is_whole(store: AsyncSessionS
         assert len(await left.events()) in (1500, 1491)
     assert (await store.check()).ok
     assert (await (await store.create_session()).add_event("user", "on")).seq == 1
+
+
+MANY = WORKERS + 4  # more than there are workers
+
+
+@pytest.mark.parametrize("kind", ["an asynchronous function", "a function that returns an awaitable", "a Runnable"])
+async def test_more_summarizers_than_workers_may_await_the_store(store: AsyncSessionService, kind: str) -> None:
+    sessions = [await store.create_session() for _ in range(MANY)]
+    for session in sessions:
+        await session.add_events([Event("user", "one"), Event("user", "two")])
+    all_there = asyncio.Barrier(MANY)
+
+    async def ask(messages: list[Any]) -> str:
+        await all_there.wait()
+        return f"{len(messages)} of {len(await store.list_sessions())}"
+
+    summarizer: Any = {
+        "an asynchronous function": ask,
+        "a function that returns an awaitable": lambda messages: ask(messages),
+        "a Runnable": RunnableLambda(ask),
+    }[kind]
+    made = await asyncio.wait_for(
+        asyncio.gather(*(session.summarize(summarizer, keep_last=1) for session in sessions)), 60
+    )
+    assert [summary.content for summary in made if summary] == [f"1 of {MANY}"] * MANY
+
+
+async def test_no_worker_waits_for_a_function_of_the_caller(store: AsyncSessionService, tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    session = await store.create_session()
+    await session.add_events([Event("user", "one"), Event("user", "two")])
+    source = tmp_path / "source.jsonl"
+    await store.export(source)
+
+    def waits(*args: Any) -> str:
+        all_there.wait(60)
+        asyncio.run_coroutine_threadsafe(store.get_session(session), loop).result(60)
+        return "waited"
+
+    def generated() -> Iterator[Event]:
+        yield Event("user", waits(), message_id=str(uuid.uuid4()))
+
+    history = SQLiteChatMessageHistory(
+        session.id, service=store._sync, max_tokens=100, token_counter=lambda messages: len(waits())
+    )
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
+        "summarize": lambda: session.summarize(waits, keep_last=1),
+        "redact": lambda: store.redact(lambda text: text if waits() else "", dry_run=True),
+        "export": lambda: store.export(io.StringIO(), progress=lambda *done: waits() and None),
+        "import": lambda: store.import_(source, dry_run=True, progress=lambda *done: waits() and None),
+        "append": lambda: session.add_events(generated()),
+        "append messages": lambda: store.append_messages(session, generated()),
+        "find messages": lambda: store.find_messages(session, (event.id for event in generated())),
+        "replace": lambda: store.replace_events(session, generated()),
+        "count tokens": history.aget_messages,
+    }
+    for name, call in calls.items():
+        await store.replace_events(session, [Event("user", "one"), Event("user", "two")])
+        all_there = threading.Barrier(MANY)
+        done = asyncio.gather(*(call() for _ in range(MANY)), return_exceptions=True)
+        for result in await asyncio.wait_for(done, 60):
+            assert not isinstance(result, BaseException), name

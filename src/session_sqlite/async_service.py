@@ -1,16 +1,16 @@
 """The service for asyncio: the same verbs, awaited, each one hop to a worker thread.
 
 SQLite has no asynchronous interface, and threads over a blocking driver matched the asynchronous ones. A whole
-operation is one hop, so a transaction never spans an await. A caller that is cancelled while its operation runs
+operation is one hop, so a transaction never spans an await; what calls the caller's own functions hops to a thread
+made for it, since these may wait for the service in turn. A caller that is cancelled while its operation runs
 waits for it to end: what was asked has then either happened as a whole or not at all, and holds no lock.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Self
@@ -27,7 +27,7 @@ from session_sqlite.service.retention import EraseReport, PruneReport, RedactRep
 from session_sqlite.session import Session, attached
 from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
 from session_sqlite.sqlite.maintenance import CheckReport
-from session_sqlite.threads import in_thread
+from session_sqlite.threads import in_own_thread, in_thread, in_thread_with
 
 
 class AsyncSession(SessionRecord):
@@ -312,23 +312,23 @@ class AsyncSessionService:
         create: bool = False,
     ) -> list[Event]:
         """See `SessionService.append_events`."""
-        return await in_thread(
-            self._sync.append_events, _plain(session), events, expected_seq=expected_seq, create=create
+        return await in_thread_with(
+            events, self._sync.append_events, _plain(session), events, expected_seq=expected_seq, create=create
         )
 
     async def append_messages(
         self, session: AsyncSession | Session | str, events: Iterable[Event], *, create: bool = False
     ) -> list[Event]:
         """See `SessionService.append_messages`."""
-        return await in_thread(self._sync.append_messages, _plain(session), events, create=create)
+        return await in_thread_with(events, self._sync.append_messages, _plain(session), events, create=create)
 
     async def find_messages(self, session: AsyncSession | Session | str, message_ids: Iterable[str]) -> dict[str, int]:
         """See `SessionService.find_messages`."""
-        return await in_thread(self._sync.find_messages, _plain(session), message_ids)
+        return await in_thread_with(message_ids, self._sync.find_messages, _plain(session), message_ids)
 
     async def replace_events(self, session: AsyncSession | Session | str, events: Iterable[Event]) -> list[Event]:
         """See `SessionService.replace_events`."""
-        return await in_thread(self._sync.replace_events, _plain(session), events)
+        return await in_thread_with(events, self._sync.replace_events, _plain(session), events)
 
     async def list_events(self, session: AsyncSession | Session | str, **filters: Any) -> Page[Event]:
         """See `SessionService.list_events`, whose filters it takes."""
@@ -441,17 +441,14 @@ class AsyncSessionService:
     ) -> Event | None:
         """See `SessionService.summarize_session`.
 
-        The summarizer is called in the worker thread; if what it returns has to be awaited, that is done in this loop.
+        No worker waits for the summarizer: one that is awaited (an asynchronous function, or a Runnable, by its
+        ``ainvoke``) runs in this loop, any other in a thread of its own.
         """
-        loop = asyncio.get_running_loop()
-
-        def answer(messages: list[Any]) -> Any:
-            made = call_summarizer(summarizer, messages)
-            if inspect.isawaitable(made):
-                return asyncio.run_coroutine_threadsafe(_awaited(made), loop).result()
-            return made
-
-        return await in_thread(self._sync.summarize_session, _plain(session), answer, keep_last=keep_last)
+        older = await in_thread(self._sync._older_part, _plain(session), keep_last)
+        if older is None:
+            return None
+        answer = await _answer(summarizer, older.messages)
+        return await in_thread(self._sync._store_summary, older, answer)
 
     async def query(
         self,
@@ -486,13 +483,13 @@ class AsyncSessionService:
         user_id: str | AnyOf | None = None,
         progress: Progress | None = None,
     ) -> ExportReport:
-        """See `SessionService.export`; ``progress`` is called in the worker thread."""
+        """See `SessionService.export`; ``progress`` is called in the thread that exports."""
         wanted: Session | str | list[Session | str] | None
         if session is None or isinstance(session, (AsyncSession, Session, str)):
             wanted = _plain_or_none(session)
         else:
             wanted = [_plain(one) for one in session]
-        return await in_thread(
+        return await in_own_thread(
             self._sync.export,
             target,
             session=wanted,
@@ -512,8 +509,8 @@ class AsyncSessionService:
         user_id: str | None = None,
         progress: Progress | None = None,
     ) -> ImportReport:
-        """See `SessionService.import_`; ``progress`` is called in the worker thread."""
-        return await in_thread(
+        """See `SessionService.import_`; ``progress`` is called in the thread that imports."""
+        return await in_own_thread(
             self._sync.import_,
             source,
             format=format,
@@ -541,11 +538,15 @@ class AsyncSessionService:
         self, pattern: Any, *, session: AsyncSession | Session | str | None = None, **how: Any
     ) -> RedactReport:
         """See `SessionService.redact`, whose arguments it takes."""
-        return await in_thread(self._sync.redact, pattern, session=_plain_or_none(session), **how)
+        return await in_own_thread(self._sync.redact, pattern, session=_plain_or_none(session), **how)
 
 
-async def _awaited(made: Awaitable[Any]) -> Any:
-    return await made
+async def _answer(summarizer: Any, messages: list[Any]) -> Any:
+    awaited = getattr(summarizer, "ainvoke", summarizer)
+    if inspect.iscoroutinefunction(awaited):
+        return await awaited(messages)
+    answer = await in_own_thread(call_summarizer, summarizer, messages)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _plain_or_none(session: AsyncSession | Session | str | None) -> Session | str | None:

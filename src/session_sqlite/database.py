@@ -19,11 +19,15 @@ Row = tuple[Any, ...]
 Params = Mapping[str, Any]
 
 
-class Transaction(Protocol):
-    """A write transaction that is under way."""
+class Reading(Protocol):
+    """Something that runs queries: a transaction, or `Reads` outside of any."""
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """Runs a query and returns all of its rows."""
+
+
+class Transaction(Reading, Protocol):
+    """A write transaction that is under way."""
 
     def run(self, sql: str, params: Params) -> int:
         """Runs a statement and returns the number of rows that it changed."""
@@ -54,6 +58,17 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Releases everything; later calls raise `StoreClosedError`. Closing twice is harmless."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The queries of a transaction, outside of any: each is a read of its own and takes no lock."""
+
+    database: Database
+
+    def rows(self, sql: str, params: Params) -> list[Row]:
+        """See `Reading.rows`."""
+        return self.database.read(sql, params, tuple)
 
 
 @dataclass(frozen=True)

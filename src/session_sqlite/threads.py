@@ -22,8 +22,30 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 
     A function that has not begun when its caller is cancelled never runs.
     """
+    return await _run(_workers(), functools.partial(function, *args, **kwargs))
+
+
+async def in_own_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same in a thread made for it: for what calls the caller's own functions.
+
+    Such a function may wait for the very verbs that need a worker. Sixteen of them in the workers would wait for ever.
+    """
+    with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="session-sqlite-call")
+    try:
+        return await _run(with_one_thread, functools.partial(function, *args, **kwargs))
+    finally:
+        with_one_thread.shutdown(wait=False)
+
+
+async def in_thread_with(items: object, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for what reads an iterable: a list is only data, anything else runs code of the caller's."""
+    run = in_thread if isinstance(items, (list, tuple)) else in_own_thread
+    return await run(function, *args, **kwargs)
+
+
+async def _run(executor: ThreadPoolExecutor, function: Callable[[], T]) -> T:
     context = contextvars.copy_context()
-    work = _workers().submit(context.run, functools.partial(function, *args, **kwargs))
+    work = executor.submit(context.run, function)
     result = asyncio.wrap_future(work)
     try:
         return await asyncio.shield(result)

@@ -32,7 +32,7 @@ from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_call
 from session_sqlite.service.scoped import checked_scope
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
-from session_sqlite.threads import in_thread
+from session_sqlite.threads import in_own_thread, in_thread, in_thread_with
 from session_sqlite.transcript import html
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     async def aget_messages(self) -> list[BaseMessage]:
         """The same as `messages`, awaited."""
-        return await in_thread(self.get_messages)
+        # The counter of tokens is the caller's.
+        return await (in_thread if self._max_tokens is None else in_own_thread)(self.get_messages)
 
     # ------------------------------------------------------------ writing
 
@@ -219,7 +220,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """The same as `add_messages`, awaited."""
-        await in_thread(self.add_messages, messages)
+        await in_thread_with(messages, self.add_messages, messages)
 
     def add_message(self, message: BaseMessage) -> None:
         """Adds one message."""

@@ -29,7 +29,7 @@ from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
 from session_sqlite.session import Session
-from session_sqlite.threads import in_thread
+from session_sqlite.threads import in_own_thread, in_thread
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -140,7 +140,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """The same as `before_agent`, awaited."""
-        return await in_thread(self._begin, self._session(runtime), state["messages"])
+        # The counter of tokens is the caller's.
+        run = in_thread if self._window["max_tokens"] is None else in_own_thread
+        return await run(self._begin, self._session(runtime), state["messages"])
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

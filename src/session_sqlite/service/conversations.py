@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Row, Transaction
+from session_sqlite.database import Reading, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     DuplicateEventError,
@@ -199,6 +199,7 @@ class Conversations(HistoryQueries):
             changes.append((queries.SET_AGENT, {"agent_id": codec.identifier(agent_id, "agent_id", optional=True)}))
         if metadata is not None:
             codec.merge_metadata("{}", metadata)  # refused before anything is written
+            metadata = dict(metadata)  # a mapping may be code of the caller's, which has no place in the transaction
 
         def work(tx: Transaction) -> Row:
             params = key.params()
@@ -753,7 +754,7 @@ def _has_metadata(session: Session, wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def present_state(tx: Transaction, key: SessionKey) -> dict[str, Any]:
+def present_state(tx: Reading, key: SessionKey) -> dict[str, Any]:
     """The session's own state as it is; a damaged value is left out."""
     return {
         name: value

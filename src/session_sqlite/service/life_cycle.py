@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Row, Transaction
+from session_sqlite.database import Reading, Reads, Row, Transaction
 from session_sqlite.errors import EventNotFoundError, InvalidInputError, SessionExistsError, StaleSessionError
 from session_sqlite.models import REMOVE, Event
 from session_sqlite.service.agent_messages import AgentMessages
@@ -27,6 +28,21 @@ class Runnable(Protocol):
 
     def invoke(self, input: Any, /) -> Any:
         """Answers the input."""
+
+
+@dataclass(frozen=True)
+class OlderPart:
+    """The older part of a session, on its way to a summarizer.
+
+    Attributes:
+        key: The session.
+        messages: What the summarizer gets.
+        last: The last event that the summary supersedes.
+    """
+
+    key: SessionKey
+    messages: list[Any]
+    last: Event
 
 
 class LifeCycle(AgentMessages):
@@ -132,21 +148,25 @@ class LifeCycle(AgentMessages):
             raise InvalidInputError("give turns or to, not both")
         count = 1 if turns is None else codec.whole_number(turns, "turns")
         _check_event(to, "to")
+        codec.flag(dry_run, "dry_run")
         now = codec.now_text()
 
-        def work(tx: Transaction) -> list[Event]:
-            if not tx.rows(queries.LAST_SEQ, key.params()):
+        def look(reading: Reading) -> tuple[int, list[Event]]:
+            if not reading.rows(queries.LAST_SEQ, key.params()):
                 raise missing(key)
             if to is not None:
-                until = _after_results(_spans(tx, key), _seq_of(tx, key, to))
+                until = _after_results(_spans(reading, key), _seq_of(reading, key, to))
             else:
-                begins = tx.rows(queries.USER_SEQS_NEWEST_FIRST, {**key.params(), "limit": count})
+                begins = reading.rows(queries.USER_SEQS_NEWEST_FIRST, {**key.params(), "limit": count})
                 if not begins:
-                    return []
-                until = uncut(tx, key, begins[-1][0] - 1)
+                    return 0, []
+                until = uncut(reading, key, begins[-1][0] - 1)
             sql = queries.joined(queries.EVENTS, (queries.OF_SESSION, queries.AFTER), queries.OLDEST_FIRST)
-            gone = [codec.decode_event(row) for row in tx.rows(sql, {**key.params(), "after": until})]
-            if gone and not dry_run:
+            return until, [codec.decode_event(row) for row in reading.rows(sql, {**key.params(), "after": until})]
+
+        def work(tx: Transaction) -> list[Event]:
+            until, gone = look(tx)
+            if gone:
                 state = own_state(tx, key, until)
                 present = {name for name, _ in tx.rows(queries.OWN_STATE, key.params())}
                 self._remove_events(tx, key, until)
@@ -154,7 +174,7 @@ class LifeCycle(AgentMessages):
                 tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now})
             return gone
 
-        return self._database.write(work)
+        return look(Reads(self._database))[1] if dry_run else self._database.write(work)
 
     def summarize_session(
         self, session: Session | str, summarizer: Callable[[list[Any]], Any] | Runnable, *, keep_last: int
@@ -181,6 +201,11 @@ class LifeCycle(AgentMessages):
             InvalidInputError: The summarizer returned no text.
             StaleSessionError: Meanwhile what was summarized was taken back or removed.
         """
+        older = self._older_part(session, keep_last)
+        return None if older is None else self._store_summary(older, call_summarizer(summarizer, older.messages))
+
+    def _older_part(self, session: Session | str, keep_last: int) -> OlderPart | None:
+        """What a summary is to be made of; None if there is nothing to summarize."""
         key = self._key(session)
         codec.whole_number(keep_last, "keep_last")
         self._require(key)
@@ -204,11 +229,12 @@ class LifeCycle(AgentMessages):
         messages = messages_of(older)
         if not messages:
             return None
-        text = _text_of(
-            call_summarizer(summarizer, messages if before is None else [*messages_of([before]), *messages])
-        )
-        last = older[-1]
-        batch = self._encode(key, [Event("system", text, supersedes=last.seq)])
+        return OlderPart(key, messages if before is None else [*messages_of([before]), *messages], older[-1])
+
+    def _store_summary(self, older: OlderPart, answer: Any) -> Event:
+        """Stores what the summarizer answered, unless what it is of has changed meanwhile."""
+        key, last = older.key, older.last
+        batch = self._encode(key, [Event("system", _text_of(answer), supersedes=last.seq)])
 
         def work(tx: Transaction) -> Event:
             if not tx.rows(queries.LAST_SEQ, key.params()):
@@ -251,12 +277,12 @@ def tool_spans(rows: Iterable[Row]) -> tuple[list[tuple[int, int]], list[int]]:
     return sorted(spans), list(waiting.values())
 
 
-def _spans(tx: Transaction, key: SessionKey) -> list[tuple[int, int]]:
+def _spans(tx: Reading, key: SessionKey) -> list[tuple[int, int]]:
     return tool_spans(tx.rows(queries.EVENTS_WITH_TOOLS, key.params()))[0]
 
 
-def uncut(tx: Transaction, key: SessionKey, cut: int) -> int:
-    """`before_calls` for a session, in a transaction."""
+def uncut(tx: Reading, key: SessionKey, cut: int) -> int:
+    """`before_calls` for a session."""
 
     def turn_of(seq: int) -> int | None:
         rows = tx.rows(queries.LAST_USER_SEQ_BEFORE, {**key.params(), "before": seq})
@@ -297,7 +323,7 @@ def _check_event(event: object, name: str) -> None:
         codec.whole_number(event, name)
 
 
-def _seq_of(tx: Transaction, key: SessionKey, event: Event | str | int) -> int:
+def _seq_of(tx: Reading, key: SessionKey, event: Event | str | int) -> int:
     """The seq of an event of the session. Raises `EventNotFoundError`."""
     if isinstance(event, Event) and event.session_id not in ("", key.session_id):
         raise EventNotFoundError(f"event {event.id!r} is in another session than {key}")
@@ -313,7 +339,7 @@ def _seq_of(tx: Transaction, key: SessionKey, event: Event | str | int) -> int:
     return codec.decode_event(found[0]).seq
 
 
-def own_state(tx: Transaction, key: SessionKey, until: int) -> dict[str, Any]:
+def own_state(tx: Reading, key: SessionKey, until: int) -> dict[str, Any]:
     """The session's own state as it was after an event.
 
     Rebuilt from the state at creation and the events' changes; a key that no event ever changed is as it is now.
