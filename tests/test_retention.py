@@ -6,11 +6,14 @@ import dataclasses
 import json
 import pathlib
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -899,3 +902,143 @@ def test_a_function_that_returns_no_text_is_an_error(answer: Any, service: SQLit
     with pytest.raises(InvalidInputError):
         service.redact(lambda text: answer)
     assert dump(service) == before
+
+
+# ---------------------------------------------------------------- beside other writers
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program is in the middle of writing."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+
+
+DRY_RUNS: dict[str, Callable[[SQLiteSessionService], Any]] = {
+    "prune by age": lambda service: service.prune(older_than=timedelta(days=5), dry_run=True),
+    "prune by count": lambda service: service.prune(keep_last=1, dry_run=True),
+    "redact": lambda service: service.redact("marzipan", dry_run=True),
+    "redact one session": lambda service: service.redact(str.upper, session="s", dry_run=True),
+    "rewind": lambda service: service.rewind_session("s", turns=1, dry_run=True),
+    "rewind to": lambda service: service.rewind_session("s", to=1, dry_run=True),
+    "import": lambda service: service.import_(service.path.parent / "export.jsonl", user_id="new", dry_run=True),
+}
+
+
+@pytest.mark.parametrize("name", DRY_RUNS)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_dry_run_is_a_read(name: str, read_only: bool, service: SQLiteSessionService, path: Path) -> None:
+    session = service.create_session(session_id="s", state={"k": "marzipan"})
+    say(session, "u one marzipan", "a two", days=10)
+    session.add_event("assistant", actions=[ToolCall("f", id="1")])
+    session.add_event("tool", "marzipan", actions=[ToolCall("f", id="1")])
+    say(session, "u three", "a four marzipan")
+    service.export(path.parent / "export.jsonl")
+    expected = DRY_RUNS[name](service)
+    before = dump(service)
+    with (
+        locked(path),
+        SQLiteSessionService(path, read_only=True) if read_only
+        else SQLiteSessionService(path, busy_timeout=0) as other,
+    ):  # fmt: skip
+        assert DRY_RUNS[name](other) == expected
+    assert dump(service) == before
+
+
+@pytest.mark.parametrize("name", ["prune", "redact", "rewind"])
+def test_a_dry_run_does_what_the_verb_then_does(name: str, service: SQLiteSessionService) -> None:
+    verb: Callable[..., Any] = {
+        "prune": lambda **how: service.prune(keep_last=3, **how).events,
+        "redact": lambda **how: service.redact("e", **how).events,
+        "rewind": lambda **how: service.rewind_session("s", turns=2, **how),
+    }[name]
+    session = service.create_session(session_id="s")
+    say(session, "u one", "a two", "u three", "a four", "u five", "a six", "a seven")
+    would = verb(dry_run=True)
+    assert would
+    assert verb() == would
+
+
+def test_the_function_of_a_redaction_may_write_and_so_may_others(service: SQLiteSessionService, path: Path) -> None:
+    session = service.create_session(session_id="s", state={"k": HIDDEN})
+    session.add_events([Event("user", HIDDEN), Event("user", "marzipan")])
+    log = service.create_session(session_id="log")
+    with SQLiteSessionService(path, busy_timeout=0) as other:
+
+        def change(text: str) -> str:
+            other.append_event("log", Event("system", "asked"))
+            service.append_event("log", Event("system", "asked"))
+            return text.replace("marzipan", "…")
+
+        assert service.redact(change, session="s").events == 2
+    assert contents(session.events()) == [HIDDEN.replace("marzipan", "…"), "…"]
+    assert len(log.events()) >= 4
+
+
+def test_what_others_change_during_a_redaction_is_redacted_too(service: SQLiteSessionService, path: Path) -> None:
+    session = service.create_session(session_id="s", state={"k": "secret at first"})
+    session.add_events([
+        Event("user", "secret one", message_id="1"), Event("user", "secret two"), Event("user", "three", id="3"),
+    ])  # fmt: skip
+    service.search("secret")
+    asked: list[str] = []
+    with SQLiteSessionService(path, busy_timeout=0) as other:
+
+        def change(text: str) -> str:
+            asked.append(text)
+            if text == "secret one":
+                other.append_messages("s", [Event("user", "secret 1 instead", message_id="1")])
+                other.append_event("s", Event("user", "secret four"))
+            if text == "secret two":
+                other.rewind_session("s", to=1)
+            if text == "secret at first" and asked.count(text) == 1:
+                connection = sqlite3.connect(path)
+                connection.execute("""UPDATE sessions SET initial_state = '{"k":"secret later"}'""")
+                connection.commit()
+                connection.close()
+            return text.replace("secret", "…")
+
+        report = service.redact(change, session="s")
+    assert contents(session.events()) == ["… 1 instead"]
+    assert report.events == 1
+    assert json.loads(dump(service)["sessions"][0]["initial_state"]) == {"k": "… later"}
+    assert not service.search("secret")
+    assert service.check().ok
+
+
+BACKTRACKS = """
+import sys
+from session_sqlite import Event, SQLiteSessionService
+with SQLiteSessionService(sys.argv[1]) as service:
+    service.create_session(session_id="s").add_event("user", "a" * 60 + "b")
+    print("redacting", flush=True)
+    try:
+        service.redact(r"(a+)+$")
+    except KeyboardInterrupt:
+        print("interrupted", len(service.list_events("s")), service.append_event("s", Event("user", "x")).seq)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_expression_that_backtracks_shuts_nobody_out_and_can_be_interrupted(path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", BACKTRACKS, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "redacting\n"
+        with SQLiteSessionService(path, busy_timeout=20) as service:
+            for _ in range(20):
+                service.append_event("other", Event("user", "on"), create=True)
+                time.sleep(0.05)
+            assert child.poll() is None
+            child.send_signal(signal.SIGINT)
+            assert child.stdout.readline() == "interrupted 1 2\n"
+            assert child.wait(30) == 0
+            assert contents(service.list_events("s")) == ["a" * 60 + "b", "x"]
+    finally:
+        child.kill()
+        child.communicate()

@@ -564,6 +564,14 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
     }
 
 
+def encode_texts(event: Event) -> dict[str, Any]:
+    """The columns of an event's texts, for a row that has its names already. Raises `InvalidInputError`."""
+    named = dataclasses.replace(event, id="id", author="author", agent_id="", branch="", invocation_id="", usage=None,
+                                message_id=None, supersedes=0, created_at=None)  # fmt: skip
+    columns = encode_event(named, SessionKey("", "", ""), "", NO_LIMIT)
+    return {name: columns[name] for name in ("content", "reasoning", "actions", "metadata", "state", "message")}
+
+
 def decode_event(row: Sequence[Any]) -> Event:
     """The event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
     (id, session_id, author, content, reasoning, actions, metadata, created_at, _app_name, _user_id, seq, agent_id,

@@ -90,15 +90,16 @@ def limit_option(default: int) -> Decorator:
     )
 
 
-def with_store(*, writes: bool = False, writes_if: str = "") -> Decorator:
+def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str = "") -> Decorator:
     """Adds the options that name a store, an app and a user, and gives the verb the open store in their place.
 
-    It is open for reading only, unless the verb ``writes``, or does so with the option ``writes_if``.
+    It is open for reading only, unless the verb ``writes``, or does so with the option ``writes_if`` or without the
+    option ``writes_unless``.
     """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         def run(group_db: str | None, *, db: str | None, app: str | None, user: str | None, **options: Any) -> None:
-            read_only = not writes and not options.get(writes_if)
+            read_only = options[writes_unless] if writes_unless else not writes and not options.get(writes_if)
             with opened(chosen(db, group_db), app, user, read_only=read_only) as service:
                 verb(service, **options)
 

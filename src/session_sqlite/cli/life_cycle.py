@@ -118,7 +118,7 @@ def _span(events: list[Event]) -> str:
 @_dry_run_option
 @json_option
 @yes_option
-@with_store(writes=True)
+@with_store(writes_unless="dry_run")
 def prune(
     service: SQLiteSessionService,
     older_than: datetime | None,
@@ -192,7 +192,7 @@ def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, 
 @_dry_run_option
 @json_option
 @yes_option
-@with_store(writes=True)
+@with_store(writes_unless="dry_run")
 def redact(
     service: SQLiteSessionService,
     pattern: str,

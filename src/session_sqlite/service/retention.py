@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Row, Transaction
+from session_sqlite.database import Reading, Reads, Row, Transaction
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import REMOVE, AnyOf, Event
 from session_sqlite.service.life_cycle import LifeCycle, own_state, uncut
@@ -181,8 +181,10 @@ class Retention(LifeCycle):
         names those that hold such text: change them with `update_session` and `update_state`.
 
         Args:
-            pattern: A regular expression, or a function that returns the text as it is to be (it must not use the
-                service).
+            pattern: A regular expression, or a function that returns the text as it is to be. It runs outside of any
+                transaction, so that other writers need not wait for it; an event that they change meanwhile is done
+                again. How long it takes is up to it: an expression such as ``(a+)+$`` may go on for years (Ctrl-C
+                ends it), and other threads of this process wait for a regular expression.
             replacement: What stands in place of a match of the expression, as for `re.sub`.
             session: Only in this session.
             dry_run: Only count.
@@ -204,17 +206,15 @@ class Retention(LifeCycle):
             keys = self._session_keys(app_name, user_id)
         changed = skipped = 0
         for key in keys:
-            seq: int | None = 0
-            while seq is not None:
-                seq, some, unread = self._redact_chunk(key, seq, change, dry_run)
-                changed += some
-                skipped += unread
+            some, unread = self._redact_events(key, change, dry_run)
+            changed += some
+            skipped += unread
         if dry_run:
             return RedactReport(changed, skipped, (), True)
         states = sum([self._redact_initial_state(key, change) for key in keys])
         remaining = self._still_holding(keys, change)
         if session is not None:
-            remaining += self._database.write(lambda tx: _copies(tx, keys[0])) if changed else []
+            remaining += _copies(Reads(self._database), keys[0]) if changed else []
         elif keys:
             remaining += self._shared_state_holding(app_name, user_id, change)
         if changed or states:
@@ -244,74 +244,108 @@ class Retention(LifeCycle):
         return cut
 
     def _prune_one(self, key: SessionKey, latest: int, before: str | None, dry_run: bool) -> tuple[int, bool]:
-        def work(tx: Transaction) -> tuple[int, bool]:
-            stored = tx.rows(queries.SESSION_AGE, key.params())
+        def look(reading: Reading) -> tuple[int, int, bool]:
+            stored = reading.rows(queries.SESSION_AGE, key.params())
             if not stored:
-                return 0, False
-            cut = uncut(tx, key, latest)
-            params = {**key.params(), "until_seq": cut}
-            gone: int = tx.rows(queries.COUNT_EVENTS_UNTIL, params)[0][0]
-            left = tx.rows(queries.HIGHEST_SEQ, key.params())[0][0]
+                return 0, 0, False
+            cut = uncut(reading, key, latest)
+            gone: int = reading.rows(queries.COUNT_EVENTS_UNTIL, {**key.params(), "until_seq": cut})[0][0]
+            left = reading.rows(queries.HIGHEST_SEQ, key.params())[0][0]
             altogether = before is not None and stored[0][0] < before and (left is None or left <= cut)
-            if not dry_run:
-                if gone:
-                    # What the events did to the state is then part of where it starts.
-                    tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": _state_column(tx, key, cut)})
-                    self._remove_events(tx, key, until_seq=cut)
-                if altogether:
-                    tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
-                    tx.run(queries.DELETE_SESSION, key.params())
+            return cut, gone, altogether
+
+        def work(tx: Transaction) -> tuple[int, bool]:
+            cut, gone, altogether = look(tx)
+            if gone:
+                # What the events did to the state is then part of where it starts.
+                tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": _state_column(tx, key, cut)})
+                self._remove_events(tx, key, until_seq=cut)
+            if altogether:
+                tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
+                tx.run(queries.DELETE_SESSION, key.params())
             return gone, altogether
 
-        return self._database.write(work)
+        return look(Reads(self._database))[1:] if dry_run else self._database.write(work)
 
-    def _redact_chunk(
-        self, key: SessionKey, after: int, change: Callable[[str], str], dry_run: bool
-    ) -> tuple[int | None, int, int]:
-        """Redacts some events after a seq; returns where to go on (None at the end), and the two counts."""
-        index = self._database.index
-        sql = queries.joined(
-            queries.EVENTS_WITH_ROW_ID, (queries.OF_SESSION, queries.AFTER), queries.OLDEST_FIRST + queries.LIMITED
-        )
+    def _redact_events(self, key: SessionKey, change: Callable[[str], str], dry_run: bool) -> tuple[int, int]:
+        """Redacts the events of a session, some at a time; returns how many changed and how many it cannot read."""
+        place = codec.EVENT_COLUMNS.index("seq") + 1
+        clauses: tuple[str, ...] = (queries.OF_SESSION,)
+        params: dict[str, Any] = {**key.params(), "limit": CHUNK_EVENTS}
+        changed = unread = 0
+        while True:
+            sql = queries.joined(queries.EVENTS_WITH_ROW_ID, clauses, queries.OLDEST_FIRST + queries.LIMITED)
+            rows = self._database.read(sql, params, as_is)
+            some, skipped = self._redact_rows(key, rows, change, dry_run)
+            changed += some
+            unread += skipped
+            if len(rows) < CHUNK_EVENTS:
+                return changed, unread
+            clauses, params["after"] = (queries.OF_SESSION, queries.AFTER), rows[-1][place]
 
-        def work(tx: Transaction) -> tuple[int | None, int, int]:
-            changed = skipped = 0
-            rows = tx.rows(sql, {**key.params(), "after": after, "limit": CHUNK_EVENTS})
+    def _redact_rows(
+        self, key: SessionKey, rows: list[Row], change: Callable[[str], str], dry_run: bool
+    ) -> tuple[int, int]:
+        """Redacts some events.
+
+        The caller's function is called outside of the transaction, which other writers wait for. An event that was
+        changed by then is done again.
+        """
+        changed = unread = 0
+        while rows:
+            redacted: list[tuple[Row, dict[str, Any]]] = []
             for row in rows:
                 event = codec.decode_event(row[1:])
-                if event.unreadable:
-                    skipped += 1
-                    continue
-                redacted = _redacted(event, change)
-                if redacted is None:
-                    skipped += 1
-                    continue
-                if redacted == event:
-                    continue
-                changed += 1
-                if not dry_run:
-                    columns = codec.encode_event(redacted, key, "", codec.NO_LIMIT)
-                    tx.run(queries.UPDATE_EVENT_TEXT, {**columns, "row_id": row[0]})
-                    if index is not None:
-                        index.changed(tx, row, tx.rows(queries.EVENT_OF_ROW, {"row_id": row[0], **key.params()})[0])
-            last = _seq(rows[-1]) if len(rows) == CHUNK_EVENTS else None
-            return last, changed, skipped
+                new = None if event.unreadable else _redacted(event, change)
+                if new is None:
+                    unread += 1
+                elif new != event:
+                    redacted.append((row, codec.encode_texts(new)))
+            if dry_run or not redacted:
+                return changed + len(redacted), unread
+            stored, rows = self._database.write(lambda tx, some=redacted: self._store_texts(tx, key, some))  # type: ignore[misc]  # bound now
+            changed += stored
+        return changed, unread
 
-        return self._database.write(work)
+    def _store_texts(
+        self, tx: Transaction, key: SessionKey, redacted: list[tuple[Row, dict[str, Any]]]
+    ) -> tuple[int, list[Row]]:
+        """Stores the new texts of events; returns how many, and the present rows of those that changed meanwhile."""
+        index = self._database.index
+        stored = 0
+        others: list[Row] = []
+        for row, columns in redacted:
+            named = {**key.params(), "row_id": row[0]}
+            present = tx.rows(queries.EVENT_OF_ROW, named)
+            if present != [row]:
+                others += present
+                continue
+            stored += 1
+            tx.run(queries.UPDATE_EVENT_TEXT, {**named, **columns})
+            if index is not None:
+                index.changed(tx, row, tx.rows(queries.EVENT_OF_ROW, named)[0])
+        return stored, others
 
     def _redact_initial_state(self, key: SessionKey, change: Callable[[str], str]) -> bool:
-        """What a rewind goes back to is history too, and nobody could change it otherwise."""
+        """Redacts the state at creation as well: a rewind restores it, and no other verb can change it."""
 
-        def work(tx: Transaction) -> bool:
-            column = tx.rows(queries.SESSION_WITH_STATE, key.params())
-            state = codec.decode_state_or_empty(column[0][3]) if column else {}
+        def initial_state(reading: Reading) -> Any:
+            rows = reading.rows(queries.SESSION_WITH_STATE, key.params())
+            return rows[0][3] if rows else None
+
+        while True:
+            column = initial_state(Reads(self._database))
+            state = codec.decode_state_or_empty(column)
             redacted = _walk(state, change)
             if redacted == state:
                 return False
-            tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(redacted)})
-            return True
+            params = {**key.params(), "state": codec.encode_state(redacted)}
 
-        return self._database.write(work)
+            def work(tx: Transaction, before: Any = column, params: dict[str, Any] = params) -> bool:
+                return initial_state(tx) == before and tx.run(queries.SET_INITIAL_STATE, params) > 0
+
+            if self._database.write(work):
+                return True
 
     def _still_holding(self, keys: list[SessionKey], change: Callable[[str], str]) -> list[str]:
         """Sessions whose title, metadata or own state has text that a redaction would change."""
@@ -353,11 +387,6 @@ def _past(older_than: datetime | timedelta) -> datetime:
     return when
 
 
-def _seq(row: Row) -> int:
-    seq: int = row[1 + codec.EVENT_COLUMNS.index("seq")]
-    return seq
-
-
 def _state_column(tx: Transaction, key: SessionKey, until: int) -> str:
     return codec.encode_state(own_state(tx, key, until))
 
@@ -384,7 +413,7 @@ def _change(pattern: object, replacement: object) -> Callable[[str], str]:
     return lambda text: expression.sub(substitute, text)
 
 
-def _copies(tx: Transaction, key: SessionKey) -> list[str]:
+def _copies(tx: Reading, key: SessionKey) -> list[str]:
     """Other sessions that have a copy of something of this one, in words: what it was forked from, and its forks."""
     copies: dict[str, None] = {}
     unseen = [key]
