@@ -20,7 +20,7 @@ from langchain.agents.middleware import (
     SummarizationMiddleware,
 )
 from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -527,6 +527,165 @@ def test_a_secret_that_another_middleware_takes_out_leaves_the_store_too(
     assert "ada@" not in texts(state["messages"])[0]
     assert [text for _, text in shown(service)] == texts(state["messages"])
     assert not service.search("ada")
+
+
+# ---------------------------------------------------------------- edits of what was said before
+
+
+def edited_thread(service: SQLiteSessionService, mode: Any = "memory", **more: Any) -> tuple[Any, ScriptedModel, Any]:
+    """An agent with a checkpointer after two turns, its model, and the messages of its state."""
+    replies = [calls(("add", {"a": 1, "b": 2}, "c1"), text="Let me see."), AIMessage("It is 3."), AIMessage("Fine.")]
+    model = ScriptedModel(replies=[*replies, AIMessage("ok"), AIMessage("ok again")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode, **more), checkpointer=InMemorySaver())
+    agent.invoke(said("1 + 2?", id="q1"), T)
+    state = agent.invoke(said("How are you?"), T)
+    return agent, model, state["messages"]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("position", range(6))
+@pytest.mark.parametrize("way", ["update_state", "sent again", "removed and put back"])
+def test_what_the_state_says_of_a_message_is_what_is_stored_and_shown(
+    service: SQLiteSessionService, run: Run, mode: Any, position: int, way: str
+) -> None:
+    agent, model, messages = edited_thread(service, mode)
+    edited = messages[position].model_copy(update={"content": "edited"})
+    before = service.list_events("s")
+    if way == "sent again":
+        run(agent, {"messages": [edited, HumanMessage("And?")]}, T)
+    else:
+        update = [edited] if way == "update_state" else [RemoveMessage(edited.id), edited]
+        agent.update_state(T, {"messages": update})
+        run(agent, said("And?"), T)
+    expected = ["1 + 2?", "Let me see.", "3", "It is 3.", "How are you?", "Fine."]
+    expected[position] = "edited"
+    assert [text for _, text in shown(service)] == [*expected, "And?", "ok"]
+    if way != "removed and put back" or mode == "memory":
+        assert texts(model.seen[-1]) == [*expected, "And?"]
+    after = service.list_events("s")
+    assert [(event.id, event.seq, event.created_at) for event in after[:6]] == [
+        (event.id, event.seq, event.created_at) for event in before
+    ]
+    assert [hit.event.seq for hit in service.search("edited")] == [position + 1]
+    assert service.check().ok
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_an_edited_call_of_an_older_reply_is_edited_in_the_session(service: SQLiteSessionService, mode: Any) -> None:
+    agent, _, messages = edited_thread(service, mode)
+    call = {"name": "add", "args": {"a": 40, "b": 2}, "id": "c1", "type": "tool_call"}
+    agent.update_state(T, {"messages": [messages[1].model_copy(update={"tool_calls": [call]})]})
+    agent.invoke(said("And?"), T)
+    assert service.list_events("s")[1].actions[0].args == {"a": 40, "b": 2}
+    assert [row["args"] for row in service.tool_calls()] == [{"a": 40, "b": 2}]
+
+
+def test_an_edit_outside_of_the_window_is_stored(service: SQLiteSessionService) -> None:
+    agent, model, messages = edited_thread(service, limit=2)
+    agent.update_state(T, {"messages": [messages[0].model_copy(update={"content": "edited"})]})
+    agent.invoke(said("And?"), T)
+    assert shown(service)[0] == ("user", "edited" if messages[0].id == "q1" else "1 + 2?")
+    assert texts(model.seen[-1]) == ["How are you?", "Fine.", "And?"]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_an_edit_while_a_run_waits_for_a_person_is_stored(service: SQLiteSessionService, run: Run, mode: Any) -> None:
+    model = ScriptedModel(
+        replies=[AIMessage("a0"), calls(("add", {"a": 1, "b": 2}, "c1"), text="May I?"), AIMessage("x")]
+    )
+    agent = agent_of(
+        model,
+        SessionHistoryMiddleware(service, mode=mode),
+        HumanInTheLoopMiddleware(interrupt_on={"add": True}),
+        checkpointer=InMemorySaver(),
+    )
+    run(agent, said("q0", id="q0"), T)
+    run(agent, said("Go."), T)
+    agent.update_state(T, {"messages": [HumanMessage("edited", id="q0")]})
+    run(agent, Command(resume={"decisions": [{"type": "approve"}]}), T)
+    assert [text for _, text in shown(service)] == ["edited", "a0", "Go.", "May I?", "3", "x"]
+    assert texts(model.seen[-1])[0] == "edited"
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_an_edited_summary_stays_a_summary(service: SQLiteSessionService, mode: Any) -> None:
+    model = ScriptedModel(replies=[AIMessage(f"a{number}") for number in range(6)])
+    agent = agent_of(
+        model,
+        SessionHistoryMiddleware(service, mode=mode),
+        SummarizationMiddleware(
+            ScriptedModel(replies=[AIMessage("They counted.")]), trigger=("messages", 6), keep=("messages", 2)
+        ),
+        checkpointer=InMemorySaver(),
+    )
+    for number in range(4):
+        state = agent.invoke(said(f"q{number}"), T)
+    agent.update_state(T, {"messages": [state["messages"][0].model_copy(update={"content": "They sang."})]})
+    agent.invoke(said("q4"), T)
+    (summary,) = [event for event in service.list_events("s") if event.supersedes]
+    assert (summary.author, summary.content, summary.supersedes) == ("system", "They sang.", 5)
+    assert texts(model.seen[-1])[0] == "They sang."
+
+
+def test_edits_of_messages_that_others_wrote_are_stored(service: SQLiteSessionService) -> None:
+    SQLiteChatMessageHistory("s", service=service).add_messages([HumanMessage("a"), AIMessage("b")])
+    looked = [ToolCall("look", {"at": at}, output=[at]) for at in ("left", "right")]
+    service.append_events("s", [Event("user", "c"), Event("assistant", "d"), Event("user", "Look."),
+                                Event("assistant", "I look.", actions=looked)])  # fmt: skip
+    model = ScriptedModel(replies=[AIMessage("r1"), AIMessage("r2")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), checkpointer=InMemorySaver())
+    stored = service.list_events("s")
+    messages = agent.invoke(said("e"), T)["messages"]
+    assert service.list_events("s")[:6] == stored, "nothing was edited"
+    agent.update_state(
+        T, {"messages": [message.model_copy(update={"content": f"{message.content}!"}) for message in messages]}
+    )
+    agent.invoke(said("f"), T)
+    said_now = ["a!", "b!", "c!", "d!", "Look.!", "I look.!", '["left"]!', '["right"]!', "e!", "r1!", "f"]
+    assert texts(model.seen[-1]) == said_now
+    assert [call.output for call in service.list_events("s")[5].actions] == ['["left"]!', '["right"]!']
+    assert texts(SQLiteChatMessageHistory("s", service=service).messages) == [*said_now, "r2"]
+
+
+def test_what_a_checkpointer_makes_of_a_message_is_no_edit(service: SQLiteSessionService) -> None:
+    @tool(response_format="content_and_artifact")
+    def look() -> Any:
+        """Looks."""
+        return "seen", {"at": (1, 2), "set": {3}}
+
+    model = ScriptedModel(replies=[calls(("look", {}, "c1")), AIMessage("r1"), AIMessage("r2"), AIMessage("r3")])
+    for mode in ("memory", "record"):
+        model.replies[:] = [calls(("look", {}, "c1")), AIMessage("r1"), AIMessage("r2")]
+        config = {"configurable": {"thread_id": mode}}
+        agent = agent_of(
+            model,
+            SessionHistoryMiddleware(service, mode=mode),  # type: ignore[arg-type]
+            tools=[look],
+            checkpointer=InMemorySaver(),
+        )
+        agent.invoke(said("Go."), config)
+        first = [(event, event.message) for event in service.list_events(mode)]
+        agent.invoke(said("And?"), config)
+        assert [(event, event.message) for event in service.list_events(mode)][:4] == first
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_a_redaction_is_not_undone_by_a_checkpointer_that_has_the_text(
+    service: SQLiteSessionService, run: Run, mode: Any
+) -> None:
+    agent, model, _ = edited_thread(service, mode)
+    service.redact("1 \\+ 2|It is 3", session="s")
+    run(agent, said("And?"), T)
+    assert [text for _, text in shown(service)][:4] == ["[redacted]?", "Let me see.", "3", "[redacted]."]
+    if mode == "memory":
+        assert texts(model.seen[-1])[:4] == ["[redacted]?", "Let me see.", "3", "[redacted]."]
+
+
+def test_a_message_that_the_state_lost_stays_in_the_session(service: SQLiteSessionService) -> None:
+    agent, _, messages = edited_thread(service)
+    agent.update_state(T, {"messages": [RemoveMessage(message.id) for message in messages[:2]]})
+    agent.invoke(said("And?"), T)
+    assert [text for _, text in shown(service)][:2] == ["1 + 2?", "Let me see."]
 
 
 # ---------------------------------------------------------------- summaries

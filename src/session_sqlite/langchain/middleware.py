@@ -15,6 +15,7 @@ import contextvars
 import dataclasses
 import logging
 import uuid
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
@@ -59,8 +60,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     Each message is stored once, as soon as it exists: a tool that crashes loses nothing that came before it, and a run
     that is tried again with the same message doubles nothing. A message that changed in the state (a person edited a
-    tool call) changes in the session. Put it first in ``middleware=[…]``: then it sees what the others make of a
-    reply, and none of them takes a failed write for a failed model or tool.
+    tool call, ``agent.update_state``) changes in the session, however old it is; one that was removed from the state
+    stays in the session, and so does a redaction of what a checkpointer still has. Put it first in
+    ``middleware=[…]``: then it sees what the others make of a reply, and none of them takes a failed write for a
+    failed model or tool.
 
     Args:
         service: The store, of any backend.
@@ -131,6 +134,8 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         }
         if limit is None and max_tokens is None:
             self._window["limit"] = EVERYTHING
+        # The messages of runs as they were last seen. A state hands on the same objects until one of them is edited.
+        self._seen: weakref.WeakValueDictionary[tuple[Session, str], BaseMessage] = weakref.WeakValueDictionary()
 
     # ------------------------------------------------------------ hooks
 
@@ -241,11 +246,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _begin(self, session: Session, messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
         self._make_if_within(session)
         if self._mode == "record":
-            self._save(session, messages)
+            self._save(session, messages, anew=True)
             return None
         known = self._service.find_messages(session, _ids(messages))
         # What is changed in the state, like a thread that was edited in its checkpointer, is so before it is read.
-        self._save(session, [message for message in messages if message.id in known])
+        self._save(session, [message for message in messages if message.id in known], anew=True)
         stored = self._load(session)
         have = {message.id for message in stored}
         whole = _answered([*stored, *(message for message in messages if message.id not in known)])
@@ -260,28 +265,33 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             session.id, app_name=session.app_name, user_id=session.user_id, service=reader, **self._window
         ).messages
 
-    def _save(self, session: Session, messages: Sequence[BaseMessage]) -> None:
-        """Stores the messages that the session does not have, and the latest where they changed."""
+    def _save(self, session: Session, messages: Sequence[BaseMessage], *, anew: bool = False) -> None:
+        """Stores the messages that the session does not have, and those that changed since they were last seen.
+
+        With ``anew``, at the beginning of a run, nothing was seen: the session itself may have changed since.
+        """
         with self._failures(session):
-            seqs = self._service.find_messages(session, _ids(messages))
             changeable = _latest(messages)
-            events = []
+            events, looked_at = [], []
             for index, message in enumerate(messages):
-                is_summary = message.additional_kwargs.get("lc_source") == "summarization"
-                if message.id not in seqs:
-                    event = message_to_event(message)
-                    if is_summary:
-                        event = self._as_summary(session, event, messages[index + 1 :], seqs)
-                    events.append(event)
-                elif index in changeable and not is_summary:
-                    events.append(message_to_event(message))
+                key = (session, message.id or "")
+                if not anew and index not in changeable and self._seen.get(key) is message:
+                    continue
+                event = message_to_event(message)
+                if message.additional_kwargs.get("lc_source") == "summarization":
+                    event = self._as_summary(session, event, messages[index + 1 :])
+                events.append(event)
+                looked_at.append((key, message))
             if events:
                 self._service.append_messages(session, events, create=True)
+            self._seen.update(looked_at)
 
-    def _as_summary(
-        self, session: Session, event: Event, after: Sequence[BaseMessage], seqs: Mapping[str, int]
-    ) -> Event:
+    def _as_summary(self, session: Session, event: Event, after: Sequence[BaseMessage]) -> Event:
         """It stands for what comes before the first message that was kept beside it, or for everything so far."""
+        id = cast("str", event.message_id)
+        seqs = self._service.find_messages(session, [id, *_ids(after)])
+        if id in seqs:  # it was stored as one
+            return event
         kept = [seqs[id] for id in _ids(after) if id in seqs]
         if kept:
             upto = min(kept) - 1

@@ -7,14 +7,16 @@ message has none, by its own id, which such a message has for an agent), and is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row, Transaction
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.models import Event
+from session_sqlite.models import Event, ToolCall
 from session_sqlite.service.conversations import IDS_AT_ONCE, Append, Conversations
 from session_sqlite.service.scoped import as_is, missing
 from session_sqlite.session import Session
@@ -29,6 +31,7 @@ _WHAT_A_MESSAGE_SAYS: Final = tuple(
     (name, 1 + codec.EVENT_COLUMNS.index(name))
     for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
 )
+_JSON: Final = frozenset({"actions", "usage", "message"})
 
 
 class AgentMessages(Conversations):
@@ -55,8 +58,10 @@ class AgentMessages(Conversations):
 
         An event whose message the session has already is not appended again. Where it says something else than the
         stored one (a person edited a tool call, a filter took a secret out), the stored event says that from then
-        on, in its place: its id, ``seq``, time and metadata stay. An event that has no message id (see
-        `find_messages`) stays as it is. If nothing is new, nothing is written.
+        on, in its place: its id, ``seq``, time and metadata stay. So does an event whose message has no id of its own
+        (see `find_messages`), also where the message is a part of it, like the result of a tool call. A difference
+        that only a checkpointer made (a tuple comes back from it as a list) is no change, and a redacted event stays
+        redacted. If nothing is new, nothing is written.
 
         Args:
             session: The session.
@@ -81,7 +86,11 @@ class AgentMessages(Conversations):
             return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
 
         stored = _stored(self._rows, key, batch)
-        if all(_says_the_same(stored.get(row["message_id"]), row) for row in batch.rows):
+        if not any(
+            before is None or _changed(before, event, row)
+            for event, row in zip(batch.events, batch.rows, strict=True)
+            for before in [stored.get(row["message_id"])]
+        ):
             return result(stored)
 
         def work(tx: Transaction) -> list[Event]:
@@ -94,8 +103,10 @@ class AgentMessages(Conversations):
                 before = stored.get(row["message_id"])
                 if before is None:
                     fresh[row["message_id"]] = (event, row)
-                elif not _says_the_same(before, row):
-                    self._change(tx, key, before, row)
+                elif changed := _changed(before, event, row):
+                    after = self._change(tx, key, before, changed)
+                    # One event may be several messages: the next one changes what this one has left.
+                    stored.update((id, after) for id, other in list(stored.items()) if other[0] == after[0])
             if fresh:
                 pairs = list(fresh.values())
                 new = Append([event for event, _ in pairs], [row for _, row in pairs], batch.now, create=create)
@@ -104,11 +115,13 @@ class AgentMessages(Conversations):
 
         return self._database.write(work)
 
-    def _change(self, tx: Transaction, key: SessionKey, before: Row, row: Mapping[str, Any]) -> None:
-        tx.run(queries.UPDATE_MESSAGE, {**row, "row_id": before[0]})
+    def _change(self, tx: Transaction, key: SessionKey, before: Row, changed: Event) -> Row:
+        columns = codec.encode_event(changed, key, "", self._max_event_bytes)
+        tx.run(queries.UPDATE_MESSAGE, {**columns, "row_id": before[0]})
+        after = tx.rows(queries.EVENT_OF_ROW, {**key.params(), "row_id": before[0]})[0]
         if self._database.index is not None:
-            after = tx.rows(queries.EVENT_OF_ROW, {**key.params(), "row_id": before[0]})[0]
             self._database.index.changed(tx, before, after)
+        return after
 
     def _rows(self, sql: str, params: Mapping[str, Any]) -> list[Row]:
         return self._database.read(sql, params, as_is)
@@ -140,8 +153,83 @@ def _without_message_id(rows: _Rows, key: SessionKey, ids: Iterable[str]) -> dic
     return found
 
 
-def _says_the_same(stored: Row | None, row: Mapping[str, Any]) -> bool:
-    """True if there is nothing to change; an event without a message id is not its message's to change."""
-    if stored is None or stored[_MESSAGE_ID] is None:
-        return stored is not None
-    return all(stored[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS)
+# ---------------------------------------------------------------- messages that were edited
+
+
+def _changed(before: Row, said: Event, row: Mapping[str, Any]) -> Event | None:
+    """The stored event as it is to be now that its message says something else; None if nothing is to change."""
+    if all(before[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS):
+        return None
+    stored = codec.decode_event(before[1:])
+    if stored.unreadable:
+        return said
+    if stored.message is None and stored.message_id is None:
+        return _changed_native(stored, said)
+    if stored.supersedes:  # a summary is the system's, whoever says it to the model
+        said, row = replace(said, author=stored.author), {**row, "author": stored.author}
+    if _is_redacted(stored.message) or all(
+        before[index] == row[name] or (name in _JSON and _plain(before[index]) == _plain(row[name]))
+        for name, index in _WHAT_A_MESSAGE_SAYS
+    ):
+        return None
+    return said
+
+
+def _changed_native(stored: Event, said: Event) -> Event | None:
+    """The same for an event that was never a message: it keeps its form as long as results of calls are in it."""
+    if said.author == "tool":
+        _, _, position = (said.message_id or "").rpartition(":")
+        return _with_result(stored, 0 if said.message_id == stored.id else int(position), said)
+    calls = {call.id or f"{stored.id}:{position}": call for position, call in enumerate(stored.actions)}
+    asked = [(id, call.name, call.args) for id, call in calls.items()]
+    if (stored.content, stored.reasoning, asked) == (
+        said.content, said.reasoning, [(call.id, call.name, call.args) for call in said.actions]
+    ):  # fmt: skip
+        return None
+    if all(call.status == "pending" for call in calls.values()):
+        return said
+    actions = [replace(calls.get(call.id, call), name=call.name, args=call.args) for call in said.actions]
+    return replace(stored, content=said.content, reasoning=said.reasoning, actions=actions)
+
+
+def _with_result(stored: Event, position: int, said: Event) -> Event | None:
+    in_content = position == 0 and stored.author == "tool" and bool(stored.content or not stored.actions)
+    changed = replace(stored, content=said.content) if in_content else stored
+    if position < len(stored.actions):
+        call, error = stored.actions[position], said.actions[0].error
+        shown = stored.content if in_content else _result_text(call)
+        if said.content == shown and (error is None) == (call.error is None):
+            return None
+        call = replace(call, output=None if error is not None or in_content else said.content, error=error)
+        changed = replace(changed, actions=[*stored.actions[:position], call, *stored.actions[position + 1 :]])
+    return None if changed == stored else changed
+
+
+def _result_text(call: ToolCall) -> str:
+    if call.error is not None:
+        return call.error
+    output = "" if call.output is None else call.output
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+
+
+def _is_redacted(message: str | None) -> bool:
+    if message is None or '"redacted":true' not in message:
+        return False
+    return json.loads(message).get("$meta", {}).get("redacted") is True
+
+
+def _plain(text: str | None) -> Any:
+    """What a stored message says, without what gets lost on the way through a checkpointer."""
+    return None if text is None else _without_tags(json.loads(text))
+
+
+def _without_tags(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_tags(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$" in value and "value" in value:  # a tuple, a set, an enum…
+        return _without_tags(value["value"])
+    made = {name: _without_tags(item) for name, item in value.items() if name != "$meta"}
+    meta = value.get("$meta") or {}
+    return made | {name: meta[name] for name in ("class", "extra") if name in meta}

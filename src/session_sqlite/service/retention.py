@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -438,7 +439,7 @@ def _redacted(event: Event, change: Callable[[str], str]) -> Event | None:
         message = importlib.import_module("session_sqlite.langchain.messages").redacted(event, change)
         if message is None:
             return None
-    return replace(
+    redacted = replace(
         event,
         content=content,
         reasoning=change(event.reasoning),
@@ -455,6 +456,16 @@ def _redacted(event: Event, change: Callable[[str], str]) -> Event | None:
         metadata=_walk(event.metadata, change),
         message=message,
     )
+    if message is None or redacted == event:
+        return redacted
+    return replace(redacted, message=_marked(message))
+
+
+def _marked(message: str) -> str:
+    """The message with the mark that keeps an agent, whose checkpointer still has the old text, from undoing this."""
+    stored = codec.decode_object(message)
+    made = {**stored, "$meta": {**stored.get("$meta", {}), "redacted": True}}
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
 
 
 def _walk(value: Any, change: Callable[[str], str]) -> Any:
