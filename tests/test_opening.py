@@ -685,6 +685,8 @@ def build_older(path: Path, steps: int, *, search: bool = False) -> None:
         migrations.apply(db)
         if search:
             schema.create_search_index(db)
+            if schema.add_version_of_search_words not in schema.STEPS[:steps]:
+                db.table("search_progress").transform(drop={"words"})
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {steps}")
         for row in BASE_ROWS:

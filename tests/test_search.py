@@ -52,20 +52,65 @@ ALL_OF_THEM = 100_000
 # ---------------------------------------------------------------- the model
 
 CJK_NAMES = re.compile("CJK|IDEOGRAPH|HENTAIGANA|HIRAGANA|KATAKANA|HANGUL|KANGXI")
-Piece = tuple[str, bool, bool]  # the word, whether it is a character of Han, Kana or Hangul, whether it follows at once
+UNSPACED_NAMES = re.compile("(THAI|LAO|KHMER|MYANMAR) ")
+# Unicode's Default_Ignorable_Code_Point, which `unicodedata` does not have.
+IGNORABLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+LATIN_BY_NAME = re.compile("LATIN SMALL LETTER (?:DOTLESS )?([A-Z]|AE|OE) WITH ")
+OTHER_LATIN = dict(zip("ıȷæœðþŋĸɵʉɛɔəɡ", ("i", "j", "ae", "oe", "d", "th", "n", "q", *"oueoeg"), strict=True))
+Piece = tuple[str, bool, bool]  # the word, whether it is a character that is always a word, whether it follows at once
+
+
+def name(character: str) -> str:
+    return unicodedata.name(character, "")
+
+
+def without_marks(text: str) -> str:
+    """Without the marks of Hebrew and Arabic that may be left out, in composed text, where hamza on waw is a letter."""
+    kept = []
+    for character in text:
+        if re.match("ARABIC LETTER ALEF (WITH|WASLA)", name(character)):
+            character = "ا"
+        elif character == "\u0640" or (
+            name(character).startswith(("ARABIC", "HEBREW")) and unicodedata.category(character) == "Mn"
+        ):
+            continue
+        kept.append(character)
+    return "".join(kept)
 
 
 def folded(text: str) -> str:
-    text = unicodedata.normalize("NFKC", re.sub("[\ufe00-\ufe0f]", "", text)).casefold()
-    kept, latin = [], False
+    text = re.sub(f"[{IGNORABLE}]", "", text)
+    text = without_marks(unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold()))
+    clusters: list[list[str]] = []
     for character in unicodedata.normalize("NFD", text):
-        accent = unicodedata.name(character, "").startswith("COMBINING") and "KATAKANA" not in unicodedata.name(
-            character
-        )
-        if not (accent and latin):
-            kept.append(character)
-            latin = unicodedata.name(character, "").startswith("LATIN")
+        if clusters and name(character).startswith("COMBINING") and "KATAKANA" not in name(character):
+            clusters[-1].append(character)
+        else:
+            clusters.append([character])
+    kept = []
+    for letter, *accents in clusters:
+        if name(letter).startswith(("LATIN", "GREEK")):
+            by_name = LATIN_BY_NAME.match(name(letter))
+            kept.append(OTHER_LATIN.get(letter) or (by_name[1].lower() if by_name else letter))
+        elif name(letter).startswith("CYRILLIC"):
+            # Stress goes, but where it makes a letter; the dots of ё go.
+            letters = ("е\u0300", "и\u0300", "г\u0301", "к\u0301")
+            accents = [one for one in accents if one not in "\u0300\u0301" or letter + one in letters]
+            kept += [letter, *(one for one in accents if letter + one != "е\u0308")]
+        else:
+            kept += [letter, *accents]
     return unicodedata.normalize("NFC", "".join(kept))
+
+
+def is_single(character: str) -> bool:
+    """True for a letter or digit of East Asia, and for those and the marks of the scripts south of it."""
+    category = unicodedata.category(character)[0]
+    if UNSPACED_NAMES.match(name(character)):
+        return category in "LMN"
+    return category in "LN" and bool(CJK_NAMES.match(name(character)))
 
 
 def pieces(text: str) -> list[Piece]:
@@ -73,7 +118,7 @@ def pieces(text: str) -> list[Piece]:
     before = "separator"
     for character in folded(text):
         category = unicodedata.category(character)
-        if category[0] in "LN" and CJK_NAMES.match(unicodedata.name(character, "")):
+        if is_single(character):
             kind = "cjk"
         else:
             kind = "run" if category[0] in "LMN" else "symbol" if category == "So" else "separator"
@@ -153,17 +198,29 @@ def test_the_model_itself_says_what_the_design_says() -> None:
     assert found(["ok👍fine"], "👍")
     assert found(["ＡＢＣ ｶﾞ"], "abc ガ")
     assert not found(["и"], "й")
+    assert found(["Đà Nẵng"], "da nang")
+    assert found(["Łódź", "Øresund"], "lodz ORESUND")
+    assert found(["za\u00adkaz"], "zakaz")
+    assert found(["مُحَـمَّد وأَحمَد", "שָׁלוֹם"], "محمد שלום واحمد")
+    assert found(["Ναί, το πήρα", "ёлка за\u0301мок"], "ναι πηρα елка замок")
+    assert found(["ѐ ѝ"], "ѐ")
+    assert not found(["їж"], "іж")
+    assert found(["ภาษาไทยง่าย"], "ไทย")
+    assert not found(["ไท ย"], "ไทย")
 
 
 # ---------------------------------------------------------------- search() is the model
 
 FRAGMENTS = [
+    *"đĐłŁøØæÆœŒǿəŋħÞðɓ", *"ёЁѐѝїў", "ё\u0308", "а\u0301", "г\u0301", "е\u0301\u0308", *"ήΐΰῷὰ", "α\u0301",
+    *"أإآٱؤئىة", "\u064e", "\u0651", "\u0640", "\u0654", "م\u064e", "שָׁלוֹם", "\u05b8", "a\u064b\u0301", "شّ",
+    "ไทย", "ที่", "น้ำ", *"กา", "\u0e48", "ລາວ", "ខ្មែរ", "ភាសា", "\u17b4", "မြန်မာ", "၅", "๒", "฿", "။",
     *"aAbzåéÉßıİſøñ", "e\u0301", "e\u0327\u0301", "ﬁ", "Ａ", "ᵃ", "Ⅳ", *"яЯйёЙ", "и\u0306", *"σςΣάΆ", "α\u0345",
     *"代码请分析吗々〇", "代码", "\u2f00", "㍿", *"かがカガーっ", "か\u3099", "か\u309a", *"ｶｱﾞﾟｰ", *"한국",
     "\u1112\u1161\u11ab",
     "\u1112", "\u1161", "\u11ab", *"ㅋㅠㄱㅏㄳ", "ﾡ", "ￂ",
     *"😀👍☺⭐", "❤\ufe0f", "👨\u200d👩\u200d👧", "👍🏽", "🇩🇪", "1\ufe0f\u20e3", *"0129２①²½",
-    *"श", "क\u094d\u0937", "\u09c7\u09be", "ก\u0e48\u0e33", "\u0627\u0654", "שָׁ",
+    *"श", "क\u094d\u0937", "\u09c7\u09be", "ก\u0e48\u0e33", "\u0627\u0654",
     *"+-_·・,.;:!?/\\<>()[]{}^~$€→|#@%&=", *"，。！？、「」…—", "\u00ad", "\u200b", "\u200d", "\ufeff", "\u0301",
     "\u3099",
     *" \n\t\r\u3000\xa0\u2028", *"\x01\x02\x03\x1f\x7f\x85", '"', "*", "'", "’", "AND", "OR", "NOT", "NEAR(", "tool",
@@ -966,6 +1023,18 @@ def test_spans_are_exactly_what_matched(service: SQLiteSessionService) -> None:
         ("\u09c7\u09be x", "ো", ["\u09c7\u09be"]),
         ("か\U000e0100\u3099", "が", ["か\U000e0100\u3099"]),
         ("aaa aaa aaa", "aaa", ["aaa", "aaa", "aaa"]),
+        ("to Đà Nẵng, by Łódź", "lodz da", ["Đà", "Łódź"]),
+        ("Æsop and Encyclopædia", "aes* encyclopaedia", ["Æs", "Encyclopædia"]),
+        ("Æsop and æ", "a*", ["Æ", "a", "æ"]),
+        ("za\u00adkaz ab\u200bcd\u200b ef", "zakaz abc* ef", ["za\u00adkaz", "ab\u200bc", "ef"]),
+        ("e\u00ad\u0301tude \u200bx\u200b", "etude x", ["e\u00ad\u0301tude", "x"]),
+        ("قال مُحَـمَّدٌ نعم", "محمد", ["مُحَـمَّدٌ"]),
+        ("שָׁלוֹם לך", "שלום", ["שָׁלוֹם"]),
+        ("за\u0301мок и ёлка", "замок елка", ["за\u0301мок", "ёлка"]),
+        ("Ναί, το πήρα", "ναι πηρα", ["Ναί", "πήρα"]),
+        ("ประเทศไทยน้ำ", "ไทย น้ำ", ["ไทย", "น้ำ"]),
+        ("ភាសាខ្មែរ", "ខ្មែរ", ["ខ្មែរ"]),
+        ("a\u0640\u0301b", "ab", ["a\u0640\u0301b"]),
     ]:
         session.clear()
         session.add_event("user", content)
@@ -1014,14 +1083,106 @@ def kind_now(code: int) -> str:
 def test_the_table_is_what_unicodedata_says() -> None:
     assert [code for code in range(0x110000) if unicode_table.kind_of(code) != kind_now(code)] == []
     for code in range(0x110000):
-        name = unicodedata.name(chr(code), "")
-        if unicode_table.is_cjk(code) and name:
-            assert CJK_NAMES.search(name) or name.startswith("HANGZHOU NUMERAL"), name
-        elif (
-            CJK_NAMES.match(name) and unicodedata.category(chr(code))[0] == "L" and search.fold(chr(code)) == chr(code)
-        ):
-            # The two are used in running text of other words, and are of no script by Unicode's own table.
-            assert chr(code) in "〆〼〱〲〳〴〵", name
+        character = chr(code)
+        if unicode_table.is_single(code):
+            assert is_single(character) or CJK_NAMES.search(name(character)) or "HANGZHOU" in name(character), hex(code)
+        elif is_single(character) and unicodedata.category(character) != "No" and search.fold(character) == character:
+            # These are used in running text of other words, and are of no script by Unicode's own table.
+            assert character in "〆〼〱〲〳〴〵", name(character)
+
+
+def indexed_with_older_words(path: Path, contents: list[str]) -> None:
+    """A store whose index an earlier release has filled, with other words than these."""
+    with SQLiteSessionService(path) as service, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_index, "OUR_WORDS", {"words": 1})
+        patch.setattr(search, "words", lambda text: text.lower().split())
+        service.create_session(session_id="s").add_events([Event("user", content) for content in contents])
+        service.search("index")
+        progress = service.query("SELECT indexed, words FROM search_progress")
+        assert progress == [{"indexed": len(contents), "words": 1}]
+
+
+def progress(service: SQLiteSessionService) -> tuple[int, int]:
+    [row] = service.query("SELECT indexed, words FROM search_progress")
+    return row["indexed"], row["words"]
+
+
+OLDER = ["Đà Nẵng", "I see,you", "ประเทศไทย", "see you"]
+
+
+def check_that_words_are_new(service: SQLiteSessionService, extra: int = 0) -> None:
+    for query, expected in (
+        ("da nang", [1]),
+        ("ไทย", [3]),
+        ("see", [2, 4]),
+        ('"see you"', [2, 4]),
+        ("see,you", [2, 4]),
+    ):
+        assert sorted(seqs(service.search(query))) == expected, query
+    assert len(service.search("more")) == extra
+
+
+def test_an_index_of_older_words_is_made_anew_once_and_searches_scan_until_then(path: Path) -> None:
+    indexed_with_older_words(path, OLDER)
+    with SQLiteSessionService(path, read_only=True) as reader, SQLiteSessionService(path) as service:
+        check_that_words_are_new(reader)
+        service.append_event("s", Event("user", "more"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            check_that_words_are_new(service, extra=1)
+            other.execute("ROLLBACK")
+        assert progress(reader) == (4, 1)
+        assert service.check().ok
+        check_that_words_are_new(service, extra=1)
+        assert progress(reader) == (5, search.WORDS_VERSION)
+        check_that_words_are_new(reader, extra=1)
+        assert service.check().ok
+        before = service.query("SELECT * FROM search_index_data")
+    with SQLiteSessionService(path) as service:
+        check_that_words_are_new(service, extra=1)
+        assert service.query("SELECT * FROM search_index_data") == before
+
+
+def test_appending_leaves_an_index_of_older_words_to_searches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "LONGEST_TAIL", 3)
+    monkeypatch.setattr(search_index, "CHECK_EVERY", 1)
+    indexed_with_older_words(path, OLDER)
+    with SQLiteSessionService(path) as service:
+        service.append_events("s", [Event("user", "more")] * 10)
+        assert progress(service) == (4, 1)
+        assert len(service.search("more")) == 10
+        assert progress(service) == (14, search.WORDS_VERSION)
+
+
+@pytest.mark.parametrize("remove", ["clear", "erase", "rewind", "redact", "delete"])
+def test_words_of_an_older_index_are_gone_when_its_events_are(path: Path, remove: str) -> None:
+    indexed_with_older_words(path, ["kept secretword,x"] * 2)
+    with SQLiteSessionService(path) as service:
+        session = service.get_session("s")
+        {
+            "clear": session.clear, "erase": lambda: service.erase(session), "rewind": lambda: session.rewind(turns=2),
+            "redact": lambda: service.redact("secretword"), "delete": session.delete,
+        }[remove]()  # fmt: skip
+        assert service.query("SELECT * FROM search_index('secretword')") == []
+        fresh = service.create_session()
+        fresh.add_events([Event("user", "other")] * 2)
+        assert service.search("secretword") == []
+        assert len(service.search("other")) == 2
+        assert len(service.search("x")) == (2 if remove == "redact" else 0)
+        assert service.check().ok
+
+
+def test_words_of_a_later_release_are_not_understood_and_made_anew(path: Path) -> None:
+    with SQLiteSessionService(path) as service, SQLiteSessionService(path, read_only=True) as reader:
+        service.create_session().add_events([Event("user", "one word")] * 3)
+        service.search("word")
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("UPDATE search_progress SET words = words + 1")
+            other.commit()
+        for one in (reader, service):
+            assert len(one.search("word")) == 3
+        assert progress(service) == (3, search.WORDS_VERSION)
+        assert service.check().ok
 
 
 WORDS_OF_EVERYTHING = """
@@ -1048,7 +1209,12 @@ def other_pythons() -> list[str]:
     return found
 
 
-@pytest.mark.skipif(not other_pythons(), reason="no other Python is installed here")
+# The words of everything by their version: files that have an index of them are out there.
+DIGESTS = {
+    2: "62fd643c60d5c5c9625b5b4b5764958393e18b850b3054d312eddcee15342d82",
+}
+
+
 def test_the_same_text_has_the_same_words_in_every_python() -> None:
     started = [
         subprocess.Popen(
@@ -1059,3 +1225,4 @@ def test_the_same_text_has_the_same_words_in_every_python() -> None:
     digests = [process.communicate(timeout=120)[0].strip() for process in started]
     assert all(process.returncode == 0 for process in started)
     assert len(set(digests)) == 1
+    assert digests[0] == DIGESTS[search.WORDS_VERSION], "other words need another version"

@@ -360,14 +360,16 @@ SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
     OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id > :user_id)
 """
 
-# The index is fed in the order of `row_id`, and has everything up to this one.
+# The index is fed in the order of `row_id`, and has everything up to this one; nothing if its words are of another
+# version.
 INDEXED = """
-SELECT indexed, (SELECT max(row_id) FROM events)
+SELECT CASE WHEN words = :words THEN indexed ELSE 0 END, (SELECT max(row_id) FROM events), words = :words
   FROM search_progress
 """
 SET_INDEXED = """
 UPDATE search_progress
-   SET indexed = :indexed
+   SET indexed = :indexed,
+       words = :words
 """
 # SQLite gives the highest row_id again when its row is gone.
 LOWER_INDEXED = """

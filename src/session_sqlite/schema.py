@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from session_sqlite.search import WORDS_VERSION
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -114,6 +116,12 @@ def add_summaries_and_fork_points(db: Database) -> None:
     db.conn.execute(
         "CREATE INDEX events_summary ON events (app_name, user_id, session_id, seq) WHERE supersedes IS NOT NULL"
     )
+
+
+def add_version_of_search_words(db: Database) -> None:
+    """The index says which version of `search.WORDS_VERSION` its words are of; those of earlier releases were 1."""
+    if db.table("search_progress").exists():
+        db.table("search_progress").add_column("words", int, not_null_default=1)
 
 
 # A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
@@ -279,6 +287,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_sessions_events_and_state,
     create_views,
     add_summaries_and_fork_points,
+    add_version_of_search_words,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
@@ -295,7 +304,9 @@ def create_search_index(db: Database) -> None:
         " (content, reasoning, tools, scope, content = '', tokenize = 'ascii')"
     )
     db.conn.execute("INSERT INTO search_index (search_index, rank) VALUES ('rank', 'bm25(1.0, 1.0, 1.0, 0.0)')")
-    db.table("search_progress").insert({"id": 1, "indexed": 0}, pk="id")
+    db.table("search_progress").insert(
+        {"id": 1, "indexed": 0, "words": WORDS_VERSION}, pk="id", not_null={"words"}, defaults={"words": 1}
+    )
 
 
 def migrate(connection: sqlite3.Connection, *, search: bool) -> None:

@@ -1,13 +1,14 @@
 """Search as pure functions: text to words, a query to terms, terms to matches, snippets and spans.
 
-*Words*: text is folded (case, width, the accents of Latin letters) and divided into runs of letters, marks and
-digits; each Han, Kana and Hangul character is a word of its own, and so is each symbol. Where something stands between
-two characters of those scripts, the word ``·`` says so: a phrase of them must match with nothing between.
+*Words*: text is folded (see `fold`) and divided into runs of letters, marks and digits; each character of Han, Kana,
+Hangul, Thai, Lao, Khmer and Burmese is a word of its own, and so is each symbol. Where something stands between two
+characters of those scripts, the word ``·`` says so: a phrase of them must match with nothing between.
 
 *Terms*: a query is divided at white space, but a "quoted phrase" is one term. A term's words must stand side by side
 in order; a trailing ``*`` makes its last word a prefix. An event matches if it has all terms.
 
-The same text gives the same words on every version of Python (see `unicode_table`), so an index stays valid.
+The same text gives the same words on every version of Python (see `unicode_table`), so an index stays valid. Whoever
+changes what the words of any text are raises `WORDS_VERSION`: an index of another version is made anew.
 """
 
 from __future__ import annotations
@@ -22,27 +23,33 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from session_sqlite.models import Event
-from session_sqlite.unicode_table import is_cjk, kind_of
+from session_sqlite.unicode_table import IGNORABLE, REPLACED, is_single, kind_of
 
 Span = tuple[int, int]
 
+WORDS_VERSION: Final = 2
 FIELDS: Final = ("content", "reasoning", "tools")
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 SNIPPET_CHARACTERS: Final = 160
 
-_LATIN: Final = "A-Za-z\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
-_ACCENTS: Final = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
-_HAS_ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]")
-_LATIN_WITH_ACCENTS = re.compile(f"([{_LATIN}])[{_ACCENTS}]+")
+_LATIN: Final = (
+    "A-Za-z\u00c0-\u02af\u1d00-\u1d25\u1d6b-\u1dbf\u1e00-\u1eff\u2184\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
+)
+_GREEK: Final = "\u0370-\u03e1\u03f0-\u03ff\u1f00-\u1fff"
+_CYRILLIC: Final = "\u0400-\u0482\u048a-\u052f\u1c80-\u1c8f\ua640-\ua66e\ua680-\ua69b"
+_ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_HAS_ACCENTS = re.compile(f"[\u00c0-\u024f\u1e00-\u1eff\u0370-\u03ff\u1f00-\u1fff{_ACCENTS}]")
+_WITH_ACCENTS = re.compile(f"([{_LATIN}{_GREEK}])[{_ACCENTS}]+|([{_CYRILLIC}])([{_ACCENTS}]+)")
+_IGNORED = re.compile(f"[{IGNORABLE}]+")
+_REPLACED = re.compile(f"[{''.join(REPLACED)}]")
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 
 
-# In text that `_Divider` has translated, a character of Han, Kana or Hangul stands between these two.
+# In text that `_Divider` has translated, a character that is a word of its own stands between these two.
 _OPEN: Final = "\x02"
 _CLOSE: Final = "\x03"
 _GAPS = re.compile(f"{_CLOSE} +{_OPEN}")
-_INVISIBLE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # variation selectors: the same word with another face
 
 
 class _Divider(dict[int, str]):
@@ -52,7 +59,7 @@ class _Divider(dict[int, str]):
         character, kind = chr(code), kind_of(code)
         if kind in "ou":
             part = " "
-        elif is_cjk(code):
+        elif is_single(code):
             part = f"{_OPEN}{character}{_CLOSE}"
         else:
             part = character if kind == "w" else f" {character} "
@@ -84,16 +91,45 @@ def _to_ascii(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
 
+def _replaced(match: re.Match[str]) -> str:
+    return REPLACED[match[0]]
+
+
+# These make another letter of a Cyrillic one, as they stand in pairs; on any other letter they mark the stress.
+_NOT_STRESS: Final = {"\u0433\u0301", "\u043a\u0301", "\u0435\u0300", "\u0438\u0300"}  # ѓ ќ ѐ ѝ
+_STRESS: Final = frozenset("\u0300\u0301\u0483\u0484\u0485\u0486\u0487")
+_YO: Final = "\u0435\u0308"  # ё
+
+
+def _without_accents(match: re.Match[str]) -> str:
+    """A letter that was taken apart, without its accents; a Cyrillic one without its stress, and without the dots of ё.
+
+    Other marks make other letters of Cyrillic ones (й, ї, ў), and stay.
+    """
+    letter, cyrillic, accents = match.groups()
+    if letter:
+        return str(letter)
+    pairs = [cyrillic + accent for accent in accents]
+    kept = [pair[1] for pair in pairs if pair != _YO and (pair[1] not in _STRESS or pair in _NOT_STRESS)]
+    return cyrillic + "".join(kept)
+
+
 def fold(text: str) -> str:
-    """The text without differences of case, of width (NFKC) and of accents on Latin letters."""
+    """The text without what makes no difference to a search.
+
+    That is case; width (NFKC); characters that nobody sees; the accents of Latin and Greek letters, and the strokes and
+    hooks of those that do not come apart; the points of Hebrew; the vowel signs of Arabic, its tatweel and the forms of
+    its alef; the stress of Cyrillic words and the dots of ё.
+    """
     if text.isascii():
         return text.lower()
     if not _UNUSUAL.search(text):
         return _FULL_WIDTH.sub(_to_ascii, text).lower()
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _without_unassigned(text))).casefold()
+    text = unicodedata.normalize("NFKC", _without_unassigned(_IGNORED.sub("", text))).casefold()
+    text = _REPLACED.sub(_replaced, text)
     if _HAS_ACCENTS.search(text):
         # Accents are marks only when they are taken apart; other scripts are put together again.
-        text = _LATIN_WITH_ACCENTS.sub(r"\1", unicodedata.normalize("NFD", text))
+        text = _WITH_ACCENTS.sub(_without_accents, unicodedata.normalize("NFD", text))
     return unicodedata.normalize("NFC", text)
 
 
@@ -277,12 +313,12 @@ MOST_PATTERNS: Final = 20  # terms; of more, each is looked up among the words
 def _pattern(term: Term) -> re.Pattern[str] | None:
     """What finds a term in folded text; None for a term that only the words of the text can tell.
 
-    A term of Han, Kana or Hangul is found as it stands. Words of ASCII letters are found with anything between them
-    that is not of ASCII words: in ASCII text that is all, for other text see `_stands_alone`.
+    A term of characters that are words of their own is found as it stands. Words of ASCII letters are found with
+    anything between them that is not of ASCII words: in ASCII text that is all, for other text see `_stands_alone`.
     """
     if len(term.words) > LONGEST_PATTERN or any(len(word) >= LONGEST_WORD for word in term.words):
         return None
-    if all(len(word) == 1 and is_cjk(ord(word)) for word in term.words):
+    if all(len(word) == 1 and is_single(ord(word)) for word in term.words):
         return re.compile(re.escape("".join(term.words)))
     if all(_ASCII_WORDS.fullmatch(word) for word in term.words):
         end = "" if term.prefix else "(?![a-z0-9])"
@@ -333,7 +369,7 @@ def _stands_alone(folded: str, match: re.Match[str], term: Term) -> bool:
 
 def _is_in_word(character: str) -> bool:
     code = ord(character)
-    return kind_of(code) == "w" and not is_cjk(code)
+    return kind_of(code) == "w" and not is_single(code)
 
 
 # ---------------------------------------------------------------- snippets
@@ -418,13 +454,13 @@ def _tokens(folded: str) -> list[tuple[str, int, int]]:
     for index, character in enumerate(folded):
         code = ord(character)
         kind = kind_of(code)
-        if kind in "ws" and is_cjk(code):
+        if kind in "ws" and is_single(code):
             kind = "c"
         if kind == "w" == before:
             word = tokens.pop()
             tokens.append((word[0] + character, word[1], index + 1))
         elif kind in "wsc":
-            if kind == "c" and tokens and tokens[-1][2] < index and is_cjk(ord(tokens[-1][0][0])):
+            if kind == "c" and tokens and tokens[-1][2] < index and is_single(ord(tokens[-1][0][0])):
                 tokens.append((GAP, tokens[-1][2], index))
             tokens.append((character, index, index + 1))
         before = kind
@@ -454,7 +490,10 @@ def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
             continue
         piece = fold(text[begin:index])
         pieces.append(piece)
-        origins += [(begin, index)] * len(piece)
+        end = index
+        while end > begin + 1 and _is_ignored(text[end - 1]) and not _is_mark(text[end - 1]):
+            end -= 1  # what is not seen belongs to the character before it only if something seen follows
+        origins += [(begin, end)] * len(piece)
         begin = index
     return "".join(pieces), origins
 
@@ -462,7 +501,7 @@ def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
 def _joins(text: str, begin: int, index: int) -> bool:
     """True where normalisation may make one character of what begins at ``begin`` and the one at ``index``."""
     character = text[index]
-    if _is_mark(character):
+    if _is_mark(character) or _is_ignored(character):
         return True
     # Parts of a Hangul syllable join in their order only: ㅠㅠㅠ stays three.
     before = text[begin:index]
@@ -472,6 +511,11 @@ def _joins(text: str, begin: int, index: int) -> bool:
 @functools.cache
 def _is_mark(character: str) -> bool:
     return unicodedata.category(unicodedata.normalize("NFKC", character)[0])[0] == "M"
+
+
+@functools.cache
+def _is_ignored(character: str) -> bool:
+    return not fold(character)
 
 
 @functools.cache

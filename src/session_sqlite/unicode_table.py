@@ -4,6 +4,8 @@ Python's own tables grow with its versions, and an index that one version wrote 
 another: a character that is unknown to one is a letter to the next. Each code point has one of four classes: ``w``
 letters, marks and numbers, ``s`` other symbols (emoji among them), ``o`` what separates words, ``u`` not assigned in
 Unicode 14.0, which separates words too. A test compares it with `unicodedata` where that is of the same version.
+
+Normalisation and case folding are Python's own: Unicode never changes them for what is assigned.
 """
 
 import base64
@@ -51,13 +53,55 @@ _RUNS: Final = (
 )
 
 
-# Han, Kana and Hangul: each of their characters is a word of its own.
-_CJK: Final = (
+# The letters, marks and digits of scripts that write no spaces: each is a word of its own. Hangul does write them, but
+# its words take endings.
+_SINGLE: Final = (
     (0x1100, 0x11FF), (0x2E80, 0x2FDF), (0x3005, 0x3005), (0x3007, 0x3007), (0x3021, 0x3029), (0x3038, 0x303B),
     (0x3041, 0x3096), (0x309D, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x3131, 0x318E), (0x31F0, 0x31FF),
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA960, 0xA97C), (0xAC00, 0xD7A3), (0xD7B0, 0xD7FB), (0xF900, 0xFAFF),
     (0xFF66, 0xFFDC), (0x1AFF0, 0x1B16F), (0x20000, 0x3134F),
+    (0x0E01, 0x0E5B), (0x0E81, 0x0EDF),  # Thai, Lao
+    (0x1780, 0x17F9), (0x1000, 0x109F), (0xA9E0, 0xA9FE), (0xAA60, 0xAA7F),  # Khmer, Burmese
 )  # fmt: skip
+
+# Default_Ignorable_Code_Point, for a class of a regular expression: soft hyphen, joiners, marks of direction, variation
+# selectors, fillers, tags.
+IGNORABLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+# The nonspacing marks of Hebrew and Arabic, and the tatweel.
+_OPTIONAL_MARKS: Final = (
+    (0x0591, 0x05BD), (0x05BF, 0x05BF), (0x05C1, 0x05C2), (0x05C4, 0x05C5), (0x05C7, 0x05C7), (0xFB1E, 0xFB1E),
+    (0x0610, 0x061A), (0x0640, 0x0640), (0x064B, 0x065F), (0x0670, 0x0670), (0x06D6, 0x06DC), (0x06DF, 0x06E4),
+    (0x06E7, 0x06E8), (0x06EA, 0x06ED), (0x0898, 0x089F), (0x08CA, 0x08E1), (0x08E3, 0x08FF),
+)  # fmt: skip
+# Letters with something above, below or through them that Unicode does not take apart, and those that are written with
+# these where a keyboard has no others.
+_OTHER_FORMS: Final = {
+    "\u0627": "\u0622\u0623\u0625\u0671\u0672\u0673\u0773\u0774" + "".join(map(chr, range(0x0870, 0x0883))),  # alef
+    "\u0435": "\u0451",  # of Cyrillic letters ё alone
+    "a": "\u1d8f\u2c65", "ae": "\u00e6\u01e3\u01fd", "b": "\u0180\u0183\u0253\u1d6c\u1d80\ua797",
+    "c": "\u0188\u023c\u0255\ua793\ua794\U0001df1d",
+    "d": "\u00f0\u0111\u018c\u0221\u0256\u0257\u1d6d\u1d81\u1d91\ua7c8", "e": "\u0247\u0259\u025b\u1d92\u2c78\uab34",
+    "f": "\u0192\u1d6e\u1d82\ua799", "g": "\u01e5\u0260\u0261\u1d83\ua7a1", "h": "\u0127\u0266\u2c68\ua795",
+    "i": "\u0131\u0268\u1d96\U0001df1a", "j": "\u0237\u0249\u025f\u0284\u029d",
+    "k": "\u0199\u1d84\u2c6a\ua741\ua743\ua745\ua7a3",
+    "l": "\u0142\u019a\u0234\u026b\u026c\u026d\u1d85\u2c61\ua749\ua78e\uab37\uab38\uab39\U0001df11\U0001df13",
+    "m": "\u0271\u1d6f\u1d86\uab3a", "n": "\u014b\u019e\u0235\u0272\u0273\u1d70\u1d87\ua791\ua7a5\uab3b",
+    "o": "\u00f8\u01ff\u0254\u0275\u2c7a\ua74b\ua74d\U0001df1b", "oe": "\u0153",
+    "p": "\u01a5\u1d71\u1d7d\u1d88\ua751\ua753\ua755", "q": "\u0138\u024b\u02a0\ua757\ua759",
+    "r": "\u024d\u027c\u027d\u027e\u1d72\u1d73\u1d89\ua7a7\uab47\uab49\U0001df16",
+    "s": "\u023f\u0282\u1d74\u1d8a\ua7a9\ua7ca\U0001df1e",
+    "t": "\u0167\u01ab\u01ad\u0236\u0288\u1d75\u2c66\U0001df09", "th": "\u00fe",
+    "u": "\u0289\u1d99\ua7b9\uab4e\uab52", "v": "\u028b\u1d8c\u2c71\u2c74\ua75f", "w": "\u2c73",
+    "x": "\u1d8d\uab56\uab57\uab58\uab59", "y": "\u01b4\u024f\u1eff\uab5a",
+    "z": "\u01b6\u0225\u0240\u0290\u0291\u1d76\u1d8e\u2c6c",
+}  # fmt: skip
+REPLACED: Final = {
+    **{chr(code): "" for first, last in _OPTIONAL_MARKS for code in range(first, last + 1)},
+    **{form: letter for letter, forms in _OTHER_FORMS.items() for form in forms},
+}
 
 
 @functools.cache
@@ -79,6 +123,6 @@ def kind_of(code: int) -> str:
 
 
 @functools.cache
-def is_cjk(code: int) -> bool:
-    """True for a code point of the Han, Kana and Hangul scripts."""
-    return any(first <= code <= last for first, last in _CJK)
+def is_single(code: int) -> bool:
+    """True for a letter, mark or digit that is a word of its own."""
+    return any(first <= code <= last for first, last in _SINGLE) and kind_of(code) == "w"

@@ -51,9 +51,10 @@ class HistoryQueries(ScopedService):
     ) -> Page[SearchHit[Session]]:
         """Finds events by their words, in any language; sees every event whose append has returned.
 
-        All terms must be in the event. Case, width and the accents of Latin letters make no difference. A ``"quoted
-        phrase"`` must stand as it is, ``word*`` finds words that begin so; a Chinese, Japanese or Korean term is
-        found inside longer text. Any other punctuation only separates words; a query without words finds nothing.
+        All terms must be in the event. Case, width, accents, the vowel signs of Arabic and Hebrew and invisible
+        characters make no difference. A ``"quoted phrase"`` must stand as it is, ``word*`` finds words that begin so;
+        a Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese term is found inside longer text. Any other punctuation
+        only separates words; a query without words finds nothing.
 
         Args:
             query: What a person types.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.sqlite.paths import file_text
-from session_sqlite.sqlite.search_index import words_of_row
+from session_sqlite.sqlite.search_index import OUR_WORDS, words_of_row
 from session_sqlite.transcript import html
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
     try:
         connection.execute("BEGIN")
         try:
-            indexed = connection.execute(queries.INDEXED).fetchone()[0]
+            indexed, _, is_ours = connection.execute(queries.INDEXED, OUR_WORDS).fetchone()
             waiting = connection.execute(queries.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
             expected: Counter[tuple[str, str]] = Counter()
             for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
@@ -350,6 +350,9 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
         return Finding("search index", "error", f"it cannot be read ({name})", advice)
     finally:
         connection.text_factory = str
+    if not is_ours:
+        message = "its words are of another release: searches read every event until one of them may make it anew"
+        return Finding("search index", "ok", message)
     if found != expected:
         missing, ghosts = sum((expected - found).values()), sum((found - expected).values())
         message = f"{missing:,} words are missing, {ghosts:,} are not in any event"

@@ -3,6 +3,9 @@
 The index is fed in the order of ``row_id``, behind a mark: appending does not wait for it, a search catches up first.
 What a search may not or cannot write (a read-only store, another process in a long transaction) it scans instead, so
 an event is found as soon as its append has returned. Removing events takes their words out in the same transaction.
+
+The file says which version of words its index has. One of another version is as good as none: whoever next writes to it
+empties it, and searches fill it again; until then they scan.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ READ_AT_ONCE: Final = 20  # events of a session that may match
 CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
 BEYOND_SEQ: Final = 2**63 - 1
 LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
+OUR_WORDS: Final = {"words": search.WORDS_VERSION}
 
 
 class SQLiteSearchIndex:
@@ -60,12 +64,12 @@ class SQLiteSearchIndex:
         if last > mark:
             recent = in_order(scan(self._database, request, queries.ROW_AFTER, {"after_row": mark}), request)
         found = recent[offset : offset + limit]
-        if len(found) < limit:
+        if mark and len(found) < limit:
             # What is both in the tail and in the index was indexed by another process in between.
             known = {one.row_id for one in recent}
             rest = self._indexed(request, limit - len(found), max(0, offset - len(recent)))
             found += [one for one in rest if one.row_id not in known]
-        if recent and self._database.read(queries.INDEXED, {}, tuple)[0][0] != mark:
+        if recent and self._database.read(queries.INDEXED, OUR_WORDS, tuple)[0][0] != mark:
             return self._find(request, limit, offset)  # the page may lack what those took the place of
         return found
 
@@ -132,15 +136,16 @@ class SQLiteSearchIndex:
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """See `SearchIndex.forget`."""
+        _mark(tx)
         params = {**key.params(), "after": after_seq, "until_seq": until_seq}
         rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, params)
         _unindex(tx, rows)
 
     def changed(self, tx: Transaction, before: Row, after: Row) -> None:
         """See `SearchIndex.changed`."""
-        if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+        if before[0] <= _mark(tx):
             _unindex(tx, [before])
-            if before[0] <= tx.rows(queries.INDEXED, {})[0][0]:
+            if before[0] <= _mark(tx):
                 tx.run(queries.INDEX_EVENT, _params(after))
 
     def removed(self, tx: Transaction) -> None:
@@ -152,14 +157,14 @@ class SQLiteSearchIndex:
         self._until_check -= count
         if self._until_check <= 0:
             self._until_check = CHECK_EVERY
-            mark, last = tx.rows(queries.INDEXED, {})[0]
-            if (last or 0) - mark > LONGEST_TAIL:
+            mark, last, is_ours = tx.rows(queries.INDEXED, OUR_WORDS)[0]
+            if is_ours and (last or 0) - mark > LONGEST_TAIL:
                 _index_chunk(tx, mark)
 
     def _catch_up(self) -> tuple[int, int]:
         """Indexes what it can; returns the mark and the last row, which are equal if that was everything."""
         while True:
-            mark, last = self._database.read(queries.INDEXED, {}, tuple)[0]
+            mark, last, _ = self._database.read(queries.INDEXED, OUR_WORDS, tuple)[0]
             if (last or 0) <= mark:
                 return mark, mark
             try:
@@ -180,7 +185,15 @@ class SQLiteSearchIndex:
 
 def _start_over(tx: Transaction) -> None:
     tx.run(queries.EMPTY_INDEX, {})
-    tx.run(queries.SET_INDEXED, {"indexed": 0})
+    tx.run(queries.SET_INDEXED, {"indexed": 0, **OUR_WORDS})
+
+
+def _mark(tx: Transaction) -> int:
+    """The last row that is indexed. An index whose words are of another version is emptied first."""
+    mark, _, is_ours = tx.rows(queries.INDEXED, OUR_WORDS)[0]
+    if not is_ours:
+        _start_over(tx)
+    return int(mark)
 
 
 def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
@@ -196,11 +209,11 @@ def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
 def _index_chunk(tx: Transaction, mark: int | None) -> int:
     """Indexes the next events behind the mark; returns how many there were."""
     if mark is None:
-        mark = tx.rows(queries.INDEXED, {})[0][0]
+        mark = _mark(tx)
     rows = tx.rows(queries.EVENTS_TO_INDEX, {"after_row": mark, "limit": CHUNK_EVENTS})
     if rows:
         tx.run_many(queries.INDEX_EVENT, [_params(row) for row in rows])
-        tx.run(queries.SET_INDEXED, {"indexed": rows[-1][0]})
+        tx.run(queries.SET_INDEXED, {"indexed": rows[-1][0], **OUR_WORDS})
     return len(rows)
 
 
