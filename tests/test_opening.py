@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
 import os
 import pickle
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -34,10 +37,12 @@ from session_sqlite import (
     SessionNotFoundError,
     SQLiteChatMessageHistory,
     SQLiteSessionService,
+    StoreBusyError,
     StoreError,
     database_file,
     schema,
 )
+from session_sqlite.sqlite import SQLiteDatabase
 
 POSIX = os.name == "posix"
 SECRET = "secret-chat-text"  # noqa: S105  # a word to look for
@@ -55,14 +60,18 @@ def everything_in(folder: Path) -> dict[str, Any]:
 
 
 def refuses(path: Path, error: type[StoreError], *, read_only: tuple[bool, ...] = (False, True)) -> None:
-    """Opening raises exactly this error, names the path, and leaves it and everything beside it as it was."""
-    before = everything_in(path.parent)
+    """Opening raises exactly this error, names the path, and leaves all as it was but for a WAL's index."""
+
+    def kept() -> dict[str, Any]:
+        return {name: what for name, what in everything_in(path.parent).items() if not name.endswith("-shm")}
+
+    before = kept()
     for mode in read_only:
         with pytest.raises(error) as caught:
             SQLiteSessionService(path, read_only=mode)
         assert type(caught.value) is error
         assert str(path) in str(caught.value)
-        assert everything_in(path.parent) == before
+        assert kept() == before
 
 
 def fill(path: Path, events: int = 50) -> None:
@@ -275,6 +284,257 @@ def test_damage_that_opening_does_not_see_is_an_error_of_ours_later(path: Path) 
     assert outcomes <= {None, CorruptStoreError, SessionNotFoundError}
 
 
+# ---------------------------------------------------------------- beside others
+
+# It checkpoints all the time, and the file grows: its first page counts pages that are still in the WAL.
+CHECKPOINTING = """
+import sys
+from session_sqlite import Event, SQLiteSessionService
+with SQLiteSessionService(sys.argv[1]) as service:
+    service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
+    service.create_session(session_id="s", exist_ok=True)
+    print("ready", flush=True)
+    while True:
+        service.append_event("s", Event("user", "x" * 20_000))
+"""
+OPENING = """
+import collections, sys
+from session_sqlite import SessionError, SQLiteSessionService
+seen = collections.Counter()
+for number in range(int(sys.argv[2])):
+    try:
+        with SQLiteSessionService(sys.argv[1], read_only=sys.argv[3] == "read-only") as service:
+            service.get_session("s")
+            seen["opened"] += 1
+    except SessionError as error:
+        seen[f"{type(error).__name__}: {error}"] += 1
+print(dict(seen))
+"""
+COMMAND_LINE = """
+import collections, sys
+from click.testing import CliRunner
+from session_sqlite.cli import main
+seen = collections.Counter()
+for number in range(int(sys.argv[2])):
+    result = CliRunner().invoke(main, ["list", "--db", sys.argv[1]])
+    seen["opened" if result.exit_code == 0 else result.output + repr(result.exception)] += 1
+print(dict(seen))
+"""
+FIRST_OPENING = """
+import collections, pathlib, sys
+from session_sqlite import Event, SessionError, SQLiteSessionService
+seen = collections.Counter()
+for number in range(int(sys.argv[2])):
+    path = pathlib.Path(sys.argv[1]) / f"{number}.db"
+    try:
+        with SQLiteSessionService(path, durability="fast") as service:
+            service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
+            service.append_event("s", Event("user", "x" * 20_000), create=True)
+        with SQLiteSessionService(path, read_only=True) as service:
+            assert service.list_events("s")
+        seen["opened"] += 1
+    except SessionError as error:
+        seen[f"{type(error).__name__}: {error}"] += 1
+print(dict(seen))
+"""
+
+
+def start(code: str, *args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, text=True)
+
+
+def prints(program: subprocess.Popen[str]) -> dict[str, int]:
+    """What a program says at its end that it has seen."""
+    with program:
+        assert program.stdout is not None
+        text = program.stdout.read()
+    assert program.returncode == 0
+    seen: dict[str, int] = ast.literal_eval(text)
+    return seen
+
+
+@contextlib.contextmanager
+def checkpointing(path: Path) -> Iterator[None]:
+    """While another process appends large events and moves them into the file after each."""
+    with start(CHECKPOINTING, path) as writer:
+        try:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+            yield
+            assert writer.poll() is None, "the writer must go on"
+        finally:
+            writer.kill()
+
+
+@pytest.mark.parametrize(
+    ("program", "mode", "times"), [(OPENING, "", 150), (OPENING, "read-only", 150), (COMMAND_LINE, "", 60)],
+    ids=["writing", "reading", "command line"],
+)  # fmt: skip
+def test_a_store_opens_beside_a_writer_that_always_checkpoints(path: Path, program: str, mode: str, times: int) -> None:
+    with checkpointing(path):
+        openers = [start(program, path, times, mode) for _ in range(2)]
+        assert [prints(opener) for opener in openers] == [{"opened": times}] * 2
+
+
+def test_a_new_store_is_opened_by_several_processes_at_once(tmp_path: Path) -> None:
+    openers = [start(FIRST_OPENING, tmp_path, 25) for _ in range(3)]
+    assert [prints(opener) for opener in openers] == [{"opened": 25}] * 3
+    for number in range(25):
+        with SQLiteSessionService(tmp_path / f"{number}.db") as service:
+            assert len(service.list_events("s")) == 3
+
+
+def rows_by_sqlite(path: Path) -> list[tuple[Any, ...]]:
+    """What SQLite itself reads from a copy of the file and its WAL."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.glob(f"{path.name}*"):
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, folder)
+        with contextlib.closing(sqlite3.connect(Path(folder) / path.name)) as connection:
+            if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                return []
+            return connection.execute("SELECT id, content FROM events ORDER BY row_id").fetchall()
+
+
+def opens_whole(path: Path, *, read_only: bool) -> int:
+    """The store opens, and has what SQLite itself reads; returns how many events that are."""
+    expected = rows_by_sqlite(path)
+    with SQLiteSessionService(path, read_only=read_only) as service:
+        assert [tuple(row.values()) for row in service.query("SELECT id, content FROM events")] == expected
+        if not read_only:
+            service.append_event("s", Event("user", "goes on"), create=True)
+    return len(expected)
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9")
+def test_a_store_opens_after_a_kill_in_the_middle_of_a_checkpoint(path: Path) -> None:
+    for number in range(8):
+        with checkpointing(path):
+            time.sleep(0.02 * number)  # somewhere else each time
+        opens_whole(path, read_only=number % 2 == 1)
+
+
+KILLED_WRITER = """
+import os, signal, sys
+from session_sqlite import Event, SQLiteSessionService
+service = SQLiteSessionService(sys.argv[1])
+service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 0")
+if int(sys.argv[2]):
+    for number in range(int(sys.argv[2])):
+        service.append_event("s", Event("user", str(number) * 20_000), create=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(path: Path) -> Callable[[int], list[tuple[int, int, int]]]:
+    """A store of a process that was killed; gives the frames of its WAL: place of the page, number, commit mark."""
+
+    def kill(events: int) -> list[tuple[int, int, int]]:
+        with start(KILLED_WRITER, path, events) as writer:
+            pass
+        assert writer.returncode == -signal.SIGKILL
+        path.with_name("sessions.db-shm").unlink()
+        log = path.with_name("sessions.db-wal").read_bytes()
+        return [
+            (at + 24, int.from_bytes(log[at : at + 4], "big"), int.from_bytes(log[at + 4 : at + 8], "big"))
+            for at in range(32, len(log) - 4119, 4120)
+        ]
+
+    return kill
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9")
+@pytest.mark.parametrize("read_only", [False, True], ids=["writing", "reading"])
+@pytest.mark.parametrize("pages", [1, 2, 5])
+def test_a_store_opens_whose_first_pages_are_ahead_of_the_rest(
+    path: Path, killed: Any, pages: int, read_only: bool
+) -> None:
+    """A checkpoint that a kill or a full disk has ended has moved some pages of the WAL, and the others not."""
+    frames = killed(20)
+    log = path.with_name("sessions.db-wal").read_bytes()
+    with path.open("r+b") as file:
+        for at, number, _ in frames:
+            if number <= pages:
+                file.seek((number - 1) * 4096)
+                file.write(log[at : at + 4096])
+    assert opens_whole(path, read_only=read_only) == 20
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9")
+@pytest.mark.parametrize("events", [0, 2])
+def test_a_store_opens_whose_log_was_torn_before_its_first_checkpoint(path: Path, killed: Any, events: int) -> None:
+    """A power cut leaves the last frames of the WAL in any state; SQLite goes by salt, checksum and commit mark."""
+    frames = killed(events)
+    file, log = path.read_bytes(), path.with_name("sessions.db-wal").read_bytes()
+    first_page = next(at for at, number, _ in reversed(frames) if number == 1)
+    commits = [at + 4096 for at, _, commit in frames if commit]
+    torn = [log[:end] + tail for end in (*commits, len(log) - 2000) for tail in (b"", b"\0" * 8240, b"\xa5" * 9000)]
+    # Page 1 of another time behind the last commit, as it stands in a WAL that is written from its start again.
+    stale = bytearray(log[first_page - 24 : first_page + 4096])
+    stale[24 + 68 : 24 + 72] = b"\0\0\0\7"
+    torn += [log[:end] + stale for end in commits]
+    torn += [log[:first_page] + b"\xa5" * 4096 + log[first_page + 4096 :], log[:32], log[:31], b""]
+    for number, tail in enumerate(torn):
+        for companion in path.parent.iterdir():
+            companion.unlink()
+        path.write_bytes(file)
+        path.with_name("sessions.db-wal").write_bytes(tail)
+        read_only = number % 2 == 1 and rows_by_sqlite(path) != []
+        assert opens_whole(path, read_only=read_only) <= events
+
+
+def hot_journal(path: Path, statements: str) -> None:
+    """What a process leaves that is killed while it commits with a rollback journal."""
+    code = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA journal_mode = DELETE').fetchall()\n"
+        "db.execute('PRAGMA cache_size = 1')\n"
+        f"for sql in {statements.split(';')!r}: db.execute(sql)\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert path.with_name(f"{path.name}-journal").stat().st_size > 0
+
+
+SPILL = "INSERT INTO {0} SELECT randomblob(90000); INSERT INTO {0} SELECT randomblob(90000)"
+
+
+def test_a_store_opens_after_a_write_that_was_cut_off_in_a_rollback_journal(path: Path) -> None:
+    fill(path)
+    hot_journal(path, f"CREATE TABLE mine (x); BEGIN; {SPILL.format('mine')}; DELETE FROM events")
+    with pytest.raises(StoreError, match="cut off") as caught:
+        SQLiteSessionService(path, read_only=True)
+    assert type(caught.value) is StoreError
+    with SQLiteSessionService(path) as service:
+        assert len(service.list_events("s")) == 50
+
+
+def test_another_programs_write_that_was_cut_off_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    other_database(path, "CREATE TABLE theirs (x)")
+    hot_journal(path, f"BEGIN; {SPILL.format('theirs')}")
+    refuses(path, NotAStoreError)
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        assert theirs.execute("SELECT count(*) FROM theirs").fetchone() == (0,)
+
+
+def test_a_program_that_was_faster_keeps_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at an empty file and our first table another program makes its own."""
+    begin = SQLiteDatabase._begin
+
+    def too_late(self: Any, connection: Any, patience: float | None = None) -> None:
+        other_database(path, "CREATE TABLE theirs (x)")
+        begin(self, connection, patience)
+
+    monkeypatch.setattr(SQLiteDatabase, "_begin", too_late)
+    with pytest.raises(NotAStoreError):
+        SQLiteSessionService(path)
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
 # ---------------------------------------------------------------- files that may not be written
 
 
@@ -355,6 +615,52 @@ def test_a_store_that_may_not_be_written_is_refused_unless_read_only(
     assert everything_in(open_folder) == before
     assert len(as_ordinary_user(lambda: contents(path, read_only=True))) == 3
     assert everything_in(open_folder)["sessions.db"] == before["sessions.db"]
+
+
+REOPENING = """
+import sys, time
+from session_sqlite import Event, SQLiteSessionService
+number = 0
+while True:
+    with SQLiteSessionService(sys.argv[1]) as service:
+        for _ in range(3):
+            number += 1
+            service.append_event("s", Event("user", str(number) + " x" * 10_000, state={"number": number}))
+    print(number, flush=True)
+    time.sleep(0.01)
+"""
+
+
+@FORKING
+@pytest.mark.skipif(not POSIX or os.geteuid() != 0, reason="needs a writer whom the modes do not stop")
+def test_a_reader_that_may_not_write_the_folder_sees_what_others_write(open_folder: Path) -> None:
+    """While nobody has the store open it is read without locks: what changes meanwhile is read again."""
+    path = open_folder / "sessions.db"
+    fill(path, events=0)
+    protect(open_folder, path, 0o555, 0o644)
+
+    def read() -> list[tuple[int, int]]:
+        seen = []
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            with SQLiteSessionService(path, read_only=True) as service:
+                for _ in range(3):
+                    number = service.get_state_value("s", "number", default=0)
+                    seen.append((number, len(service.list_events("s"))))
+                    with contextlib.suppress(StoreBusyError):  # a long read is not begun again on its own
+                        assert service.query("SELECT count(*) AS n FROM events")[0]["n"] >= number
+        return seen
+
+    with start(REOPENING, path) as writer:
+        try:
+            assert writer.stdout is not None
+            assert writer.stdout.readline()
+            seen = as_ordinary_user(read)
+        finally:
+            writer.kill()
+    assert seen == sorted(seen)
+    assert all(count >= number for number, count in seen)
+    assert seen[-1] > seen[0]
 
 
 @FORKING

@@ -16,7 +16,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,7 +40,14 @@ from session_sqlite.sqlite.driver import (
     store_error,
 )
 from session_sqlite.sqlite.maintenance import purge
-from session_sqlite.sqlite.opening import USER_VERSION, StoreFile
+from session_sqlite.sqlite.opening import (
+    NO_ROOM_FOR_LOCKS,
+    ChangedMeanwhile,
+    ConnectionWithoutLocks,
+    StoreFile,
+    has_log,
+    unless_changed,
+)
 from session_sqlite.sqlite.owner_queries import PROGRESS_STEPS, allow_reading, distinct, query_error
 from session_sqlite.sqlite.paths import MEMORY, path_text
 from session_sqlite.sqlite.search_index import SQLiteSearchIndex
@@ -118,7 +125,6 @@ class SQLiteDatabase:
         else:
             self._file = StoreFile(Path(os.path.abspath(name)))
             self._uri = self._file.uri
-        self._immutable = False
         self._closed = False
         self._lost_by_fork = self._forking = False
         self._stopped_readers = 0
@@ -145,17 +151,17 @@ class SQLiteDatabase:
 
     def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
         """See `Database.read`."""
-        with self._reader() as connection, self._translated():
-            deadline = time.monotonic() + self._busy_timeout
-            while True:
-                try:
-                    return [make(row) for row in connection.execute(sql, params)]
-                except sqlite3.OperationalError as error:
-                    if primary_code(error) in BUSY and time.monotonic() < deadline:
-                        continue  # another process recovers or resets the WAL
-                    if not is_damaged_text(error):
-                        raise
-                return read_damaged_text(connection, sql, params, make)
+        with self._translated():  # busy: another process recovers or resets the WAL
+            return self.patiently(lambda: self._read(sql, params, make))
+
+    def _read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        with self._reader() as connection:
+            try:
+                return [make(row) for row in connection.execute(sql, params)]
+            except sqlite3.OperationalError as error:
+                if not is_damaged_text(error):
+                    raise
+            return read_damaged_text(connection, sql, params, make)
 
     @property
     def path(self) -> Path | None:
@@ -219,12 +225,13 @@ class SQLiteDatabase:
             pass
         with self._free_readers, self._translated():  # counted as a reader: closing and forking wait for it
             self._check_open()
-            connection = self._connect("ro")
+            connection = self.patiently(self._connect_reader)
             try:
                 if self.path is None:
                     # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
                     connection.execute("PRAGMA read_uncommitted = ON")
-                yield connection
+                with unless_changed(connection):
+                    yield connection
             finally:
                 connection.close()
 
@@ -245,7 +252,7 @@ class SQLiteDatabase:
             self._check_open()
             if self._for_sqlite_utils is None:
                 with self._translated():
-                    connection = self._connect("ro")
+                    connection = self.patiently(self._connect_reader)
                     # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
                     connection.execute("PRAGMA read_uncommitted = ON")
                     connection.execute("PRAGMA query_only = ON")
@@ -330,20 +337,41 @@ class SQLiteDatabase:
             try:
                 connection = self._idle_readers.pop()
             except IndexError:
-                with self._translated():
-                    connection = self._connect("ro")
+                connection = self._connect_reader()
             try:
-                yield connection
+                with unless_changed(connection):
+                    yield connection
             finally:
-                self._idle_readers.append(connection)
+                if isinstance(connection, ConnectionWithoutLocks):  # it would go on with pages that are old by then
+                    connection.close()
+                else:
+                    self._idle_readers.append(connection)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = self._uri
-        if self.path is not None:
-            uri += f"?mode={mode}" + ("&immutable=1" if self._immutable else "")
         return sqlite3.connect(
-            uri, uri=True, timeout=STEP_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+            self._uri if self.path is None else f"{self._uri}?mode={mode}", uri=True, timeout=STEP_SECONDS,
+            isolation_level=None, check_same_thread=False, cached_statements=256,
+        )  # fmt: skip
+
+    def _connect_reader(self, mode: str = "ro") -> sqlite3.Connection:
+        """A connection to read with: one without locks where SQLite cannot make the files that they are kept in."""
+        file = self._file
+        if file is None:
+            return self._connect(mode)
+        mark = file.mark()
+        connection = self._connect(mode)
+        try:
+            connection.execute("PRAGMA user_version").fetchone()  # opens the file and its WAL
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, sqlite3.Error) or primary_code(error) not in NO_ROOM_FOR_LOCKS:
+                raise
+            if file.mark() != mark:
+                raise ChangedMeanwhile from error
+            if has_log(mark):
+                raise
+            return file.connect_without_locks(mark)
+        return connection
 
     def _connect_writer(self) -> sqlite3.Connection:
         connection = self._connect("rw")
@@ -404,15 +432,16 @@ class SQLiteDatabase:
                 self._write_connection = self._connect_writer()
                 self._migrate(self._write_connection)
             return
-        exists = file.look(read_only=self.read_only)
-        if self.read_only:
-            self._open_read_only(file)
-            return
-        if not exists:
-            file.create()
-        if not os.access(file.path, os.W_OK):  # SQLite opens a file that it may not write read-only, silently
-            raise ReadOnlyStoreError(f"the store {self} may not be written: {MAKE_WRITABLE}")
+        if self.read_only and not file.exists():
+            raise StoreError(f"there is no store at {self}: without read_only it would be made")
+        if not self.read_only:
+            file.make()
+            if not file.may_be_written():  # SQLite opens a file that it may not write read-only, silently
+                raise ReadOnlyStoreError(f"the store {self} may not be written: {MAKE_WRITABLE}")
         with self._translated():
+            self.patiently(lambda: self._look(file))
+            if self.read_only:
+                return
             connection = self._connect_writer()
             try:
                 self._prepare(file, connection)
@@ -421,10 +450,33 @@ class SQLiteDatabase:
                 raise
             self._write_connection = connection
 
+    def _look(self, file: StoreFile) -> None:
+        """Raises for a file that is not a store, or one that cannot be read, and leaves it as it was.
+
+        A connection that may write moves what is in the WAL into the file as it closes, another program's too. One
+        that only reads leaves an empty WAL behind where there was none.
+        """
+        is_whole = not has_log(file.mark())
+        if is_whole and not self.read_only:
+            return  # the writer looks
+        try:
+            connection = self._connect_reader("rw" if is_whole else "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+            file.refuse_another_programs()
+            if self.read_only:
+                raise file.interrupted() from error
+            return
+        with closing(connection), unless_changed(connection):
+            version = file.version(connection)
+            if self.read_only:
+                if version < schema.SCHEMA_VERSION:
+                    raise file.older() if version else file.empty()
+                self._probe(connection)
+
     def _prepare(self, file: StoreFile, connection: sqlite3.Connection) -> None:
-        version = self._version(connection)
-        if version > schema.SCHEMA_VERSION:
-            raise file.newer(version)
+        version = self.patiently(lambda: file.version(connection))  # the file may be another one by now
         # Switching to WAL ignores SQLite's own busy timeout.
         journal = self.patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         if journal.lower() != "wal":
@@ -443,8 +495,9 @@ class SQLiteDatabase:
         connection.execute("PRAGMA foreign_keys = OFF")
         self._begin(connection)
         try:
-            # sqlite-utils reads before it writes: in our IMMEDIATE transaction nobody can have come between.
-            if self._version(connection) < schema.SCHEMA_VERSION:
+            # sqlite-utils reads before it writes: in our IMMEDIATE transaction nobody can have come between. Before
+            # it, another process of ours may have been faster, or another program.
+            if self._file is None or self._file.version(connection) < schema.SCHEMA_VERSION:
                 if self._new_files_have_index and not connection.execute(schema.HAS_FTS5).fetchone():
                     raise StoreError(
                         "this SQLite has no FTS5: use another build of it, or make the store with search=False"
@@ -456,32 +509,6 @@ class SQLiteDatabase:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("PRAGMA foreign_keys = ON")
-
-    def _version(self, connection: sqlite3.Connection) -> int:
-        version: int = self.patiently(lambda: connection.execute(USER_VERSION).fetchone()[0])
-        return version
-
-    def _open_read_only(self, file: StoreFile) -> None:
-        if not file.path.exists():
-            raise StoreError(f"there is no store at {self}: without read_only it would be made")
-        with self._translated():
-            try:
-                connection = self._connect("ro")
-                version = self._version(connection)
-            except sqlite3.OperationalError:
-                # A read-only folder has no room for the WAL's index; without a WAL the file can be read all the same.
-                if file.log_size():
-                    raise
-                self._immutable = True
-                connection = self._connect("ro")
-                version = self._version(connection)
-            self._idle_readers.append(connection)
-        if version > schema.SCHEMA_VERSION:
-            raise file.newer(version)
-        if version < schema.SCHEMA_VERSION:
-            raise file.older()
-        with self._translated():
-            self._probe(connection)
 
     # ------------------------------------------------------------ forks
 

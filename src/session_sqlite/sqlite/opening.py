@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from session_sqlite import schema
-from session_sqlite.errors import NewerSchemaError, NotAStoreError, StoreError
-from session_sqlite.sqlite.driver import store_error
+from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
+from session_sqlite.sqlite.driver import primary_code
 
-MINIMUM_FILE_BYTES: Final = 512  # the smallest page: a shorter file that is not empty is no database
+SMALLEST_PAGE: Final = 512  # bytes
 
 _APPLICATION_ID: Final = "PRAGMA application_id"
-USER_VERSION: Final = "PRAGMA user_version"
-_LOG_HEADER: Final = 32  # bytes before the first frame of a WAL
-_FRAME_HEADER: Final = 24  # bytes before the page in a frame
+_USER_VERSION: Final = "PRAGMA user_version"
+
+# What SQLite says in a folder where it may not make the files beside a database that its locks are in.
+NO_ROOM_FOR_LOCKS: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+
+Mark = tuple[tuple[int, int, int] | None, ...]  # of the file, its WAL and its journal
+
+
+def has_log(mark: Mark) -> bool:
+    """Says whether there was anything in the WAL or the journal: the file alone was not all of it then."""
+    return any(found is not None and found[1] for found in mark[1:])
+
+
+class ConnectionWithoutLocks(sqlite3.Connection):
+    """A connection to a file that others may be writing: what it reads counts only while the mark is the same."""
+
+    file: StoreFile
+    mark: Mark
+
+
+class ChangedMeanwhile(sqlite3.OperationalError):
+    """Another process wrote while we read without locks: try again, as for a file that is busy."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+    sqlite_errorname = "SQLITE_BUSY"
+
+
+@contextlib.contextmanager
+def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
+    """Believes nothing, no error either, that a connection without locks read while the file was written."""
+    if not isinstance(connection, ConnectionWithoutLocks):
+        yield
+        return
+    file = connection.file
+    try:
+        yield
+    except (sqlite3.Error, StoreError) as error:
+        if file.mark() != connection.mark:
+            raise ChangedMeanwhile from error
+        if isinstance(error, sqlite3.DatabaseError) and primary_code(error) == sqlite3.SQLITE_CORRUPT:
+            raise CorruptStoreError(
+                f"the store {file} cannot be read here, where SQLite may not lock it: open it where its folder may be "
+                "written, to see whether it is damaged"
+            ) from error
+        raise
+    if file.mark() != connection.mark:
+        raise ChangedMeanwhile
 
 
 class StoreFile:
@@ -30,15 +77,10 @@ class StoreFile:
     def __str__(self) -> str:
         return repr(str(self.path))
 
-    def look(self, *, read_only: bool) -> bool:
-        """Says whether the file is there; raises for one that is not a store, without changing a byte of it.
-
-        Opening another program's database for writing could recover or checkpoint it. ``immutable`` reads the main
-        file alone, without locks, and through SQLite: reading it with `open` would drop this process's locks on it.
-        """
-        path = self.path
+    def exists(self) -> bool:
+        """Says whether there is a file at the path; raises for anything else that is there."""
         try:
-            found = path.stat()
+            found = self.path.stat()
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -47,43 +89,44 @@ class StoreFile:
             raise NotAStoreError(f"{self} is a directory: give the path of a file in it")
         if not stat.S_ISREG(found.st_mode):
             raise NotAStoreError(f"{self} is not a regular file")
-        if found.st_size == 0:
-            return True
-        if found.st_size < MINIMUM_FILE_BYTES:
-            raise self._not_a_store()
-        id, version, tables, id_afterwards = self._identity()
-        if schema.APPLICATION_ID in (id, id_afterwards):
-            if version > schema.SCHEMA_VERSION:
-                raise self.newer(version)
-            if read_only and version < schema.SCHEMA_VERSION and not self.log_size():
-                raise self.older()
-        # Our tables and our id are written in one transaction: other tables, or another id, are not ours.
-        elif id or tables or version or self._id_in_log() not in (None, schema.APPLICATION_ID):
+        if 0 < found.st_size < SMALLEST_PAGE:  # for SQLite an empty database; no database ever has such a size
             raise self._not_a_store()
         return True
 
-    def _identity(self) -> tuple[int, int, int, int]:
-        """What the main file says it is: its application id, its version, how many tables, and its id once more.
+    def version(self, connection: sqlite3.Connection) -> int:
+        """Returns the store's schema version, 0 for a database with nothing in it; raises for any other file.
 
-        Another process may be moving its first tables into the file, so the id counts as it is after them.
+        SQLite reads it, with its locks and whatever is still in the WAL: a header that is read without them can be
+        ahead of its file, or behind. One transaction is one moment, and our id and tables are committed together.
         """
-        look = (_APPLICATION_ID, USER_VERSION, schema.COUNT_TABLES, _APPLICATION_ID)
-        connection = None
+        begun = not connection.in_transaction
+        if begun:
+            connection.execute("BEGIN")
         try:
-            connection = sqlite3.connect(f"{self.uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
-            id = connection.execute(_APPLICATION_ID).fetchone()[0]
-            if id == schema.APPLICATION_ID:  # its tables may be those of a newer release, or damaged
-                look = (_APPLICATION_ID, USER_VERSION, _APPLICATION_ID, _APPLICATION_ID)
-            id, version, tables, id_afterwards = (connection.execute(sql).fetchone()[0] for sql in look)
-            return id, version, tables, id_afterwards
-        except sqlite3.Error as error:
-            raise store_error(error, str(self)) from error
+            id, version = (connection.execute(sql).fetchone()[0] for sql in (_APPLICATION_ID, _USER_VERSION))
+            # The tables of a newer release may be more than this SQLite can parse: they are not looked at.
+            is_ours = id == schema.APPLICATION_ID
+            if not is_ours and (id or version or connection.execute(schema.COUNT_TABLES).fetchone()[0]):
+                raise self._not_a_store()
         finally:
-            if connection is not None:
-                connection.close()
+            if begun and connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if version > schema.SCHEMA_VERSION:
+            raise NewerSchemaError(
+                f"the store {self} was written by a newer release (schema {version}, this one knows "
+                f"{schema.SCHEMA_VERSION}): upgrade session-sqlite"
+            )
+        found: int = version
+        return found
 
-    def create(self) -> None:
+    def make(self) -> None:
         """Makes the file, and its folders, readable by their owner only; leaves one that is there."""
+        # One thread at a time: closing the new file drops the locks that another thread's SQLite has on it by then.
+        with _making:
+            if not self.exists():
+                self._make()
+
+    def _make(self) -> None:
         try:
             # One by one: `parents=True` gives the mode to the last folder only.
             for folder in reversed([folder for folder in self.path.parents if not folder.exists()]):
@@ -96,43 +139,62 @@ class StoreFile:
         except OSError as error:
             raise StoreError(f"the store {self} cannot be made: {error.strerror}") from error
 
-    def log_size(self) -> int:
-        """The size of the WAL in bytes."""
-        try:
-            return self._log().stat().st_size
-        except OSError:  # the last process that had the store open has just removed it
-            return 0
+    def may_be_written(self) -> bool:
+        """Says whether this process may write the file."""
+        return os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
-    def _log(self) -> Path:
-        return self.path.with_name(f"{self.path.name}-wal")
+    def mark(self) -> Mark:
+        """The inode, size and time of the file, its WAL and its journal: another one when they were written."""
+        marks: list[tuple[int, int, int] | None] = []
+        for suffix in ("", "-wal", "-journal"):
+            try:
+                found = self.path.with_name(self.path.name + suffix).stat()
+            except OSError:  # the last process that had the store open has just removed it
+                marks.append(None)
+            else:
+                marks.append((found.st_ino, found.st_size, found.st_mtime_ns))
+        return tuple(marks)
 
-    def _id_in_log(self) -> int | None:
-        """The application id of a file whose tables are still in its WAL; None if the WAL has no first page.
+    def connect_without_locks(self, mark: Mark) -> ConnectionWithoutLocks:
+        """A connection to the file alone, without its WAL; the last resort where no other can be had."""
+        connection = sqlite3.connect(
+            f"{self.uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False,
+            factory=ConnectionWithoutLocks,
+        )  # fmt: skip
+        connection.file, connection.mark = self, mark
+        return connection
 
-        Through SQLite this would write an index of the WAL beside what may be another program's file. Reading the WAL
-        as a file drops no locks: they are on the other two.
+    def refuse_another_programs(self) -> None:
+        """Raises for another program's file in which a transaction was cut off, going by the file alone.
+
+        A rollback journal is left of it, and to read the file SQLite would have to write it.
         """
-        id = None
-        try:
-            with self._log().open("rb") as log:
-                page_size = int.from_bytes(log.read(_LOG_HEADER)[8:12], "big")
-                while len(frame := log.read(_FRAME_HEADER + page_size)) == _FRAME_HEADER + page_size > _FRAME_HEADER:
-                    if int.from_bytes(frame[:4], "big") == 1:
-                        id = int.from_bytes(frame[_FRAME_HEADER + 68 : _FRAME_HEADER + 72], "big")
-        except OSError:
-            return None
-        return id
+        with contextlib.closing(self.connect_without_locks(self.mark())) as connection:
+            # The header may be ahead of the file, which is no damage here.
+            connection.execute("PRAGMA writable_schema = ON")
+            self.version(connection)
 
-    def newer(self, version: int) -> NewerSchemaError:
-        """The error for a file of a newer release."""
-        return NewerSchemaError(
-            f"the store {self} was written by a newer release (schema {version}, this one knows "
-            f"{schema.SCHEMA_VERSION}): upgrade session-sqlite"
-        )
+    def _not_a_store(self) -> NotAStoreError:
+        return NotAStoreError(f"{self} is not a session store: it belongs to something else and was left as it is")
 
     def older(self) -> StoreError:
         """The error for a file that has to be brought up to date first."""
         return StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
 
-    def _not_a_store(self) -> NotAStoreError:
-        return NotAStoreError(f"{self} is not a session store: it belongs to something else and was left as it is")
+    def interrupted(self) -> StoreError:
+        """The error for a file that can only be read when what was half written to it has been taken back."""
+        return StoreError(f"a write to the store {self} was cut off: open it once without read_only to put it right")
+
+    def empty(self) -> StoreError:
+        """The error for a file that has nothing to read yet."""
+        return StoreError(f"there is nothing in {self} yet: without read_only it would be made a store")
+
+
+def _allow_making() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+_making = threading.Lock()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_allow_making)
