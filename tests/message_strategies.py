@@ -130,6 +130,14 @@ blocks = (
         optional={"reasoning": texts, "summary": st.lists(st.fixed_dictionaries({"text": texts}), max_size=3)},
     )
     | st.fixed_dictionaries({"type": st.just("image"), "data": st.binary(max_size=8)}, optional={"extras": objects})
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["tool_use", "function_call", "server_tool_use", "web_search_call", "mcp_call"])},
+        optional={"id": ids, "name": texts, "input": objects, "arguments": texts, "action": objects, "status": texts},
+    )
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["server_tool_result", "mcp_tool_result", "code_execution_result"])},
+        optional={"tool_use_id": ids, "content": texts | objects, "output": values, "is_error": st.booleans()},
+    )
 )
 contents = texts | surrogates | st.lists(blocks, max_size=4)
 reasoning_kwargs = st.fixed_dictionaries({"reasoning_content": texts})

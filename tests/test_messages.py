@@ -10,6 +10,7 @@ import pathlib
 import sys
 import zoneinfo
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -39,6 +40,7 @@ from message_strategies import Finish, Level, NotedAIMessage, Point, Rights, Slo
 from pydantic import BaseModel
 
 from session_sqlite import codec
+from session_sqlite.calls import derived
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.langchain import messages as module
 from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
@@ -378,6 +380,218 @@ def test_the_columns_of_a_call_and_its_result() -> None:
     assert (result.content, result.actions) == ("no such file", (ToolCall("Read", id="c1", error="no such file"),))
     awkward = message_to_event(AIMessage("", tool_calls=[{"name": "f", "args": {"b": b"\0"}, "id": None}]))
     assert awkward.actions == (ToolCall("f", {"b": {"$": "bytes", "value": "AA=="}}),)
+
+
+def good(id: str, name: str = "add") -> dict[str, Any]:
+    return {"name": name, "args": {"a": 1}, "id": id, "type": "tool_call"}
+
+
+def bad(id: str | None, name: str | None = "add", args: str | None = '{"a": ') -> dict[str, Any]:
+    return {"name": name, "args": args, "id": id, "error": "not JSON", "type": "invalid_tool_call"}
+
+
+FOUND = [{"type": "web_search_result", "title": "Hats", "url": "https://example.org", "encrypted_content": "EqgB"}]
+SHOWN = [{"type": "web_search_result", "title": "Hats", "url": "https://example.org"}]
+PIXEL = "data:image/png;base64," + "iVBORw0KGgo" * 30
+CALLS: dict[str, tuple[AIMessage, list[ToolCall]]] = {
+    "an invalid call": (AIMessage("", invalid_tool_calls=[bad("c1")]), [ToolCall("add", '{"a": ', id="c1")]),
+    "an invalid call whose text could be read": (
+        AIMessage("", invalid_tool_calls=[bad("c1", None, '{"a": 1}')]),
+        [ToolCall("", '{"a": 1}', id="c1")],
+    ),
+    "an invalid call without text": (AIMessage("", invalid_tool_calls=[bad(None, args=None)]), [ToolCall("add")]),
+    "an invalid call beside a good one": (
+        AIMessage("", tool_calls=[good("c1")], invalid_tool_calls=[bad("c2")]),
+        [ToolCall("add", {"a": 1}, id="c1"), ToolCall("add", '{"a": ', id="c2")],
+    ),
+    "two calls with one id": (
+        AIMessage("", tool_calls=[good("c1"), {**good("c1"), "args": {"a": 2}}], invalid_tool_calls=[bad("c1")]),
+        [ToolCall("add", {"a": 1}, id="c1"), ToolCall("add", {"a": 2}, id="c1"), ToolCall("add", '{"a": ', id="c1")],
+    ),
+    "tool_use in the content only": (
+        AIMessage([{"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}]),
+        [ToolCall("add", {"a": 1}, id="c1")],
+    ),
+    "tool_use that was streamed": (
+        AIMessage([{"type": "tool_use", "id": "c1", "name": "add", "input": {}, "partial_json": '{"a": '}]),
+        [ToolCall("add", '{"a": ', id="c1")],
+    ),
+    "tool_use in both places": (
+        AIMessage(["x", {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}], tool_calls=[good("c1")]),
+        [ToolCall("add", {"a": 1}, id="c1")],
+    ),
+    "one id twice, each in both places": (
+        AIMessage(
+            [{"type": "tool_use", "id": "c1", "name": "add", "input": {"a": n}} for n in (1, 2)],
+            tool_calls=[good("c1"), {**good("c1"), "args": {"a": 2}}],
+        ),
+        [ToolCall("add", {"a": 1}, id="c1"), ToolCall("add", {"a": 2}, id="c1")],
+    ),
+    "the order of the content": (
+        AIMessage(
+            [
+                {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "hats"}},
+                {"type": "web_search_tool_result", "tool_use_id": "s1", "content": FOUND},
+                {"type": "tool_use", "id": "c2", "name": "add", "input": {"a": 1}},
+                {"type": "tool_use", "id": "c3", "name": "sub", "input": {}},
+                {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}},
+            ],
+            tool_calls=[good("c1"), good("c2")],
+        ),
+        [
+            ToolCall("web_search", {"query": "hats"}, id="s1", output=SHOWN),
+            ToolCall("add", {"a": 1}, id="c2"),
+            ToolCall("sub", id="c3"),
+            ToolCall("add", {"a": 1}, id="c1"),
+        ],
+    ),
+    "LangChain's own blocks": (
+        AIMessage([
+            {"type": "server_tool_call", "id": "s1", "name": "code_interpreter", "args": {"code": "6*7"}},
+            {"type": "server_tool_result", "tool_call_id": "s1", "status": "success", "output": "42"},
+            {"type": "tool_call", "id": "c1", "name": "add", "args": {"a": 1}},
+            {"type": "server_tool_call", "id": "s2", "name": "remote_mcp", "args": {"at": Level.LOW},
+             "extras": {"tool_name": "look"}},
+        ]),
+        [
+            ToolCall("code_interpreter", {"code": "6*7"}, id="s1", output="42"),
+            ToolCall("add", {"a": 1}, id="c1"),
+            ToolCall("look", {"at": 1}, id="s2"),
+        ],
+    ),
+    "a search and a remote tool of Anthropic that failed": (
+        AIMessage([
+            {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {},
+             "partial_json": '{"query": "x"}'},
+            {"type": "web_search_tool_result", "tool_use_id": "s1", "content": {
+                "type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}},
+            {"type": "mcp_tool_use", "id": "m1", "name": "look", "server_name": "docs", "input": {"q": 1}},
+            {"type": "mcp_tool_result", "tool_use_id": "m1", "is_error": True, "content": "no such page"},
+        ]),
+        [
+            ToolCall("web_search", {"query": "x"}, id="s1",
+                     error='{"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}'),
+            ToolCall("look", {"q": 1}, id="m1", error="no such page"),
+        ],
+    ),
+    "items of OpenAI": (
+        AIMessage([
+            {"type": "web_search_call", "id": "ws", "status": "completed", "action": {
+                "type": "search", "query": "hats", "sources": [{"url": "https://example.org"}]}},
+            {"type": "web_search_call", "id": "ws2", "status": "completed", "action": {"type": "search", "query": "q"}},
+            {"type": "web_search_call", "id": "ws3", "status": "failed", "action": {"type": "search", "query": "q"}},
+            {"type": "file_search_call", "id": "fs", "status": "completed", "queries": ["hat"],
+             "results": [{"text": "a"}]},
+            {"type": "code_interpreter_call", "id": "ci", "status": "completed", "code": "6*7", "container_id": "c",
+             "outputs": [{"type": "logs", "logs": "42"}, {"type": "image", "url": PIXEL}]},
+            {"type": "mcp_call", "id": "mc", "name": "look", "server_label": "docs", "arguments": '{"q": 1}',
+             "output": "found", "error": None},
+            {"type": "mcp_call", "id": "mc2", "name": "look", "arguments": "{}", "output": None, "error": "no"},
+            {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "iVBORw0",
+             "revised_prompt": "a hat"},
+            {"type": "computer_call", "id": "cu", "call_id": "call_9", "action": {"type": "click", "x": 1}},
+            {"type": "function_call", "id": "fc", "call_id": "call_1", "name": "add", "arguments": '{"a": 1}'},
+            {"type": "custom_tool_call", "id": "ct", "call_id": "call_2", "name": "sql", "input": "SELECT 1"},
+        ]),
+        [
+            ToolCall("web_search", {"type": "search", "query": "hats"}, id="ws", output=[{"url": "https://example.org"}]),
+            ToolCall("web_search", {"type": "search", "query": "q"}, id="ws2", output=""),
+            ToolCall("web_search", {"type": "search", "query": "q"}, id="ws3", error="failed"),
+            ToolCall("file_search", {"queries": ["hat"]}, id="fs", output=[{"text": "a"}]),
+            ToolCall("code_interpreter", {"code": "6*7"}, id="ci", output=[
+                {"type": "logs", "logs": "42"}, {"type": "image", "url": "data:image/png;base64,"}]),
+            ToolCall("look", {"q": 1}, id="mc", output="found"),
+            ToolCall("look", {}, id="mc2", error="no"),
+            ToolCall("image_generation", {"prompt": "a hat"}, id="ig", output=""),
+            ToolCall("computer", {"type": "click", "x": 1}, id="call_9"),
+            ToolCall("add", {"a": 1}, id="call_1"),
+            ToolCall("sql", {"input": "SELECT 1"}, id="call_2"),
+        ],
+    ),
+    "code that Gemini ran": (
+        AIMessage([
+            {"type": "executable_code", "executable_code": "6*7", "language": "PYTHON"},
+            {"type": "code_execution_result", "code_execution_result": "42", "outcome": 1},
+            {"type": "executable_code", "executable_code": "1/0", "language": "PYTHON", "id": "x"},
+            {"type": "code_execution_result", "code_execution_result": "ZeroDivisionError", "outcome": 2},
+        ]),
+        [
+            ToolCall("code_interpreter", {"code": "6*7", "language": "PYTHON"}, output="42"),
+            ToolCall("code_interpreter", {"code": "1/0", "language": "PYTHON"}, id="x", error="ZeroDivisionError"),
+        ],
+    ),
+    "a block that LangChain does not know": (
+        AIMessage([{"type": "non_standard", "value": {"type": "mcp_call", "id": "m", "name": "look", "output": "x"}}]),
+        [ToolCall("look", id="m", output="x")],
+    ),
+    "the older places": (
+        AIMessage.model_construct(content="", additional_kwargs={
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}],
+            "function_call": {"name": "sub", "arguments": "{"},
+            "tool_outputs": [{"type": "web_search_call", "id": "ws", "status": "completed"}],
+            "executed_tools": [{"type": "search", "arguments": '{"query": "x"}', "output": "found"}],
+        }),
+        [
+            ToolCall("add", {"a": 1}, id="c1"),
+            ToolCall("web_search", id="ws", output=""),
+            ToolCall("search", {"query": "x"}, output="found"),
+            ToolCall("sub", "{"),
+        ],
+    ),
+    "the older places beside the newer": (
+        AIMessage("", tool_calls=[good("c1")], additional_kwargs={
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}],
+            "function_call": {"name": "add", "arguments": '{"a": 1}'},
+        }),
+        [ToolCall("add", {"a": 1}, id="c1")],
+    ),
+    "what is no call": (
+        AIMessage([
+            "text", {"type": "text", "text": "call"}, {"type": "image", "base64": "x"}, {"type": 3}, {},
+            {"type": "server_tool_result", "tool_call_id": "gone", "output": "x"},
+        ]),
+        [],
+    ),
+    "odd values": (
+        AIMessage([
+            {"type": "tool_use", "id": None, "name": None, "input": None}, {"type": "mcp_call", "arguments": b"x"},
+            {"type": "server_tool_use", "id": "s", "name": "t", "input": {"a": "x\ud800"}},
+            {"type": "server_tool_result", "tool_call_id": "s", "output": [1, (2, 3), b"x"]},
+        ]),
+        [
+            ToolCall(""), ToolCall("mcp", {"$": "bytes", "value": "eA=="}),
+            ToolCall("t", {"a": "x\ufffd"}, id="s", output=[1, {"$": "tuple"}, {"$": "bytes"}]),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_of_a_reply_is_an_action_and_the_reply_comes_back(name: str) -> None:
+    message, actions = CALLS[name]
+    event = stored(message_to_event(message))
+    assert list(event.actions) == actions
+    assert exact(round_trip(message)) == exact(message)
+
+
+def before_other_calls(event: Event) -> Event:
+    """The event as it was stored while only ``tool_calls`` were actions."""
+    body = json.loads(event.message or "")
+    places = body.get("$meta", {}).pop("calls", None)
+    if not body.get("$meta", True):
+        del body["$meta"]
+    actions = event.actions if places is None else tuple(event.actions[place] for place in places)
+    return replace(event, actions=actions, message=json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(messages())
+def test_the_calls_of_a_stored_message_are_derived_as_they_are_when_it_is_stored(message: BaseMessage) -> None:
+    event = stored(message_to_event(message))
+    assert event.message is not None
+    for one in (event, before_other_calls(event)):
+        assert one.message is not None
+        assert derived(one.message, one.content, one.reasoning, one.actions) == (list(event.actions), event.message)
 
 
 def test_usage_takes_what_is_a_count_and_skips_the_rest() -> None:

@@ -17,7 +17,7 @@ import pytest
 import sqlite_utils
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from session_sqlite import Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
+from session_sqlite import Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage, schema
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VIEWS = {
@@ -164,6 +164,96 @@ def test_a_result_without_its_call_is_a_row_of_its_own(path: Path, session: Sess
         (2, "lost2", "Run", None, "no", "error", 2),
         (3, "", "Anonymous", "from nowhere", None, "ok", 3),
     ]
+
+
+def test_calls_of_one_event_with_one_id_have_its_results_in_order(path: Path, session: Session) -> None:
+    for turn in range(2):
+        session.add_event(
+            "assistant", actions=[ToolCall("Read", id="x"), ToolCall("Run", id="y"), ToolCall("Go", id="x")]
+        )
+        session.add_event("tool", f"first {turn}", actions=[ToolCall("Read", id="x")])
+        if turn:
+            session.add_event("tool", "between", actions=[ToolCall("Run", id="y")])
+            session.add_event("tool", "no", actions=[ToolCall("Go", id="x", error="no")])
+    found = {(row["seq"], row["name"]): (row["output"], row["status"]) for row in rows(path, "tool_calls")}
+    assert found == {
+        (1, "Read"): ("first 0", "ok"), (1, "Run"): (None, "pending"), (1, "Go"): (None, "pending"),
+        (3, "Read"): ("first 1", "ok"), (3, "Run"): ("between", "ok"), (3, "Go"): ("no", "error"),
+    }  # fmt: skip
+
+
+def reply_with_other_calls() -> AIMessage:
+    """A reply with a call that is invalid, one that the provider ran, and one that stands in the content only."""
+    return AIMessage(
+        [
+            {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "zeppelins"}},
+            {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"title": "Ships, Friedrichshafen"}]},
+            {"type": "tool_use", "id": "c1", "name": "Read", "input": {"path": "hangar.go"}},
+        ],
+        tool_calls=[{"name": "Run", "args": {"n": 1}, "id": "c3"}],
+        invalid_tool_calls=[{"name": "Write", "args": '{"path": "ballast', "id": "c2", "error": "no JSON"}],
+    )  # fmt: skip
+
+
+CALLS_OF_THAT_REPLY = [
+    ("Read", '{"path":"hangar.go"}', "package hangar", "ok"),
+    ("Run", '{"n":1}', None, "pending"),
+    ("Write", '{"path": "ballast', "malformed", "error"),
+    ("web_search", '{"query":"zeppelins"}', '[{"title":"Ships, Friedrichshafen"}]', "ok"),
+]
+
+
+def named_calls(path: Path) -> list[tuple[str, str, Any, str]]:
+    found = [(row["name"], row["args"], row["output"], row["status"]) for row in rows(path, "tool_calls")]
+    return sorted(found, key=lambda call: call[0])
+
+
+def test_calls_that_are_invalid_or_stand_in_the_content_are_calls(path: Path, service: SQLiteSessionService) -> None:
+    SQLiteChatMessageHistory("s", service=service).add_messages([
+        reply_with_other_calls(),
+        ToolMessage("malformed", tool_call_id="c2", status="error"),
+        ToolMessage("package hangar", tool_call_id="c1"),
+    ])  # fmt: skip
+    assert named_calls(path) == CALLS_OF_THAT_REPLY
+    args = {call["name"]: call["args"] for call in service.tool_calls()}
+    assert args == {
+        "Read": {"path": "hangar.go"}, "Run": {"n": 1}, "Write": '{"path": "ballast',
+        "web_search": {"query": "zeppelins"},
+    }  # fmt: skip
+    for word in ("zeppelins", "Friedrichshafen", "hangar.go", "ballast"):
+        assert [hit.event.seq for hit in service.search(word, fields="tools")][-1:] == [1], word
+
+
+def test_the_calls_of_messages_that_were_stored_before_are_derived_anew(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        history = SQLiteChatMessageHistory("s", service=service)
+        history.add_messages([
+            reply_with_other_calls(),
+            ToolMessage("malformed", tool_call_id="c2", status="error"),
+            ToolMessage("package hangar", tool_call_id="c1"),
+            AIMessage("", tool_calls=[{"name": "Run", "args": {}, "id": "c4"}]),
+        ])  # fmt: skip
+        messages = history.messages
+        native = service.create_session(session_id="native").add_event("assistant", actions=[ToolCall("Go", {"a": 1})])
+    with closing(sqlite3.connect(path)) as connection:
+        # As earlier releases stored it: the actions are the tool_calls, and the message says nothing of others.
+        run = '[{"id":"c3","name":"Run","args":{"n":1}}]'
+        connection.execute("UPDATE events SET actions = ?, message = json_remove(message, '$.$meta') WHERE seq = 1"
+                           " AND session_id = 's'", [run])  # fmt: skip
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'derive_the_calls_of_messages'")
+        connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION - 1}")
+        connection.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
+        connection.execute("UPDATE search_progress SET indexed = 0")
+        connection.commit()
+    with SQLiteSessionService(path) as service:
+        more = [("Go", '{"a":1}', None, "pending"), ("Run", "{}", None, "pending")]
+        assert sorted(map(repr, named_calls(path))) == sorted(map(repr, [*more, *CALLS_OF_THAT_REPLY]))
+        assert SQLiteChatMessageHistory("s", service=service).messages == messages
+        assert service.list_events("native") == [native]
+        assert [hit.event.seq for hit in service.search("Friedrichshafen")] == [1]
+        service.delete_session("s")
+        assert service.search("Friedrichshafen") == []
+        assert service.check().ok
 
 
 def test_calls_of_two_sessions_and_two_users_never_meet(path: Path, service: SQLiteSessionService) -> None:

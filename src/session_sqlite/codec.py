@@ -413,7 +413,8 @@ def decode_state_value(name: str, column: object) -> Any:
 # ---------------------------------------------------------------- events
 
 
-def _encode_actions(actions: object) -> str:
+def encode_actions(actions: object, *, of_message: bool) -> str:
+    """The column of actions. Only a message has calls whose arguments are text: a caller's own are a mistake."""
     if actions == ():
         return "[]"
     if not isinstance(actions, Sequence) or isinstance(actions, (str, bytes)):
@@ -427,13 +428,13 @@ def _encode_actions(actions: object) -> str:
         if action.id != "":
             one["id"] = text(action.id, f"{path}.id")
         one["name"] = text(action.name, f"{path}.name")
-        if action.args:
-            if not isinstance(action.args, Mapping):
-                raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
-            one["args"] = args = dict(action.args)
-            _check_json(args, f"{path}.args", 0, MAX_DEPTH)
+        if isinstance(action.args, str) and of_message:
+            one["args"] = text(action.args, f"{path}.args")
         elif not isinstance(action.args, Mapping):
             raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
+        elif action.args:
+            one["args"] = args = dict(action.args)
+            _check_json(args, f"{path}.args", 0, MAX_DEPTH)
         if action.output is not None:
             _check_json(action.output, f"{path}.output", 0, MAX_DEPTH)
             one["output"] = action.output
@@ -448,7 +449,8 @@ def _encode_actions(actions: object) -> str:
     return result
 
 
-def _decode_actions(column: object) -> tuple[ToolCall, ...]:
+def decode_actions(column: object) -> tuple[ToolCall, ...]:
+    """The tool calls in a column. Raises what `decode_event` takes for a row that cannot be read."""
     actions = []
     decoded = _decode(column)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
     if type(decoded) is not list:
@@ -461,7 +463,7 @@ def _decode_actions(column: object) -> tuple[ToolCall, ...]:
         fields["id"] = id = one.get("id", "")
         fields["output"] = one.get("output")
         fields["error"] = error = one.get("error")
-        if not (type(name) is type(id) is str and type(args) is dict and (error is None or type(error) is str)):
+        if not (type(name) is type(id) is str and type(args) in (dict, str) and (error is None or type(error) is str)):
             raise ValueError("not a list of tool calls")
         actions.append(call)
     return tuple(actions)
@@ -470,7 +472,7 @@ def _decode_actions(column: object) -> tuple[ToolCall, ...]:
 def decode_actions_or_empty(column: object) -> tuple[ToolCall, ...]:
     """The tool calls in a column; a damaged one says nothing: it must not stop a fork or a rewind."""
     try:
-        return _decode_actions(column)
+        return decode_actions(column)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ()
 
@@ -522,7 +524,7 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         message = text(message, "message")
     if message_id is not None:
         message_id = text(message_id, "message_id")
-    actions = _encode_actions(event.actions)
+    actions = encode_actions(event.actions, of_message=message is not None)
     state = event.state
     state_text = "{}" if type(state) is dict and not state else encode_state(split_state(state))
     metadata = _encode_object(event.metadata, "metadata")
@@ -583,7 +585,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["author"] = author
         fields["content"] = content
         fields["reasoning"] = reasoning
-        fields["actions"] = () if actions == "[]" else _decode_actions(actions)
+        fields["actions"] = () if actions == "[]" else decode_actions(actions)
         fields["state"] = {} if state == "{}" else decode_state(state)
         fields["metadata"] = {} if metadata == "{}" else decode_object(metadata)
         fields["agent_id"] = agent_id
@@ -632,7 +634,7 @@ def decode_said(row: Sequence[Any]) -> Event:
     fields["message_id"] = message_id
     fields["metadata"] = {}
     try:
-        fields["actions"] = () if actions == "[]" else _decode_actions(actions)
+        fields["actions"] = () if actions == "[]" else decode_actions(actions)
         fields["state"] = {} if state == "{}" else decode_state(state)
         if usage is not None:
             fields["usage"] = _decode_usage(usage)
@@ -687,7 +689,7 @@ def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
     fields["created_at"] = datetime.fromisoformat(row["created_at"])
     fields["raw"] = ""
     # Read back from the stored text, so that the caller's own lists and dicts are not shared with the result.
-    fields["actions"] = () if row["actions"] == "[]" else _decode_actions(row["actions"])
+    fields["actions"] = () if row["actions"] == "[]" else decode_actions(row["actions"])
     fields["state"] = {} if row["state"] == "{}" else decode_state(row["state"])
     fields["metadata"] = {} if row["metadata"] == "{}" else decode_object(row["metadata"])
     return stored
@@ -791,8 +793,9 @@ def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
     call = dict(zip(TOOL_CALL_COLUMNS, row, strict=True))
     try:
         call["args"] = decode_object(call["args"])
-    except (TypeError, ValueError):  # a damaged row
-        call["args"] = {}
+    except (TypeError, ValueError):
+        if not isinstance(call["args"], str):  # a damaged row; text is the arguments of an invalid call
+            call["args"] = {}
     call["created_at"] = decode_time(call["created_at"])
     call["result_at"] = decode_time(call["result_at"])
     return call

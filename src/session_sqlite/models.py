@@ -58,7 +58,8 @@ class ToolCall:
 
     Attributes:
         name: The tool's name.
-        args: The arguments as the model gave them: a JSON object.
+        args: The arguments as the model gave them: a JSON object. In a message, a call whose arguments are no JSON
+            object (LangChain's ``invalid_tool_calls``) has them as the text that the model wrote.
         id: The id that joins the call to its result, as the model's provider gave it; may be empty.
         output: What the tool returned: any JSON value; None while there is nothing.
         error: What went wrong, as text; None if nothing did.
@@ -69,7 +70,7 @@ class ToolCall:
     """
 
     name: str
-    args: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] | str = field(default_factory=dict)
     _: KW_ONLY
     id: str = ""
     output: Any = None

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from session_sqlite import calls, codec
 from session_sqlite.search import WORDS_VERSION
 
 if TYPE_CHECKING:
@@ -124,10 +125,52 @@ def add_version_of_search_words(db: Database) -> None:
         db.table("search_progress").add_column("words", int, not_null_default=1)
 
 
+def derive_the_calls_of_messages(db: Database) -> None:
+    """Every call of a message is an action: invalid ones too, and those that stand in its content only."""
+    changed = False
+    last = 0
+    while rows := db.conn.execute(MESSAGES_WITH_CALLS, {"last": last}).fetchall():
+        last = rows[-1][0]
+        updates = [update for row in rows if (update := _with_all_calls(*row)) is not None]
+        db.conn.executemany("UPDATE events SET actions = ?, message = ? WHERE row_id = ?", updates)
+        changed = changed or bool(updates)
+    if changed and db.table("search_index").exists():
+        # The words of these rows are not those that were put in: the next search fills the index anew.
+        db.conn.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
+        db.conn.execute("UPDATE search_progress SET indexed = 0")
+    db.create_view("tool_calls", VIEWS["tool_calls"], replace=True)
+
+
+MESSAGES_WITH_CALLS: Final = """
+SELECT row_id, content, reasoning, actions, message
+  FROM events
+ WHERE row_id > :last
+   AND (message LIKE '%"invalid_tool_calls":%' OR message LIKE '%"content":[%' OR message LIKE '%"additional_kwargs":%')
+ ORDER BY row_id
+ LIMIT 500
+"""
+
+
+def _with_all_calls(
+    row_id: int, content: object, reasoning: object, actions: object, message: object
+) -> tuple[str, str, int] | None:
+    """The columns of a message that has more calls than its actions; None if there is nothing to change."""
+    if not (isinstance(content, str) and isinstance(reasoning, str) and isinstance(message, str)):
+        return None  # a damaged row
+    try:
+        stored = codec.decode_actions(actions)
+        made, text = calls.derived(message, content, reasoning, stored)
+        column = codec.encode_actions(made, of_message=True)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None  # likewise
+    return None if column == actions and text == message else (column, text, row_id)
+
+
 # A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
 VIEWS: Final = {
-    # One row a call. The result is the action's own (an event that was never a message) or the first later event of
-    # the tool with the call's id, unless another call has used that id again in between; a tool's event whose call was
+    # One row a call. The result is the action's own (an event that was never a message, or a tool that the provider
+    # ran) or the first later event of the tool with the call's id, unless another event has used that id again in
+    # between; several calls of one event with one id have its results in their order. A tool's event whose call was
     # never stored is a row too.
     "tool_calls": """
 SELECT calls.app_name,
@@ -160,7 +203,12 @@ SELECT calls.app_name,
                  WHEN 'false' THEN 'false'
                  ELSE json_extract(action.value, '$.output')
                END AS output,
-               json_extract(action.value, '$.error') AS error
+               json_extract(action.value, '$.error') AS error,
+               (SELECT count(*)
+                  FROM json_each(events.actions) AS twin
+                 WHERE twin.key <= action.key
+                   AND CASE WHEN twin.type = 'object' THEN json_extract(twin.value, '$.id') END
+                       = json_extract(action.value, '$.id')) AS place
           FROM events
           JOIN json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action
          WHERE events.actions <> '[]'
@@ -175,14 +223,16 @@ SELECT calls.app_name,
    AND results.user_id = calls.user_id
    AND results.session_id = calls.session_id
    AND results.tool_call_id = calls.call_id
-   AND results.seq = (SELECT min(first.seq)
-                        FROM events AS first
-                       WHERE first.app_name = calls.app_name
-                         AND first.user_id = calls.user_id
-                         AND first.session_id = calls.session_id
-                         AND first.tool_call_id = calls.call_id
-                         AND first.author = 'tool'
-                         AND first.seq > calls.seq)
+   AND results.seq = (SELECT next.seq
+                        FROM (SELECT events.seq, row_number() OVER (ORDER BY events.seq) AS place
+                                FROM events
+                               WHERE events.app_name = calls.app_name
+                                 AND events.user_id = calls.user_id
+                                 AND events.session_id = calls.session_id
+                                 AND events.tool_call_id = calls.call_id
+                                 AND events.author = 'tool'
+                                 AND events.seq > calls.seq) AS next
+                       WHERE next.place = calls.place)
    AND calls.call_id <> ''
    AND NOT EXISTS (SELECT 1
                      FROM events AS again
@@ -288,6 +338,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_views,
     add_summaries_and_fork_points,
     add_version_of_search_words,
+    derive_the_calls_of_messages,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

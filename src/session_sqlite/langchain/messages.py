@@ -6,7 +6,8 @@ that leaves out what a column holds verbatim and what is at its default. A colum
 the message and is never read back.
 
 Two marks make the JSON exact. ``"$meta"`` says what a plain object cannot: the class of a subclass, attributes that are
-no fields, and how ``model_fields_set`` differs from the fields that are stored. An object with the key ``"$"`` is a
+no fields, how ``model_fields_set`` differs from the fields that are stored, and which actions are the ``tool_calls`` of
+a reply that has other calls too. An object with the key ``"$"`` is a
 *tag*: a value that JSON cannot hold (``{"$": "bytes", "value": "AAE="}``) or a text that a column holds already
 (``{"$": "content"}``). A dict that has such a key itself is stored as a tag too, so a tag is never the user's.
 
@@ -56,6 +57,7 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from session_sqlite.calls import calls_of, may_call, placed
 from session_sqlite.codec import encode_json, is_identifier, storable
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.models import Event, ToolCall, Usage
@@ -659,15 +661,15 @@ def _is_exact(args: dict[str, Any]) -> bool:
         return False
 
 
-def _derived_calls(calls: list[Any]) -> tuple[ToolCall, ...]:
-    """What can be shown of calls that the message holds itself; takes them in their stored form."""
-    actions = []
-    for call in calls:
-        if isinstance(call, dict):
-            name, args, id = call.get("name"), call.get("args"), call.get("id")
-            shown = args if isinstance(args, dict) and _is_exact(args) else {}
-            actions.append(ToolCall(name if storable(name) else "", shown, id=id if storable(id) else ""))
-    return tuple(actions)
+def _calls(values: Mapping[str, Any], exact: tuple[ToolCall, ...]) -> tuple[tuple[ToolCall, ...], list[int] | None]:
+    """The actions of a reply with more calls than its exact ``tool_calls``, and where these are among them."""
+    writer = _Writer()
+    found = calls_of(*(writer.value(values.get(name), (None, name), 0) for name in _PARTS_WITH_CALLS))
+    actions, places = placed(found, exact)
+    return tuple(actions), places
+
+
+_PARTS_WITH_CALLS: Final = ("tool_calls", "invalid_tool_calls", "content", "additional_kwargs")
 
 
 # ---------------------------------------------------------------- the two directions
@@ -700,6 +702,7 @@ def _event(message: BaseMessage) -> Event:
     held = set()
     author = _AUTHORS.get(kind, "assistant")
     actions: tuple[ToolCall, ...] = ()
+    places: list[int] | None = None  # of the tool_calls among the actions, if there are others
     reasoning = ""
     usage = None
 
@@ -720,13 +723,12 @@ def _event(message: BaseMessage) -> Event:
             author = name
             held.add("name")
         calls = values.get("tool_calls")
-        if type(calls) is list and calls:
-            exact = _exact_calls(calls)
-            if exact is not None:
-                actions = exact
-                held.add("tool_calls")
-            else:
-                actions = _derived_calls(_Writer().value(calls, (None, "tool_calls"), 0))
+        exact = _exact_calls(calls) if type(calls) is list and calls else ()
+        if exact:
+            actions = exact
+            held.add("tool_calls")
+        if exact is None or may_call(*map(values.get, _PARTS_WITH_CALLS[1:])):
+            actions, places = _calls(values, exact or ())
         usage = _usage(values.get("usage_metadata"), values.get("response_metadata"))
     elif kind == "tool" or kind == "function":
         call_id = values.get("tool_call_id") if kind == "tool" else None
@@ -748,7 +750,8 @@ def _event(message: BaseMessage) -> Event:
             reasoning = _joined(parts, "\n\n", "reasoning", writer.shared)
 
     body, meta = writer.model(message, plan, held, None, 0)
-    if not body and not meta and plan.bare:
+    says_where = places is not None and "tool_calls" not in body
+    if not body and not meta and not says_where and plan.bare:
         text = plan.bare
     else:
         stored = {"type": plan.type}
@@ -756,6 +759,8 @@ def _event(message: BaseMessage) -> Event:
             meta["class"] = plan.name
         if "type" in body:
             meta["type"] = body.pop("type")
+        if says_where:
+            meta["calls"] = places
         stored.update(body)
         if meta:
             stored["$meta"] = meta  # type: ignore[assignment]
@@ -872,8 +877,9 @@ def _message(event: Event, stored: str) -> BaseMessage:
         if event.author not in ROLES:
             fields["name"] = event.author
             given.add("name")
-        if event.actions and "tool_calls" not in body:
-            fields["tool_calls"] = _tool_calls(event)
+        places = meta.get("calls", range(len(event.actions)))
+        if places and "tool_calls" not in body:
+            fields["tool_calls"] = _tool_calls(event, places)
             given.add("tool_calls")
     elif kind == "tool" or kind == "function":
         action = event.actions[0]
@@ -890,11 +896,13 @@ def _message(event: Event, stored: str) -> BaseMessage:
     return made
 
 
-def _tool_calls(event: Event) -> list[dict[str, Any]]:
-    return [
-        {"name": call.name, "args": call.args, "id": call.id or f"{event.id}:{position}", "type": "tool_call"}
-        for position, call in enumerate(event.actions)
-    ]
+def _tool_calls(event: Event, places: Iterable[int]) -> list[dict[str, Any]]:
+    made = []
+    for position in places:
+        call = event.actions[position]
+        id = call.id or f"{event.id}:{position}"
+        made.append({"name": call.name, "args": call.args, "id": id, "type": "tool_call"})
+    return made
 
 
 # ---------------------------------------------------------------- events that were never messages
@@ -920,7 +928,7 @@ def _native(event: Event) -> list[BaseMessage]:
     if event.reasoning:
         fields["additional_kwargs"] = {"reasoning_content": event.reasoning}
     if event.actions:
-        fields["tool_calls"] = _tool_calls(event)
+        fields["tool_calls"] = _tool_calls(event, range(len(event.actions)))
     if event.usage is not None:
         fields["usage_metadata"] = _usage_metadata(event.usage)
         if event.usage.model:
