@@ -717,3 +717,43 @@ def test_a_summary_memory_keeps_its_messages_in_a_history(classic: Any, path: Pa
     assert texts(history) == ["hello", "hello", "more", "words"], "a summary takes nothing from the store"
     asyncio.run(memory.asave_context({"input": "and"}, {"output": "more"}))
     assert len(history.messages) == 6
+
+
+# ---------------------------------------------------------------- clients that send everything again
+
+
+def test_of_a_conversation_that_is_sent_whole_only_what_is_new_is_added(path: Path) -> None:
+    history = SQLiteChatMessageHistory("s", path)
+    replied = AIMessage("", tool_calls=[TOOL_CALL])  # type: ignore[list-item]
+    conversation: list[BaseMessage] = [HumanMessage("a"), replied, ToolMessage("code", tool_call_id="call-1")]
+    assert history.add_new_messages(conversation) == conversation
+    assert history.add_new_messages(conversation) == []
+    again = [HumanMessage([{"type": "text", "text": "a"}]), *conversation[1:], AIMessage("b"), HumanMessage("a")]
+    assert asyncio.run(history.aadd_new_messages(again)) == again[3:]
+    assert history.messages == [*conversation, *again[3:]]
+    assert history.add_new_messages([HumanMessage("a")]) == [], "it has no reply yet"
+    history.add_ai_message("c")
+    assert history.add_new_messages([HumanMessage("a")]) == [HumanMessage("a")]
+    assert history.add_new_messages([]) == []
+
+
+def test_add_messages_adds_everything_it_is_given(path: Path) -> None:
+    history = SQLiteChatMessageHistory("s", path)
+    for _ in range(2):
+        history.add_messages([HumanMessage("a"), AIMessage("b")])
+    assert texts(history) == ["a", "b", "a", "b"]
+
+
+def test_clients_that_send_the_same_at_once_double_nothing(path: Path) -> None:
+    conversation = [HumanMessage("a"), AIMessage("b"), HumanMessage("c")]
+    histories = [SQLiteChatMessageHistory("s", path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda history: history.add_new_messages(conversation), histories))
+    assert texts(histories[0]) == ["a", "b", "c"]
+
+
+def test_a_note_that_there_was_no_reply_is_no_message(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        service.append_events("s", [Event("user", "a"), Event("assistant", metadata={"error": "no line"})], create=True)
+        assert texts(SQLiteChatMessageHistory("s", service=service)) == ["a"]
+        assert texts(SQLiteChatMessageHistory("s", service=service, limit=5)) == ["a"]

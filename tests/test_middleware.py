@@ -20,7 +20,7 @@ from langchain.agents.middleware import (
     SummarizationMiddleware,
 )
 from langchain_core.chat_history import BaseChatMessageHistory
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -39,6 +39,7 @@ from session_sqlite import (
 )
 from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.langchain.middleware import NO_RESULT
+from session_sqlite.langchain.overlap import overlap
 
 S = {"configurable": {"session_id": "s"}}
 T = {"configurable": {"thread_id": "s"}}
@@ -686,6 +687,152 @@ def test_a_message_that_the_state_lost_stays_in_the_session(service: SQLiteSessi
     agent.update_state(T, {"messages": [RemoveMessage(message.id) for message in messages[:2]]})
     agent.invoke(said("And?"), T)
     assert [text for _, text in shown(service)][:2] == ["1 + 2?", "Let me see."]
+
+
+# ---------------------------------------------------------------- clients that send everything again
+
+
+def spoken(messages: list[BaseMessage], form: str) -> list[Any]:
+    """The messages as a client sends them that keeps no ids."""
+    if form == "dicts":
+        assert not any(message.tool_calls for message in messages if isinstance(message, AIMessage))
+        return [{"role": {"human": "user", "ai": "assistant"}[m.type], "content": m.content} for m in messages]
+    if form == "blocks":
+        return [m.model_copy(update={"id": None, "content": [{"type": "text", "text": m.text}]}) for m in messages]
+    return [m.model_copy(update={"id": None}) for m in messages]
+
+
+def everything_each_turn(run: Run, agent: Any, config: Any, form: str, *questions: str) -> list[BaseMessage]:
+    """What a client has after asking; it sends what it has at each turn."""
+    messages: list[BaseMessage] = []
+    for question in questions:
+        state = run(agent, {"messages": [*spoken(messages, form), ("user", question)]}, config)
+        messages = state["messages"]
+    return messages
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("saver", [None, InMemorySaver])
+@pytest.mark.parametrize("form", ["dicts", "strings", "blocks"])
+def test_a_client_that_sends_everything_at_each_turn_doubles_nothing(
+    service: SQLiteSessionService, run: Run, mode: Any, saver: Any, form: str
+) -> None:
+    model = ScriptedModel(replies=[AIMessage(f"a{number}") for number in range(4)])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode), checkpointer=saver and saver())
+    config = {"configurable": {"session_id": "s", "thread_id": "t"}}
+    messages = everything_each_turn(run, agent, config, form, "q0", "q1", "q1", "q3")
+    expected = ["q0", "a0", "q1", "a1", "q1", "a2", "q3", "a3"]
+    assert [text for _, text in shown(service)] == texts(messages) == expected
+    assert texts(model.seen[-1]) == expected[:-1]
+    assert [message.id for message in messages] == [event.message_id for event in service.list_events("s")]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("form", ["strings", "blocks"])
+def test_tool_calls_and_results_that_are_sent_again_are_not_doubled(
+    service: SQLiteSessionService, run: Run, mode: Any, form: str
+) -> None:
+    usage = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
+    thinking = [{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "It is 3."}]
+    both = calls(("add", {"a": 1, "b": 2}, "c1"), ("add", {"a": 3, "b": 4}, "c2"), text="Let me see.")
+    replies = [both, AIMessage(thinking, usage_metadata=usage), AIMessage("a1"), AIMessage("a2")]  # type: ignore[arg-type]
+    model = ScriptedModel(replies=replies)
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode))
+    everything_each_turn(run, agent, S, form, "1 + 2, 3 + 4?", "q1", "q2")
+    events = service.list_events("s")
+    assert [event.author for event in events] == ["user", "assistant", "tool", "tool", "assistant"] + [
+        "user", "assistant"] * 2  # fmt: skip
+    assert events[4].reasoning == "hm", "the stored message stays as it came"
+    assert [row["status"] for row in service.tool_calls()] == ["ok", "ok"]
+    assert len(model.seen[-1]) == 8
+
+
+def test_a_part_of_the_conversation_that_is_sent_again_is_known_whatever_the_window(
+    service: SQLiteSessionService,
+) -> None:
+    """The client keeps less than the session has, and the window shows less than the client sends."""
+    for number in range(6):
+        SQLiteChatMessageHistory("s", service=service).add_messages(
+            [HumanMessage(f"q{number}"), AIMessage(f"a{number}")]
+        )
+    model = ScriptedModel(replies=[AIMessage("a6"), AIMessage("a7")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, limit=2))
+    kept = [("user", "q4"), ("assistant", "a4"), ("user", "q5"), ("assistant", "a5")]
+    agent.invoke({"messages": [*kept, ("user", "q6")]}, S)
+    assert texts(model.seen[-1]) == ["q5", "a5", "q6"]
+    agent.invoke({"messages": [("assistant", "a6"), ("user", "q7")]}, S)
+    assert [text for _, text in shown(service)] == [text for n in range(8) for text in (f"q{n}", f"a{n}")]
+
+
+def test_a_summary_does_not_hide_what_is_sent_again(service: SQLiteSessionService) -> None:
+    history = SQLiteChatMessageHistory("s", service=service)
+    history.add_messages([HumanMessage("q0"), AIMessage("a0"), HumanMessage("q1"), AIMessage("a1")])
+    service.summarize_session("s", lambda messages: "so far", keep_last=2)
+    model = ScriptedModel(replies=[AIMessage("a2")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    sent = [("user", "q0"), ("assistant", "a0"), ("user", "q1"), ("assistant", "a1"), ("user", "q2")]
+    agent.invoke({"messages": sent}, S)
+    assert texts(model.seen[-1]) == ["so far", "q1", "a1", "q2"]
+    assert [text for author, text in shown(service) if author != "system"] == ["q0", "a0", "q1", "a1", "q2", "a2"]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_a_question_that_is_tried_again_without_an_id_is_there_once(
+    service: SQLiteSessionService, run: Run, mode: Any
+) -> None:
+    model = ScriptedModel(replies=[AIMessage("a0"), ConnectionError("no line"), ConnectionError(), AIMessage("a1")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode))
+    run(agent, said("q0"), S)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            run(agent, said("q1"), S)
+    run(agent, said("q1"), S)
+    assert [text for _, text in shown(service)] == ["q0", "a0", "q1", "a1"]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_equal_questions_stay_two(service: SQLiteSessionService, run: Run, mode: Any) -> None:
+    model = ScriptedModel(replies=[AIMessage("ok") for _ in range(5)])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode))
+    run(agent, said("go on"), S)
+    run(agent, said("go on"), S)
+    run(agent, {"messages": [("user", "once"), ("user", "once")]}, S)
+    run(agent, {"messages": [("system", "Be brief."), ("user", "go on")]}, S)
+    run(agent, {"messages": [("system", "Be brief."), ("user", "go on")]}, S)
+    assert [text for _, text in shown(service)] == [
+        "go on", "ok", "go on", "ok", "once", "once", "ok", "Be brief.", "go on", "ok", "Be brief.", "go on", "ok",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "stored", "count"),
+    [
+        ([HumanMessage("a"), AIMessage("b"), HumanMessage("c")], [HumanMessage("a"), AIMessage("b")], 2),
+        ([HumanMessage("a"), HumanMessage("c")], [HumanMessage("a")], 1),
+        ([HumanMessage("a"), HumanMessage("a")], [HumanMessage("a")], 1),
+        ([HumanMessage("a")], [HumanMessage("a"), AIMessage("b")], 0),
+        ([AIMessage("a")], [HumanMessage("a")], 0),
+        ([SystemMessage("s"), HumanMessage("a")], [SystemMessage("s")], 0),
+        ([SystemMessage("s"), HumanMessage("a")], [SystemMessage("s"), HumanMessage("a")], 2),
+        ([HumanMessage("a"), AIMessage("b")], [HumanMessage("x"), HumanMessage("a"), AIMessage("b")], 2),
+        ([HumanMessage("x"), AIMessage("b")], [HumanMessage("a"), AIMessage("b")], 0),
+        ([calls(("f", {"a": 1}, "c"))], [calls(("f", {"a": 2}, "c"))], 0),
+        ([ToolMessage("r", tool_call_id="c")], [ToolMessage("r", tool_call_id="c")], 0),
+        (
+            [HumanMessage([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:x"}}])],
+            [HumanMessage([{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:y"}}])],
+            0,
+        ),
+        ([HumanMessage([{"type": "text", "text": "a"}])], [HumanMessage("a")], 1),
+        ([HumanMessage(["a"])], [HumanMessage("a")], 1),
+        ([], [HumanMessage("a")], 0),
+        ([HumanMessage("a")], [], 0),
+    ],
+)
+def test_an_overlap_is_the_longest_that_has_a_reply_or_an_unanswered_question(
+    given: list[BaseMessage], stored: list[BaseMessage], count: int
+) -> None:
+    assert overlap(given, stored) == count
 
 
 # ---------------------------------------------------------------- summaries

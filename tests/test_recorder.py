@@ -11,14 +11,22 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import adispatch_custom_event
 from langchain_core.language_models import FakeListLLM
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from packaging.version import Version
 from scripted import ScriptedModel, StreamingModel, calls
 
-from session_sqlite import ANY, Event, InvalidInputError, SessionRecorder, SQLiteSessionService, StoreClosedError
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    SessionRecorder,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    StoreClosedError,
+)
 
 PROMPT = ChatPromptTemplate([("system", "You are brief."), ("human", "{input}")])
 
@@ -345,3 +353,37 @@ def test_events_are_found_by_run(service: SQLiteSessionService) -> None:
     event: Event = service.list_events("s")[-1]
     assert len(service.list_events("s", invocation_id=event.invocation_id)) == 2
     assert len(service.list_events("s", branch=event.branch)) == 2
+
+
+def test_a_question_that_is_tried_again_stands_once_and_no_reply_is_invented(
+    service: SQLiteSessionService, run: Any
+) -> None:
+    model = ScriptedModel(replies=[AIMessage("a0"), ConnectionError("no line"), ConnectionError(), AIMessage("a1")])
+    config = {"callbacks": [SessionRecorder(service, "s")]}
+    run(model, "q0", config)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            run(model, "q1", config)
+    run(model, "q1", config)
+    assert shown(service) == [
+        ("user", "q0"), ("assistant", "a0"), ("user", "q1"), ("assistant", ""), ("assistant", ""), ("assistant", "a1"),
+    ]  # fmt: skip
+    messages = SQLiteChatMessageHistory("s", service=service).messages
+    assert [message.content for message in messages] == ["q0", "a0", "q1", "a1"]
+
+
+def test_a_question_that_was_answered_and_is_asked_again_stands_twice(service: SQLiteSessionService, run: Any) -> None:
+    model = ScriptedModel(replies=[AIMessage("a0"), AIMessage("a1")])
+    for _ in range(2):
+        run(model, "go on", {"callbacks": [SessionRecorder(service, "s")]})
+    assert [text for _, text in shown(service)] == ["go on", "a0", "go on", "a1"]
+
+
+def test_a_client_that_sends_everything_at_each_turn_doubles_nothing(service: SQLiteSessionService, run: Any) -> None:
+    model = ScriptedModel(replies=[AIMessage(f"a{number}") for number in range(3)])
+    messages: list[BaseMessage] = []
+    for number in range(3):
+        messages.append(HumanMessage(f"q{number}"))
+        run(model, messages, {"callbacks": [SessionRecorder(service, "s")]})
+        messages.append(AIMessage(f"a{number}"))
+    assert [text for _, text in shown(service)] == ["q0", "a0", "q1", "a1", "q2", "a2"]

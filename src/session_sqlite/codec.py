@@ -620,7 +620,7 @@ def decode_said(row: Sequence[Any]) -> Event:
 
     A long conversation reads half as fast with all columns.
     """
-    id, session_id, author, content, reasoning, actions, seq, state, usage, message_id, message, is_sound = row
+    id, session_id, author, content, reasoning, actions, seq, state, usage, message_id, message, metadata = row
     event = object.__new__(Event)
     fields = event.__dict__
     fields.update(_BLANK_EVENT)
@@ -638,7 +638,9 @@ def decode_said(row: Sequence[Any]) -> Event:
         fields["state"] = {} if state == "{}" else decode_state(state)
         if usage is not None:
             fields["usage"] = _decode_usage(usage)
-        if not (is_sound and type(author) is type(content) is type(reasoning) is type(id) is str):
+        if metadata != "{}":
+            fields["metadata"] = decode_object(metadata)
+        if not (type(author) is type(content) is type(reasoning) is type(id) is str):
             raise ValueError("a column holds something else")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         fields["unreadable"] = True

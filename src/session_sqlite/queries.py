@@ -108,11 +108,13 @@ SELECT id, session_id, author, content, reasoning, actions, metadata, created_at
        supersedes
   FROM events
 """
-# What messages are made of. A stored message has its usage itself.
+# What messages are made of. A stored message has its usage itself; of metadata that are damaged there are none.
 EVENTS_AS_SAID = """
 SELECT id, session_id, author, content, reasoning, actions, seq, state,
        CASE WHEN message IS NULL THEN usage END AS usage, message_id, message,
-       CASE WHEN metadata = '{}' THEN 1 ELSE json_valid(metadata) END AS is_sound
+       CASE WHEN metadata = '{}' THEN '{}'
+            WHEN json_valid(metadata) THEN CASE WHEN message IS NULL AND content = '' THEN metadata ELSE '{}' END
+        END AS metadata
   FROM events
 """
 OF_SESSION = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"

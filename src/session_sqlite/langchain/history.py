@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
-from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
+from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError, StaleSessionError
 from session_sqlite.langchain.messages import (
     event_to_messages,
     gathered,
@@ -26,6 +26,7 @@ from session_sqlite.langchain.messages import (
     messages_of,
     read_event,
 )
+from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls
@@ -221,6 +222,43 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """The same as `add_messages`, awaited."""
         await in_thread_with(messages, self.add_messages, messages)
+
+    def add_new_messages(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """Adds what is new of a conversation that a client sends whole at each turn; returns what was added.
+
+        Messages that the session ends with already are not added again (same kinds, same contents, in order) if there
+        is a reply among them, or if they end with a question that has no reply yet: then the client tries again.
+        `add_messages` adds everything it is given.
+
+        Example:
+            >>> history = SQLiteChatMessageHistory("coffee", ":memory:")
+            >>> history.add_messages([HumanMessage("Coffee?"), AIMessage("Yes.")])
+            >>> sent = [HumanMessage("Coffee?"), AIMessage("Yes."), HumanMessage("How much?")]
+            >>> [message.content for message in history.add_new_messages(sent)]
+            ['How much?']
+        """
+
+        def work() -> list[BaseMessage]:
+            events = _events(messages)
+            while True:
+                try:
+                    last_seq = self.service.get_session(self._session).last_seq
+                except SessionNotFoundError:
+                    last_seq = 0
+                known = len(stored_again(self.service, self._session, messages))
+                if not events[known:]:
+                    return []
+                try:
+                    self.service.append_events(self._session, events[known:], expected_seq=last_seq, create=True)
+                except StaleSessionError:
+                    continue  # somebody else wrote meanwhile, perhaps the same
+                return list(messages[known:])
+
+        return self._log_failure(work)
+
+    async def aadd_new_messages(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """The same as `add_new_messages`, awaited."""
+        return await in_thread(self.add_new_messages, messages)
 
     def add_message(self, message: BaseMessage) -> None:
         """Adds one message."""

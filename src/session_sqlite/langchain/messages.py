@@ -908,6 +908,9 @@ def _tool_calls(event: Event, places: Iterable[int]) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- events that were never messages
 
 
+_NO_REPLY: Final = frozenset({"interrupted", "error"})
+
+
 def _native(event: Event) -> list[BaseMessage]:
     if event.state and not (event.content or event.reasoning or event.actions):
         return []
@@ -922,6 +925,8 @@ def _native(event: Event) -> list[BaseMessage]:
         if event.content:
             answer.content = event.content
         return [answer, *_results(event, 1)]
+    if not (event.content or event.reasoning or event.actions or _NO_REPLY.isdisjoint(event.metadata)):
+        return []  # a note that there was no reply: providers refuse one that is empty
     fields: dict[str, Any] = {"content": event.content, "id": id}
     if event.author != "assistant":
         fields["name"] = event.author

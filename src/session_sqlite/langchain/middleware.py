@@ -26,6 +26,7 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
@@ -78,6 +79,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         token_counter: Counts the tokens; LangChain's approximation if not given.
         on_error: What follows a failed write: ``"raise"`` ends the run, ``"log"`` writes an error to the log.
 
+    A client may send its whole conversation with each question, also if its messages have no ids: what the run is given
+    and the session ends with already (same kinds, same contents, in order) is not added again, if there is a reply in
+    it or if it is a question without a reply, which is tried again. Otherwise what is said twice stands twice.
+
     What ``SummarizationMiddleware`` writes is stored as a summary: later runs begin with it, as they do with that of
     `SessionService.summarize_session`, and nothing is deleted. A tool call that never got a result (the process ended,
     a person did not answer) reads as failed, since providers refuse a call without one.
@@ -124,6 +129,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             if value is not None:
                 codec.identifier(value, name)
         self._service = service
+        self._reader = cast("SessionService", _WithIds(service))
         self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
         self._mode = mode
         self._raises = on_error == "raise"
@@ -245,9 +251,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def _begin(self, session: Session, messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
         self._make_if_within(session)
+        given = messages
+        messages = self._without_what_was_sent_again(session, messages)
         if self._mode == "record":
             self._save(session, messages, anew=True)
-            return None
+            return None if messages is given else _instead(messages)
         known = self._service.find_messages(session, _ids(messages))
         # What is changed in the state, like a thread that was edited in its checkpointer, is so before it is read.
         self._save(session, [message for message in messages if message.id in known], anew=True)
@@ -255,14 +263,23 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         have = {message.id for message in stored}
         whole = _answered([*stored, *(message for message in messages if message.id not in known)])
         self._save(session, [message for message in whole if message.id not in have])
-        if whole == list(messages):
-            return None
-        return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *whole]}
+        return None if whole == list(given) else _instead(whole)
+
+    def _without_what_was_sent_again(self, session: Session, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+        """The state with the stored message, once, for each that a client sent again without its id."""
+        with self._failures(session):
+            known = self._service.find_messages(session, _ids(messages))
+            unknown = [message for message in messages if message.id not in known]
+            again = stored_again(self._reader, session, unknown, in_order=_in_order, may_lack=_is_ours)
+            if again:
+                stored = {message.id: old for message, old in zip(unknown, again, strict=False)}
+                whole = [stored.get(message.id, message) for message in messages]
+                return list({cast("str", message.id): message for message in reversed(whole)}.values())[::-1]
+        return messages
 
     def _load(self, session: Session) -> list[BaseMessage]:
-        reader = cast("SessionService", _WithIds(self._service))
         return SQLiteChatMessageHistory(
-            session.id, app_name=session.app_name, user_id=session.user_id, service=reader, **self._window
+            session.id, app_name=session.app_name, user_id=session.user_id, service=self._reader, **self._window
         ).messages
 
     def _save(self, session: Session, messages: Sequence[BaseMessage], *, anew: bool = False) -> None:
@@ -342,6 +359,9 @@ class _WithIds:
 
     def iter_events(self, session: Session, **filters: Any) -> Iterator[Event]:
         return map(_with_id, self._service.iter_events(session, **filters))
+
+    def list_events(self, session: Session, **filters: Any) -> list[Event]:
+        return [_with_id(event) for event in self._service.list_events(session, **filters)]
 
 
 def _with_id(event: Event) -> Event:
@@ -467,6 +487,21 @@ def _answered(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
             calls = [(call["id"], call["name"]) for call in message.tool_calls if call["id"]]
             whole += [answers.get((index, id)) or _no_result(message, id, name) for id, name in calls]
     return whole
+
+
+def _in_order(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Stored messages as a model was shown them: results of parallel tools are stored as they come."""
+    have = {message.id for message in messages}
+    return [message for message in _answered(messages) if message.id in have]
+
+
+def _is_ours(message: BaseMessage) -> bool:
+    """Whether it is a message that we made, of which a client may know nothing."""
+    return isinstance(message, ToolMessage) and message.status == "error" and message.content == NO_RESULT
+
+
+def _instead(messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages]}
 
 
 def _no_result(caller: AIMessage, call_id: str, name: str) -> ToolMessage:

@@ -23,7 +23,8 @@ from langchain_core.runnables.config import ensure_config
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError, SessionError
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.langchain.messages import event_to_messages, message_to_event
+from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event, ToolCall, Usage
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
@@ -58,10 +59,10 @@ class SessionRecorder(BaseCallbackHandler):
     Give it to any Runnable, chain, agent or graph: ``runnable.invoke(…, {"callbacks": [SessionRecorder(service)]})``;
     sync, async and streaming alike. An event is stored before the run goes on, so the order is that of the run.
 
-    A model call is what users said since the model's last reply (each message once in a run), and the reply with its
-    reasoning, tool calls and usage. A tool call is an event of the tool with arguments, and output or error. A reply or
-    tool that fails is an event too; what a person is asked in between (an interrupt) is not. ``metadata`` has the
-    run's ``name`` and ``duration_ms``.
+    A model call is what users said since the model's last reply (each message once in a run, and a question without a
+    reply once when it is tried again), and the reply with its reasoning, tool calls and usage. A tool call is an event
+    of the tool with arguments, and output or error. A reply or tool that fails is an event too; what a person is asked
+    in between (an interrupt) is not. ``metadata`` has the run's ``name`` and ``duration_ms``.
 
     To give a model its memory use `SQLiteChatMessageHistory` or `SessionHistoryMiddleware`, in another session: what
     both of them write would stand there twice.
@@ -290,7 +291,7 @@ class SessionRecorder(BaseCallbackHandler):
                 events.append(self._placed(event, run_id, run))
         if events:
             named = [event for event in events if event.message_id]
-            self._write(run, [event for event in events if not event.message_id])
+            self._write(run, [event for event in events if not event.message_id], again=True)
             self._write(run, named, once=True)
 
     def _placed(
@@ -310,7 +311,8 @@ class SessionRecorder(BaseCallbackHandler):
             usage=event.usage if usage is None else usage,
         )
 
-    def _write(self, run: _Run, events: Sequence[Event], *, once: bool = False) -> None:
+    def _write(self, run: _Run, events: Sequence[Event], *, once: bool = False, again: bool = False) -> None:
+        """Appends events: with ``once`` each message once, with ``again`` without questions that are tried again."""
         if not events:
             return
         try:
@@ -322,8 +324,12 @@ class SessionRecorder(BaseCallbackHandler):
                     "a recorded session belongs to one app and one user, not ANY: name them, or use service.scope(…)"
                 )
             session = Session(run.names["session_id"] or str(run.root), app, user)
+            if again:
+                asked = [message for event in events for message in event_to_messages(event)]
+                events = events[len(stored_again(self._service, session, asked)) :]
             append = self._service.append_messages if once else self._service.append_events
-            append(session, events, create=True)
+            if events:
+                append(session, events, create=True)
         except SessionError as error:
             if self.raise_error:
                 raise
