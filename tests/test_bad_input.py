@@ -198,6 +198,7 @@ FIELDS_OF_EVENTS: dict[str, list[Any]] = {
     "message": [5, b"x", {"type": "human"}, "\ud800"],
     "message_id": [5, b"x", "\ud800"],
     "supersedes": [-1, True, "1", None],
+    "copied_from": [5, b"x", " x", "x" * 129, "a\nb"],
     "unreadable": [True],
 }  # type: ignore[arg-type]  # on purpose  # fmt: skip
 
@@ -242,6 +243,7 @@ def test_a_wrong_field_of_an_event_is_refused_and_nothing_written(service: SQLit
         "message",
         "message_id",
         "supersedes",
+        "copied_from",
         "unreadable",
     }
     for value in FIELDS_OF_EVENTS[name]:

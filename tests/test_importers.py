@@ -66,7 +66,7 @@ def imported(service: SQLiteSessionService, source: Path, format: str, **counts:
     assert (dry.sessions, dry.events, dry.skipped) == (report.sessions, report.events, report.skipped)
     assert report.format == format
     assert {name: getattr(report, name) for name in counts} == counts
-    assert service.stats(app_name=ANY, user_id=ANY)["events"] == report.events
+    assert service.db["events"].count == report.events
     again = service.import_(source, format=format)
     assert (again.sessions, again.events, again.extended, again.known) == (0, 0, 0, report.events)
     assert hashes(source.parent) == before
@@ -516,6 +516,10 @@ def test_a_conversation_of_chatgpt_is_its_current_path_and_the_other_branches_ar
     assert said(service, "conv-1:u2")[4:] == [("assistant", "A cat"), ("user", "Sure?")]
     assert forks["conv-1:u1-edited"].parent_seq == 0
     assert said(service, "conv-1:u1-edited") == [("user", "Never mind")]
+    assert [event.copied_from for event in service.list_events("conv-1:u2")] == ["conv-1"] * 4 + ["", ""]
+    assert service.stats()["events"] == 5 + 2 + 1, "what branches have in common is counted once"
+    main.delete()
+    assert service.stats()["events"] == 4 + 2 + 1
 
 
 # ---------------------------------------------------------------- chats as JSON

@@ -1043,6 +1043,79 @@ def test_a_file_of_every_earlier_schema_is_brought_up_to_date(path: Path, steps:
     assert schema_of(path) == schema_of(new)
 
 
+def add_session(path: Path, id: str, made: int, events: dict[str, int], parent: str | None = None,
+                parent_seq: int | None = None) -> None:  # fmt: skip
+    """A session as an older release left it: its events, each said at a minute and with as many tokens."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        owner = ("default", "default")
+        when = "2026-01-01T00:{:02}:00.000000Z".format
+        connection.execute(
+            "INSERT INTO sessions (id, app_name, user_id, created_at, updated_at, last_seq, parent_id, parent_seq)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (id, *owner, when(made), when(made), 9, parent, parent_seq),
+        )
+        connection.executemany(
+            "INSERT INTO events (id, session_id, author, created_at, app_name, user_id, seq, usage)"
+            " VALUES (?, ?, 'assistant', ?, ?, ?, ?, ?)",
+            [(event, id, when(minute), *owner, seq, json.dumps({"input_tokens": minute}))
+             for seq, (event, minute) in enumerate(events.items(), start=1)],
+        )  # fmt: skip
+        connection.commit()
+
+
+def test_the_forks_of_an_older_file_know_their_copies(path: Path) -> None:
+    build_older(path, 3)
+    add_session(path, "parent", 0, {"a": 1, "b": 2, "c": 3})
+    add_session(path, "fork of fork", 11, {"a": 1, "b": 2, "x": 10, "z": 12}, "fork", 3)  # not in the order of making
+    add_session(path, "fork", 5, {"a": 1, "b": 2, "x": 10}, "parent", 2)
+    add_session(path, "before there was a parent_seq", 5, {"a": 1, "b": 2, "y": 20}, "parent")
+    add_session(path, "orphan", 5, {"d": 4, "e": 30}, "gone", 1)
+    add_session(path, "its fork", 31, {"d": 4, "e": 30}, "orphan", 2)
+    add_session(path, "its sister", 6, {"d": 4, "f": 40}, "gone", 1)
+    add_session(path, "of a pruned one", 5, {"b": 2, "own": 50}, "parent", 2)
+    add_session(path, "same ids, no fork", 5, {"a": 55})
+    with SQLiteSessionService(path) as service:
+        found = {
+            one.id: [event.copied_from for event in one.events()]
+            for one in service.list_sessions()
+            if one.id != "s"
+        }  # fmt: skip
+        assert found == {
+            "parent": ["", "", ""],
+            "fork": ["parent", "parent", ""],
+            "fork of fork": ["parent", "parent", "fork", ""],
+            "before there was a parent_seq": ["parent", "parent", ""],
+            "orphan": ["gone", ""],
+            "its fork": ["gone", "orphan"],
+            "its sister": ["gone", ""],
+            "of a pruned one": ["parent", ""],
+            "same ids, no fork": [""],
+        }
+        said_once = 1 + 2 + 3 + 4 + 10 + 12 + 20 + 30 + 40 + 50 + 55
+        assert service.usage(())[0]["input_tokens"] == said_once
+        service.delete_session("parent")
+        assert service.usage(())[0]["input_tokens"] == said_once - 3
+        service.delete_session("orphan")
+        assert service.usage(())[0]["input_tokens"] == said_once - 3
+
+
+def test_damaged_forks_of_an_older_file_keep_it_from_nothing(path: Path) -> None:
+    build_older(path, 3)
+    add_session(path, "a", 5, {"a": 1}, "b", 1)
+    add_session(path, "b", 5, {"a": 1}, "a", 1)
+    for parent_id, parent_seq in (("x'ff'", "1"), ("5", "1"), ("'p'", "'x'"), ("'p'", "x'00'"), (BAD_TEXT, "1")):
+        add_session(path, f"{parent_id} {parent_seq}", 5, {"d": 1})
+        other_database(path, f"UPDATE sessions SET parent_id = {parent_id}, parent_seq = {parent_seq}"
+                             f" WHERE id = '{parent_id.replace(chr(39), chr(39) * 2)} "
+                             f"{parent_seq.replace(chr(39), chr(39) * 2)}'")  # fmt: skip
+    with SQLiteSessionService(path) as service:
+        assert len(service.list_sessions()) == 8
+        service.delete_session("s")
+        assert service.usage("session_id", until=datetime(2026, 1, 2, tzinfo=UTC))
+        counted = service.query("SELECT count(*) AS n FROM counted_events WHERE session_id IN ('a', 'b')")
+        assert counted == [{"n": 1}]
+
+
 def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(db: sqlite_utils.Database) -> None:
         db["half"].insert({"a": 1})

@@ -226,6 +226,20 @@ def test_the_next_events_are_found_from_a_cursor(filled: SQLiteSessionService) -
     assert_no_scan(filled, lambda: session.events(limit=3, after=cursor), sorts=False)
 
 
+def test_a_figure_looks_each_copy_up_by_its_id(filled: SQLiteSessionService) -> None:
+    filled.get_session("3").fork()
+    for figure in (filled.usage, filled.activity, filled.tool_calls, filled.tool_counts, filled.stats,
+                   filled.reply_times):  # fmt: skip
+        with statements(filled) as ran:
+            figure()
+        for sql, plan in plans(filled.path, ran).items():  # type: ignore[arg-type]
+            if "sessions" in sql or "USAGE" in sql:
+                continue
+            lines = [line for line in plan if "named" in line or "same" in line]
+            assert any("SEARCH named USING COVERING INDEX events_id (id=?)" in line for line in lines), plan
+            assert all("named" in line or "INTEGER PRIMARY KEY (rowid=?)" in line for line in lines), plan
+
+
 def test_a_message_is_looked_up_by_its_id(filled: SQLiteSessionService, path: Path) -> None:
     history = SQLiteChatMessageHistory("h", service=filled)
     history.add_messages([HumanMessage("hi", id="m1"), AIMessage("ho", id="m2")])

@@ -23,6 +23,7 @@ from session_sqlite import (
     StoreClosedError,
     ToolCall,
     Usage,
+    schema,
 )
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -72,7 +73,7 @@ READS = [
     "d": b"\x00"}]),
     ("SELECT name FROM sqlite_master WHERE name = 'events'", (), [{"name": "events"}]),
     ("SELECT name FROM pragma_table_info('state') WHERE pk = 1", (), [{"name": "app_name"}]),
-    ("PRAGMA user_version", (), [{"user_version": 3}]),
+    ("PRAGMA user_version", (), [{"user_version": schema.SCHEMA_VERSION}]),
 ]  # fmt: skip
 
 

@@ -44,7 +44,8 @@ TABLES = {
     "sessions": "app_name, user_id, id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,"
     " parent_seq, initial_state",
     "events": "app_name, user_id, session_id, seq, id, author, content, reasoning, actions, metadata, created_at,"
-    " agent_id, branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes",
+    " agent_id, branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes,"
+    " copied_from",
     "state": "app_name, user_id, session_id, key, value",
 }
 

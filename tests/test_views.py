@@ -29,6 +29,11 @@ VIEWS = {
                      "cache_write_tokens", "reasoning_tokens"],
     "session_overview": ["app_name", "user_id", "id", "agent_id", "title", "first_message", "event_count", "created_at",
                          "last_activity"],
+    "counted_events": ["row_id", "id", "session_id", "author", "content", "reasoning", "actions", "metadata",
+                       "created_at", "app_name", "user_id", "seq", "agent_id", "branch", "invocation_id", "state",
+                       "usage", "tool_call_id", "message_id", "message", "supersedes", "copied_from"],
+    "tokens": ["app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "event_id", "model",
+               "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"],
     "transcript": ["app_name", "user_id", "session_id", "seq", "created_at", "author", "content", "reasoning", "tools"],
 }  # fmt: skip
 

@@ -41,7 +41,7 @@ SESSION_COLUMNS: Final = (
 EVENT_COLUMNS: Final = (
     "id", "session_id", "author", "content", "reasoning", "actions", "metadata", "created_at", "app_name", "user_id",
     "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
-    "supersedes",
+    "supersedes", "copied_from",
 )  # fmt: skip
 
 TOOL_CALL_COLUMNS: Final = (
@@ -563,21 +563,35 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         "message_id": message_id,
         "message": message,
         "supersedes": whole_number(event.supersedes, "supersedes") or None,
+        "copied_from": _origin(event, key),
     }
 
 
 def encode_texts(event: Event) -> dict[str, Any]:
     """The columns of an event's texts, for a row that has its names already. Raises `InvalidInputError`."""
     named = dataclasses.replace(event, id="id", author="author", agent_id="", branch="", invocation_id="", usage=None,
-                                message_id=None, supersedes=0, created_at=None)  # fmt: skip
+                                message_id=None, supersedes=0, created_at=None, session_id="",
+                                copied_from="")  # fmt: skip
     columns = encode_event(named, SessionKey("", "", ""), "", NO_LIMIT)
     return {name: columns[name] for name in ("content", "reasoning", "actions", "metadata", "state", "message")}
+
+
+def _origin(event: Event, key: SessionKey) -> str | None:
+    """The session that the event was copied from; None if it was first said in this one.
+
+    An event that was read from another session and is appended to this one is a copy as one in a fork is.
+    """
+    origin = event.copied_from if event.copied_from != "" else event.session_id
+    if origin == "" or origin == key.session_id:
+        return None
+    return identifier(origin, "copied_from" if event.copied_from != "" else "session_id")
 
 
 def decode_event(row: Sequence[Any]) -> Event:
     """The event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
     (id, session_id, author, content, reasoning, actions, metadata, created_at, _app_name, _user_id, seq, agent_id,
-     branch, invocation_id, state, usage, _tool_call_id, message_id, message, supersedes) = row  # fmt: skip
+     branch, invocation_id, state, usage, _tool_call_id, message_id, message, supersedes,
+     copied_from) = row  # fmt: skip
     # A frozen dataclass's __init__ sets each field through object.__setattr__: filling __dict__ is three times faster.
     event = object.__new__(Event)
     fields = event.__dict__
@@ -599,6 +613,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["message"] = message
         fields["message_id"] = message_id
         fields["supersedes"] = supersedes or 0
+        fields["copied_from"] = copied_from or ""
         fields["unreadable"] = False
         fields["raw"] = ""
         if not (
@@ -608,6 +623,7 @@ def decode_event(row: Sequence[Any]) -> Event:
             and when.tzinfo is UTC
             and (message is None or type(message) is str)
             and (message_id is None or type(message_id) is str)
+            and (copied_from is None or type(copied_from) is str)
         ):  # fmt: skip
             raise ValueError("a column holds another kind of value")
         return event
@@ -689,6 +705,7 @@ def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
     for name in _VERBATIM:
         fields[name] = row[name]
     fields["created_at"] = datetime.fromisoformat(row["created_at"])
+    fields["copied_from"] = row["copied_from"] or ""
     fields["raw"] = ""
     # Read back from the stored text, so that the caller's own lists and dicts are not shared with the result.
     fields["actions"] = () if row["actions"] == "[]" else decode_actions(row["actions"])

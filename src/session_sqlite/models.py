@@ -132,6 +132,9 @@ class Event:
             an event that was never a message.
         message_id: That message's own id.
         supersedes: Of a summary: the ``seq`` up to which it stands for the events before it; 0 for any other event.
+        copied_from: Of an event in a fork that its source has too: the session where it was first said; otherwise
+            empty. It takes no part in equality. Figures (`SessionService.usage` and the others) count it only if that
+            session does not have it any more.
         unreadable: True if the stored row could not be decoded; such an event has what could be read.
         raw: The stored row as JSON text, of an unreadable event only.
 
@@ -158,6 +161,7 @@ class Event:
     message: str | None = field(default=None, repr=False)
     message_id: str | None = field(default=None, repr=False)
     supersedes: int = 0
+    copied_from: str = field(default="", compare=False)
     unreadable: bool = False
     raw: str = field(default="", repr=False)
 

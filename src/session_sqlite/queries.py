@@ -105,7 +105,7 @@ DELETE FROM sessions
 EVENTS = """
 SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
 """
 # What messages are made of. A stored message has its usage itself; of metadata that are damaged there are none.
@@ -141,7 +141,7 @@ EVENT_BY_ID = """
 SELECT events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes
+       events.supersedes, events.copied_from
   FROM events AS named
  CROSS JOIN events
  WHERE named.id = :event_id
@@ -167,10 +167,10 @@ SELECT seq
 INSERT_EVENT = """
 INSERT INTO events
        (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes)
+        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from)
 VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :created_at, :app_name, :user_id, :seq,
         :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message,
-        :supersedes)
+        :supersedes, :copied_from)
 """
 DELETE_ALL_EVENTS = """
 DELETE FROM events
@@ -187,7 +187,7 @@ MESSAGES = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
    AND message_id IN ({})
@@ -204,7 +204,7 @@ SELECT events.row_id,
        events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes
+       events.supersedes, events.copied_from
   FROM events AS named
  CROSS JOIN events
  WHERE named.id IN ({})
@@ -269,7 +269,7 @@ SELECT events.row_id,
        events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes,
+       events.supersedes, events.copied_from,
        sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
        sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
        sessions.parent_seq
@@ -304,7 +304,7 @@ SELECT events.row_id,
        events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
        events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
        events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes,
+       events.supersedes, events.copied_from,
        sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
        sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
        sessions.parent_seq,
@@ -383,7 +383,7 @@ EVENTS_TO_INDEX = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE row_id > :after_row
  ORDER BY row_id
@@ -393,7 +393,7 @@ INDEXED_EVENTS_OF_SESSION = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
    AND seq <= :until_seq
@@ -446,7 +446,7 @@ TOOL_CALLS_NEWEST_FIRST = "ORDER BY created_at DESC, app_name DESC, user_id DESC
 USAGE_GROUPS = {
     "day": "substr(created_at, 1, 10) AS day",
     "month": "substr(created_at, 1, 7) AS month",
-    "model": "coalesce(json_extract(usage, '$.model'), '') AS model",
+    "model": "model",
     "app_name": "app_name",
     "user_id": "user_id",
     "session_id": "session_id",
@@ -454,14 +454,13 @@ USAGE_GROUPS = {
 }
 USAGE_SUMS = """
        count(*) AS replies,
-       coalesce(sum(json_extract(usage, '$.input_tokens')), 0) AS input_tokens,
-       coalesce(sum(json_extract(usage, '$.output_tokens')), 0) AS output_tokens,
-       coalesce(sum(json_extract(usage, '$.cache_read_tokens')), 0) AS cache_read_tokens,
-       coalesce(sum(json_extract(usage, '$.cache_write_tokens')), 0) AS cache_write_tokens,
-       coalesce(sum(json_extract(usage, '$.reasoning_tokens')), 0) AS reasoning_tokens
-  FROM events
+       coalesce(sum(input_tokens), 0) AS input_tokens,
+       coalesce(sum(output_tokens), 0) AS output_tokens,
+       coalesce(sum(cache_read_tokens), 0) AS cache_read_tokens,
+       coalesce(sum(cache_write_tokens), 0) AS cache_write_tokens,
+       coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens
+  FROM tokens
 """
-HAS_USAGE = "usage IS NOT NULL AND json_valid(usage)"
 
 
 def usage_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
@@ -469,7 +468,7 @@ def usage_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
     columns = ", ".join(USAGE_GROUPS[group] for group in groups)
     names = ", ".join(groups)
     tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
-    return joined(f"SELECT {f'{columns},' if columns else ''} {USAGE_SUMS}", [HAS_USAGE, *clauses], tail)
+    return joined(f"SELECT {f'{columns},' if columns else ''} {USAGE_SUMS}", clauses, tail)
 
 
 LAST_SEQS = """
@@ -486,31 +485,32 @@ ACTIVITY_GROUPS = {
     "session_id": "session_id",
     "agent_id": "agent_id",
 }
-ACTIVITY_COUNTS = """
-       count(*) AS events,
-       count(DISTINCT app_name || char(0) || user_id || char(0) || session_id) AS sessions
-  FROM events
-"""
+# The events of each session in each group, then of each group.
+EVENTS_IN_SESSIONS = "count(*) AS events FROM counted_events"
 
 
 def activity_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
     """Counts of events for each of the groups, which are names of `ACTIVITY_GROUPS`; of all if there are none."""
-    columns = ", ".join(ACTIVITY_GROUPS[group] for group in groups)
+    columns = "".join(f"{ACTIVITY_GROUPS[group]}, " for group in groups)
     names = ", ".join(groups)
+    keys = ", ".join(dict.fromkeys((*groups, "app_name", "user_id", "session_id")))
+    inside = joined(f"SELECT {columns}{EVENTS_IN_SESSIONS}", clauses, f"GROUP BY {keys}")
     tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
-    return joined(f"SELECT {f'{columns},' if columns else ''} {ACTIVITY_COUNTS}", clauses, tail)
+    listed = f"{names}, " if names else ""
+    return f"SELECT {listed}coalesce(sum(events), 0), count(*) FROM ({inside}) AS counted {tail}"  # noqa: S608
 
 
 # The event before each is found in its whole session, and only then is chosen.
 REPLY_TIMES = """
 SELECT app_name, user_id, session_id, seq, author, agent_id, asked_at, created_at
-  FROM (SELECT app_name, user_id, session_id, seq, author, agent_id, created_at,
+  FROM (SELECT row_id, app_name, user_id, session_id, seq, author, agent_id, created_at,
                lag(author) OVER turns AS asked_by,
                lag(created_at) OVER turns AS asked_at
           FROM events
         WINDOW turns AS (PARTITION BY app_name, user_id, session_id ORDER BY seq)) AS replies
 """
 IS_A_REPLY = "asked_by = 'user' AND author NOT IN ('user', 'system', 'tool')"
+COUNTS = "EXISTS (SELECT 1 FROM counted_events WHERE counted_events.row_id = replies.row_id)"
 REPLIES_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
 
 COUNT_SESSIONS = """
@@ -519,11 +519,14 @@ SELECT count(*), count(DISTINCT app_name), count(DISTINCT app_name || char(0) ||
 """
 COUNT_EVENTS = """
 SELECT author, count(*), min(created_at), max(created_at)
-  FROM events
+  FROM counted_events
 """
 BY_AUTHORS = "GROUP BY author ORDER BY count(*) DESC, author"
 COUNT_TOOL_CALLS = """
-SELECT name, count(*), sum(status = 'error'), sum(status = 'pending')
+SELECT name,
+       count(*),
+       sum(CASE WHEN status = 'error' THEN 1 ELSE 0 END),
+       sum(CASE WHEN status = 'pending' THEN 1 ELSE 0 END)
   FROM tool_calls
 """
 BY_TOOLS = "GROUP BY name ORDER BY count(*) DESC, name"
@@ -533,7 +536,7 @@ BY_TOOLS = "GROUP BY name ORDER BY count(*) DESC, name"
 EVENT_AT_SEQ = """
 SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq = :seq
 """
@@ -578,11 +581,12 @@ SELECT count(*)
                       AND earlier.session_id = events.session_id
                       AND earlier.seq <= events.supersedes)
 """
-# Numbered anew: the order of a session has no gaps.
+# Numbered anew: the order of a session has no gaps. A copy of a copy names the session where the event was first said;
+# one that comes back there is no copy.
 COPY_EVENTS = """
 INSERT INTO events
        (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes)
+        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from)
 SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id,
        row_number() OVER (ORDER BY seq) + :first, agent_id, branch, invocation_id, state, usage, tool_call_id,
        message_id, message,
@@ -593,6 +597,9 @@ SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, a
                      AND earlier.user_id = events.user_id
                      AND earlier.session_id = events.session_id
                      AND earlier.seq <= events.supersedes) + :first
+       END,
+       CASE WHEN copied_from IS NULL THEN session_id
+            WHEN copied_from <> :new_id THEN copied_from
        END
   FROM events
  WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
@@ -704,14 +711,14 @@ EVENTS_WITH_ROW_ID = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
 """
 EVENT_OF_ROW = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
 """
@@ -733,7 +740,7 @@ EVENTS_UP_TO = """
 SELECT row_id,
        id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
        branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes
+       supersedes, copied_from
   FROM events
  WHERE row_id <= :until_row
 """

@@ -10,7 +10,8 @@ sqlite-utils is imported when a file is made or changed, not before: it loads pa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from session_sqlite import calls, codec
@@ -105,6 +106,14 @@ def create_views(db: Database) -> None:
     db.conn.execute(
         "CREATE INDEX events_message ON events (app_name, user_id, session_id, message_id) WHERE message_id IS NOT NULL"
     )
+    make_views(db)
+
+
+def make_views(db: Database) -> None:
+    """The views as this release defines them; those that the file has are replaced."""
+    for name in db.view_names():
+        if name in VIEWS:
+            db.view(name).drop()
     for name, sql in VIEWS.items():
         db.create_view(name, sql)
 
@@ -166,8 +175,111 @@ def _with_all_calls(
     return None if column == actions and text == message else (column, text, row_id)
 
 
+def know_copies(db: Database) -> None:
+    """An event in a fork names the session where it was first said, so that figures count it once."""
+    db.table("events").add_column("copied_from", str)
+    name_origins(db.conn)
+    make_views(db)
+
+
+_PARENTS: Final = """
+SELECT app_name, user_id, id, parent_id
+  FROM sessions
+ WHERE typeof(parent_id) = 'text'
+"""
+# A fork that was made before `parent_seq` was recorded has copies of what is older than itself.
+_IS_COPY: Final = """
+CASE WHEN sessions.parent_id IS NULL THEN 0
+     WHEN sessions.parent_seq IS NULL THEN events.created_at <= sessions.created_at
+     ELSE events.seq <= sessions.parent_seq
+END
+"""
+_COPIES: Final = f"""
+SELECT events.row_id, events.app_name, events.user_id, events.created_at > sessions.created_at AS is_younger
+  FROM sessions
+  JOIN events
+    ON events.app_name = sessions.app_name AND events.user_id = sessions.user_id AND events.session_id = sessions.id
+ WHERE typeof(sessions.parent_id) = 'text'
+   AND {_IS_COPY}
+"""  # noqa: S608  # of the constant above
+# The one that did not copy it first. CROSS JOIN keeps SQLite from reading all events of the user instead.
+_SESSIONS_WITH_EVENT: Final = f"""
+SELECT events.session_id, {_IS_COPY} AS is_copy
+  FROM events AS one
+ CROSS JOIN events AS named
+ CROSS JOIN events
+ CROSS JOIN sessions
+ WHERE one.row_id = ?
+   AND named.id = one.id
+   AND events.row_id = named.row_id
+   AND events.app_name = one.app_name AND events.user_id = one.user_id AND events.created_at = one.created_at
+   AND sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
+ ORDER BY is_copy, events.row_id
+"""  # noqa: S608  # of the constant above
+
+
+def name_origins(connection: sqlite3.Connection) -> None:
+    """Fills ``copied_from`` in the forks that a file has.
+
+    A fork has copies of what its parent had up to ``parent_seq``, under the same ids and times. All copies of an event
+    get one name: the session that has the event and did not copy it, or, where that is gone, the oldest ancestor that
+    is known. A pruned parent gave fewer events than ``parent_seq`` says: one that is younger than the fork, and that no
+    other session has, is the fork's own.
+    """
+    parents = {(app, user, id): parent for app, user, id, parent in connection.execute(_PARENTS).fetchall()}
+    named = []
+    for row_id, app, user, is_younger in connection.execute(_COPIES).fetchall():
+        found = connection.execute(_SESSIONS_WITH_EVENT, (row_id,)).fetchall()
+        if is_younger and len(found) == 1:
+            continue
+        origin, is_copy = found[0]
+        seen = set()
+        while is_copy and origin not in seen and (parent := parents.get((app, user, origin))) is not None:
+            seen.add(origin)
+            origin = parent
+        named.append((origin, row_id, origin))
+    connection.executemany("UPDATE events SET copied_from = ? WHERE row_id = ? AND session_id <> ?", named)
+
+
 # A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
 VIEWS: Final = {
+    # Each event once: those that are no copies; and of copies whose original the store does not have any more, in
+    # whichever way it went, the first. CROSS JOIN looks events up by id, not among all of the user's.
+    "counted_events": """
+SELECT row_id, id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq,
+       agent_id, branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from
+  FROM events
+ WHERE copied_from IS NULL
+    OR NOT EXISTS (SELECT 1
+                     FROM events AS named
+                    CROSS JOIN events AS same
+                    WHERE named.id = events.id
+                      AND same.row_id = named.row_id
+                      AND same.app_name = events.app_name
+                      AND same.user_id = events.user_id
+                      AND same.created_at = events.created_at
+                      AND (same.session_id = events.copied_from
+                           OR (same.copied_from = events.copied_from AND same.row_id < events.row_id)))
+""",
+    # One row for each reply whose tokens are known.
+    "tokens": """
+SELECT app_name,
+       user_id,
+       session_id,
+       seq,
+       created_at,
+       agent_id,
+       id AS event_id,
+       coalesce(json_extract(usage, '$.model'), '') AS model,
+       coalesce(json_extract(usage, '$.input_tokens'), 0) AS input_tokens,
+       coalesce(json_extract(usage, '$.output_tokens'), 0) AS output_tokens,
+       coalesce(json_extract(usage, '$.cache_read_tokens'), 0) AS cache_read_tokens,
+       coalesce(json_extract(usage, '$.cache_write_tokens'), 0) AS cache_write_tokens,
+       coalesce(json_extract(usage, '$.reasoning_tokens'), 0) AS reasoning_tokens
+  FROM counted_events
+ WHERE usage IS NOT NULL
+   AND json_valid(usage)
+""",
     # One row a call. The result is the action's own (an event that was never a message, or a tool that the provider
     # ran) or the first later event of the tool with the call's id, unless another event has used that id again in
     # between; several calls of one event with one id have its results in their order. A tool's event whose call was
@@ -209,7 +321,7 @@ SELECT calls.app_name,
                  WHERE twin.key <= action.key
                    AND CASE WHEN twin.type = 'object' THEN json_extract(twin.value, '$.id') END
                        = json_extract(action.value, '$.id')) AS place
-          FROM events
+          FROM counted_events AS events
           JOIN json_each(CASE WHEN json_valid(events.actions) THEN events.actions ELSE '[]' END) AS action
          WHERE events.actions <> '[]'
            AND events.author <> 'tool'
@@ -262,7 +374,7 @@ SELECT events.app_name,
        CASE WHEN json_extract(events.actions, '$[0].error') IS NULL THEN 'ok' ELSE 'error' END,
        events.seq,
        events.created_at
-  FROM events
+  FROM counted_events AS events
  WHERE events.author = 'tool'
    AND events.actions <> '[]'
    AND json_valid(events.actions)
@@ -282,16 +394,14 @@ SELECT events.app_name,
 SELECT app_name,
        user_id,
        substr(created_at, 1, 10) AS day,
-       coalesce(json_extract(usage, '$.model'), '') AS model,
+       model,
        count(*) AS replies,
-       sum(coalesce(json_extract(usage, '$.input_tokens'), 0)) AS input_tokens,
-       sum(coalesce(json_extract(usage, '$.output_tokens'), 0)) AS output_tokens,
-       sum(coalesce(json_extract(usage, '$.cache_read_tokens'), 0)) AS cache_read_tokens,
-       sum(coalesce(json_extract(usage, '$.cache_write_tokens'), 0)) AS cache_write_tokens,
-       sum(coalesce(json_extract(usage, '$.reasoning_tokens'), 0)) AS reasoning_tokens
-  FROM events
- WHERE usage IS NOT NULL
-   AND json_valid(usage)
+       sum(input_tokens) AS input_tokens,
+       sum(output_tokens) AS output_tokens,
+       sum(cache_read_tokens) AS cache_read_tokens,
+       sum(cache_write_tokens) AS cache_write_tokens,
+       sum(reasoning_tokens) AS reasoning_tokens
+  FROM tokens
  GROUP BY app_name, user_id, day, model
 """,
     "session_overview": """
@@ -339,6 +449,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     add_summaries_and_fork_points,
     add_version_of_search_words,
     derive_the_calls_of_messages,
+    know_copies,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
@@ -360,6 +471,24 @@ def create_search_index(db: Database) -> None:
     )
 
 
+@contextmanager
+def _damaged_text_as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Text that is not UTF-8 raises in `sqlite3`: one damaged row would keep the whole file from being opened."""
+
+    def text(raw: bytes) -> str | bytes:
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+
+    before = connection.text_factory
+    connection.text_factory = text
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
 def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     """Applies the steps that the file has not seen; ``search`` says whether a new file gets a search index.
 
@@ -372,7 +501,8 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     migrations = Migrations(MIGRATION_SET)
     for step in STEPS:
         migrations()(step)
-    migrations.apply(db)
+    with _damaged_text_as_bytes(connection):
+        migrations.apply(db)
     if is_new and search:
         create_search_index(db)
     # sqlite-utils has no verb for these two; inside the transaction they commit with the tables.

@@ -128,6 +128,8 @@ class HistoryQueries(ScopedService):
     ) -> Rows:
         """The calls of tools with their results, in the order of time.
 
+        A copy of a call, in a fork, is none of them while its original is there: see `usage`.
+
         Args:
             name: Only of the tool with exactly this name.
             session: Only in this session.
@@ -197,6 +199,9 @@ class HistoryQueries(ScopedService):
     ) -> Rows:
         """The tokens that models used, summed up by group.
 
+        What a fork has from its source is counted once, where it was first said: a figure of the fork is of what was
+        said in it. When the original is gone, in whichever way, the first of its copies counts.
+
         Args:
             by: What to group by: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``,
                 ``session_id``, ``agent_id``; an empty list for one sum.
@@ -224,7 +229,7 @@ class HistoryQueries(ScopedService):
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """How many events there are, by group.
+        """How many events there are, by group; copies are counted as in `usage`.
 
         Args:
             by: What to group by: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``,
@@ -253,6 +258,8 @@ class HistoryQueries(ScopedService):
     ) -> Rows:
         """How long users waited: each reply that follows a user's event at once, in the order of time.
 
+        Copies are counted as in `usage`.
+
         Args:
             session: Only in this session.
             since: Only replies from this time on (inclusive).
@@ -266,12 +273,18 @@ class HistoryQueries(ScopedService):
         """
         clauses, params = self._history_clauses(session, since, until, app_name, user_id)
         found = self._database.read(
-            queries.joined(queries.REPLY_TIMES, [queries.IS_A_REPLY, *clauses], queries.REPLIES_IN_ORDER), params, as_is
+            queries.joined(
+                queries.REPLY_TIMES, [queries.IS_A_REPLY, *clauses, queries.COUNTS], queries.REPLIES_IN_ORDER
+            ),
+            params,
+            as_is,
         )
         return Rows((record for row in found if (record := _reply(row))), REPLY_COLUMNS)
 
     def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
         """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
+
+        Copies are counted as in `usage`.
 
         Returns:
             A dict with ``sessions``, ``apps``, ``users``, ``events``, ``first_event``, ``last_event`` (datetimes, or

@@ -61,7 +61,8 @@ class LifeCycle(AgentMessages):
         If the event, or one before it, calls tools, their results come along: neither a call nor a result is left
         alone. The events keep their ids and times and are numbered without gaps; the state is what it was after the
         last of them: rebuilt from the state at creation and the events' changes, while keys that no event ever changed
-        have their present value.
+        have their present value. Each copied event says in ``copied_from`` where it was first said, so that figures
+        count it once (see `usage`).
 
         Args:
             session: The source.

@@ -257,6 +257,8 @@ class WholeSessions:
         if any(not isinstance(value, (str, bytes, int, float, type(None))) for value in row.values()):
             raise InvalidInputError("a column of the row is not a value that the store has")
         row.update(key.params(), id=codec.identifier(row["id"], "the event id"))
+        if row["copied_from"] == key.session_id:
+            row["copied_from"] = None
         row["seq"] = codec.whole_number(row["seq"], "seq")
         if not isinstance(row["created_at"], (str, bytes)):
             row["created_at"] = now

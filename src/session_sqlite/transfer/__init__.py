@@ -209,6 +209,7 @@ class _Import:
         self._dry_run = dry_run
         self._pieces: list[Piece | SharedState] = []
         self._count = self._characters = 0
+        self._now = codec.now_text()  # one for all: of an event without a time, a copy has the same time
         self._made: set[SessionKey] = set()  # in this run; with dry_run they are not in the store
         self._extended: set[SessionKey] = set()
         self._events = self._known = self._moved = 0
@@ -284,7 +285,7 @@ class _Import:
         return "default" if isinstance(self._scope[1], AnyOf) else ""
 
     def _take_session(self, arrival: Arrival) -> None:
-        now = codec.now_text()
+        now = self._now
         stream = iter(arrival.events)
         try:
             app, user = self._whose(arrival.app_name, arrival.user_id)

@@ -7,9 +7,10 @@ UTF-8, one JSON object a line, what it is under ``type``; a field that is missin
 ``session``: ``app_name user_id id agent_id title metadata created_at updated_at last_seq parent_id parent_seq``, its
     own ``state``, and ``initial_state``, the state at its creation. Its events follow.
 ``event``: ``session_id seq id author content created_at`` and what it has of ``reasoning actions state metadata
-    agent_id branch invocation_id usage message_id message supersedes``, in the form that the columns of the file have.
-    ``message`` is an object, or a text where an object would not give that very text. An event that cannot be decoded
-    has ``unreadable`` and the columns of its ``row`` instead; what is not text in them is ``{"base64": …}``.
+    agent_id branch invocation_id usage message_id message supersedes copied_from``, in the form that the columns of
+    the file have. ``message`` is an object, or a text where an object would not give that very text. An event that
+    cannot be decoded has ``unreadable`` and the columns of its ``row`` instead; what is not text in them is
+    ``{"base64": …}``.
 ``end``: the last line: ``sessions`` and ``events`` count what was written. A file without it was cut off.
 
 In ``state`` a key with the value ``{"$remove": true}`` was removed; a value that looks like that has one more ``$``.
@@ -37,6 +38,7 @@ _JSON_COLUMNS: Final = ("actions", "state", "metadata", "usage")
 _EMPTY: Final = {
     "reasoning": "", "actions": "[]", "state": "{}", "metadata": "{}", "agent_id": "", "branch": "",
     "invocation_id": "", "usage": None, "message_id": None, "message": None, "supersedes": None,
+    "copied_from": None,
 }  # fmt: skip
 _EVENT_FIELDS: Final = ("session_id", "seq", "id", "author", "content", "created_at", *_EMPTY)
 _SHARED: Final = ("app:", "user:")

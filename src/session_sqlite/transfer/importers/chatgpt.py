@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from session_sqlite import codec
@@ -56,16 +57,20 @@ def _conversation(conversation: Mapping[str, Any]) -> Iterator[Arrival]:
         updated_at=time_of(conversation.get("update_time")),
     )
     yield arrival
-    place = {name: position for position, name in enumerate(main)}
+    on_main = set(main)
+    origins = dict.fromkeys(main, id)  # of each message: the session that has it first
     for leaf in leaves:
         path = _path(parents, leaf)
-        common = [name for name in path if name in place]
+        common = [name for name in path if name in on_main]
         if not _says_something(mapping, path[len(common) :]):  # the main path itself, or an empty branch
             continue
+        branch = kept_id(f"{id}:{leaf}")
+        for name in path:
+            origins.setdefault(name, branch)
         yield replace(
             arrival,
-            id=kept_id(f"{id}:{leaf}"),
-            events=_events(mapping, path),
+            id=branch,
+            events=_events(mapping, path, origins),
             updated_at=None,
             parent_id=id,
             parent_seq=sum(isinstance(event, Event) for event in _events(mapping, common)),
@@ -85,7 +90,9 @@ def _path(parents: Mapping[str, str], leaf: str) -> list[str]:
     return path[::-1]
 
 
-def _events(mapping: Mapping[str, Any], path: Sequence[str]) -> Iterator[Event | Fault | Note]:
+def _events(
+    mapping: Mapping[str, Any], path: Sequence[str], origins: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Event | Fault | Note]:
     for name in path:
         message = mapping[name].get("message")
         if not message:
@@ -99,7 +106,7 @@ def _events(mapping: Mapping[str, Any], path: Sequence[str]) -> Iterator[Event |
             continue
         if "attachments" in event.metadata:
             yield ATTACHMENTS_ARE_NOTED
-        yield event
+        yield replace(event, copied_from=origins.get(name, ""))
 
 
 def _event(message: Mapping[str, Any], id: str) -> Event | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall, Usage
@@ -49,7 +49,7 @@ def read(database: Database) -> Iterator[Arrival | Fault | Note]:
                 )
         for response in list(database.records(db.LLM_LOOSE_RESPONSES)):
             yield Arrival(kept_id(response["id"]), _responses(database, iter([response])))
-    chains: dict[str, list[str]] = {}
+    chains: dict[str, dict[str, Said]] = {}
     for thread in threads:
         arrival = _thread(database, thread, chains)
         if database.has("responses", "id", "conversation_id"):
@@ -174,18 +174,28 @@ def _number(value: object) -> int:
 # ---------------------------------------------------------------- threads, since 0.36
 
 
-def _thread(database: Database, thread: Mapping[str, Any], chains: dict[str, list[str]]) -> Arrival:
+class Said(NamedTuple):
+    """When a message was said first, and in the session of which thread."""
+
+    session_id: str
+    when: datetime | None
+
+
+def _thread(database: Database, thread: Mapping[str, Any], chains: dict[str, dict[str, Said]]) -> Arrival:
+    id = kept_id(thread["id"])
     chain = _chain(database, thread["tip_message_hash"])
-    chains[thread["id"]] = chain
+    times = _times(database, thread["id"], chain)
+    chains[thread["id"]] = said = {hash: Said(id, times[hash]) for hash in chain}
     parent = thread["forked_from"]
     parent_seq = None
     if parent in chains:
         shared = [hash for hash, other in zip(chain, chains[parent], strict=False) if hash == other]
+        said.update((hash, chains[parent][hash]) for hash in shared)
         events = (event for hash in shared for event in _message(database, hash, None, {}))
         parent_seq = sum(isinstance(event, Event) for event in events)
     return Arrival(
-        kept_id(thread["id"]),
-        _thread_events(database, thread["id"], chain),
+        id,
+        _thread_events(database, thread["id"], said),
         title=_text(thread["name"]),
         created_at=time_of(thread["datetime_utc"]),
         parent_id=kept_id(parent) if parent else None,
@@ -226,21 +236,26 @@ def _chain(database: Database, tip: Any) -> list[str]:
     return chain[::-1]
 
 
-def _thread_events(database: Database, thread_id: str, chain: list[str]) -> Events:
-    """The events of a chain; what a turn says of itself goes to the last message of it."""
-    turns: dict[str, dict[str, Any]] = {}
-    off_path = 0
-    on_path = set(chain)
+def _times(database: Database, thread_id: str, chain: list[str]) -> dict[str, datetime | None]:
+    """A message has no time of its own: it is that of the first turn that it is a part of."""
+    turns: dict[str, datetime | None] = {}
     for turn in database.records(db.LLM_TURNS, id=thread_id):
-        turns.setdefault(turn["tip_message_hash"], turn)
-        off_path += turn["tip_message_hash"] not in on_path
-    # A message has no time of its own: it is that of the first turn that it is a part of.
+        turns.setdefault(turn["tip_message_hash"], time_of(turn["datetime_utc"]))
     times: dict[str, datetime | None] = {}
     when: datetime | None = None
     for hash in reversed(chain):
-        if hash in turns:
-            when = time_of(turns[hash]["datetime_utc"])
+        when = turns.get(hash, when)
         times[hash] = when
+    return times
+
+
+def _thread_events(database: Database, thread_id: str, chain: Mapping[str, Said]) -> Events:
+    """The events of a chain; what a turn says of itself goes to the last message of it."""
+    turns: dict[str, dict[str, Any]] = {}
+    off_path = 0
+    for turn in database.records(db.LLM_TURNS, id=thread_id):
+        turns.setdefault(turn["tip_message_hash"], turn)
+        off_path += turn["tip_message_hash"] not in chain
     names: dict[str, str] = {}
     for hash in chain:
         try:
@@ -250,7 +265,7 @@ def _thread_events(database: Database, thread_id: str, chain: list[str]) -> Even
             continue
         for event in events:
             if isinstance(event, Event):
-                event.__dict__["created_at"] = times[hash]
+                event.__dict__["copied_from"], event.__dict__["created_at"] = chain[hash]
             yield event
     if off_path:
         yield Note(f"thread {thread_id!r:.140}: {off_path:,} turns that it was taken back from were not imported")

@@ -1,0 +1,358 @@
+"""An event that stands in several sessions is counted once, wherever its original and its copies are."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backends import BACKENDS, Store
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_sqlite import ANY, Event, InvalidInputError, Session, SQLiteSessionService, ToolCall, Usage
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with BACKENDS[request.param](tmp_path) as store:
+        yield store
+
+
+@pytest.fixture
+def any_service(store: Store) -> Any:
+    return store.service
+
+
+def turn(session: Any, tokens: int) -> None:
+    """A question, and an answer that took so many tokens and called a tool."""
+    session.add_events([
+        Event("user", f"question {tokens}"),
+        Event("assistant", f"answer {tokens}", usage=Usage("m", tokens), actions=[ToolCall("Read", id="c", output=1)]),
+    ])  # fmt: skip
+
+
+def figures(service: Any, **filters: Any) -> list[int]:
+    """Tokens, and from there on how many replies: by every question that counts."""
+    usage, by_day = service.usage((), **filters), service.usage(("day", "model", "session_id"), **filters)
+    calls, activity = service.tool_calls(**filters), service.activity(("day", "author", "session_id"), **filters)
+    counts = service.tool_counts(**filters)
+    answers = sum(row["events"] for row in activity if row["author"] == "assistant")
+    assert answers == service.activity((), **filters)[0]["events"] - answers, "as many questions"
+    tokens = {usage[0]["input_tokens"], sum(row["input_tokens"] for row in by_day)}
+    replies = {usage[0]["replies"], sum(row["replies"] for row in by_day), len(calls), answers,
+               counts.get("Read", {"calls": 0})["calls"], len(service.reply_times(**filters))}  # fmt: skip
+    if "session" not in filters:
+        stats = service.stats(**filters)
+        called = stats["tools"].get("Read", {"calls": 0})["calls"]
+        tokens.add(stats["tokens"]["input_tokens"])
+        replies |= {stats["authors"].get("assistant", 0), stats["events"] // 2, called}
+    assert len(tokens) == 1, tokens
+    assert len(replies) == 1, replies
+    return [*tokens, *replies]
+
+
+def test_what_a_fork_has_from_its_source_is_counted_once(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    turn(session, 100)
+    fork = session.fork(session_id="fork")
+    assert figures(any_service) == [100, 1]
+    turn(fork, 10)
+    assert figures(any_service) == [110, 2]
+    assert [event.copied_from for event in fork.events()] == ["s", "s", "", ""]
+    assert {event.copied_from for event in session.events()} == {""}
+
+
+def test_a_figure_of_one_session_is_of_what_was_first_said_there(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    turn(session, 100)
+    fork = session.fork(session_id="fork")
+    turn(fork, 10)
+    assert figures(any_service, session="s") == [100, 1]
+    assert figures(any_service, session="fork") == [10, 1]
+    by_session = {row["session_id"]: row["input_tokens"] for row in any_service.usage("session_id")}
+    assert by_session == {"s": 100, "fork": 10}
+    session.delete()
+    assert figures(any_service, session="fork") == [110, 2]
+
+
+def test_a_fork_of_a_fork_names_where_its_events_were_first_said(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    turn(session, 1)
+    fork = session.fork(session_id="fork")
+    turn(fork, 10)
+    last = fork.fork(session_id="last")
+    turn(last, 100)
+    assert [event.copied_from for event in last.events()] == ["s", "s", "fork", "fork", "", ""]
+    assert figures(any_service) == [111, 3]
+    fork.delete()
+    assert figures(any_service) == [111, 3]
+    session.delete()
+    assert figures(any_service) == [111, 3]
+    last.rewind(turns=2)
+    assert figures(any_service) == [1, 1]
+
+
+GOES: dict[str, Callable[[Any, Any], Any]] = {
+    "delete": lambda service, session: session.delete(),
+    "rewind": lambda service, session: session.rewind(),
+    "clear": lambda service, session: session.clear(),
+    "erase": lambda service, session: service.erase(session),
+    "replace": lambda service, session: service.replace_events(session, []),
+}
+
+
+@pytest.mark.parametrize("way", GOES)
+def test_of_copies_whose_original_is_gone_one_counts(any_service: Any, way: str) -> None:
+    session = any_service.create_session(session_id="s")
+    session.add_events([
+        Event("user", "q", created_at=NOON),
+        Event("assistant", "a", created_at=NOON, usage=Usage("m", 100), actions=[ToolCall("Read", id="c", output=1)]),
+    ])  # fmt: skip
+    forks = [session.fork(session_id=name) for name in ("f1", "f2")]
+    GOES[way](any_service, session)
+    for fork in forks:
+        assert figures(any_service) == [100, 1]
+        fork.delete()
+    assert figures(any_service) == [0, 0]
+
+
+def test_of_copies_whose_original_was_pruned_one_counts(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    turn(session, 100)
+    for name in ("f1", "f2"):
+        session.fork(session_id=name)
+    turn(session, 10)
+    assert any_service.prune(keep_last=2).events == 2
+    assert figures(any_service, session="s") == [10, 1]
+    assert figures(any_service) == [110, 2]
+
+
+def test_what_is_said_again_under_the_id_of_what_was_taken_back_is_no_original(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    session.add_event("user", "q", id="1")
+    session.add_event("assistant", "first", id="2", usage=Usage("m", 100))
+    session.fork(session_id="fork")
+    session.rewind()
+    session.add_event("user", "q", id="1")
+    session.add_event("assistant", "second", id="2", usage=Usage("m", 10))
+    assert any_service.usage(())[0]["input_tokens"] == 110
+    assert any_service.stats()["events"] == 4
+
+
+def test_a_copy_that_comes_back_to_where_it_was_first_said_is_the_original(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    turn(session, 100)
+    fork = session.fork(session_id="fork")
+    session.delete()
+    back = fork.fork(session_id="s")
+    assert {event.copied_from for event in back.events()} == {""}
+    assert figures(any_service) == [100, 1]
+    assert figures(any_service, session="s") == [100, 1]
+    fork.delete()
+    assert figures(any_service) == [100, 1]
+
+
+def test_events_that_are_read_from_one_session_and_appended_to_another_are_copies(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    other = any_service.create_session(session_id="other")
+    turn(session, 100)
+    other.add_events(session.events())
+    assert other.add_events(session.events()) == other.events(), "a retry adds nothing"
+    third = any_service.create_session(session_id="third")
+    third.add_events(other.events())
+    assert {event.copied_from for event in third.events()} == {"s"}
+    assert figures(any_service) == [100, 1]
+    session.delete()
+    assert figures(any_service) == [100, 1]
+
+
+def test_users_do_not_count_each_others_events(any_service: Any) -> None:
+    for user in ("a", "b"):
+        session = any_service.create_session(session_id="s", user_id=user)
+        session.add_event("user", "q", id="1", created_at=NOON)
+        session.add_event("assistant", "a", id="2", created_at=NOON, usage=Usage("m", 100),
+                          actions=[ToolCall("Read", id="c", output=1)])  # fmt: skip
+        session.fork(session_id="fork")
+        if user == "a":
+            session.delete()
+    for user in ("a", "b"):
+        assert figures(any_service, user_id=user) == [100, 1]
+    assert figures(any_service, user_id=ANY, app_name=ANY) == [200, 2]
+
+
+def test_a_copy_is_a_retry_of_its_event_and_equal_to_it(any_service: Any) -> None:
+    session = any_service.create_session(session_id="s")
+    event = session.add_event("user", "q", id="mine")
+    fork = session.fork(session_id="fork")
+    assert fork.add_event("user", "q", id="mine").seq == 1
+    [copy] = fork.events()
+    assert fork.add_events([copy]) == [copy]
+    assert fork.add_events([event]) == [copy]
+    assert fork.refresh().last_seq == 1
+
+
+def test_per_session_views_and_searches_show_copies_as_they_are(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    turn(session, 100)
+    session.fork(session_id="fork")
+    assert [row.event_count for row in service.session_overviews()] == [2, 2]
+    assert service.query("SELECT session_id, count(*) AS n FROM transcript GROUP BY 1") == [
+        {"session_id": "fork", "n": 2}, {"session_id": "s", "n": 2},
+    ]  # fmt: skip
+    assert service.query("SELECT event_count FROM session_overview") == [{"event_count": 2}, {"event_count": 2}]
+    assert {hit.session.id for hit in service.search("answer")} == {"s", "fork"}
+    assert service.query("SELECT session_id FROM tool_calls") == [{"session_id": "s"}]
+    assert service.query("SELECT input_tokens FROM usage_by_day") == [{"input_tokens": 100}]
+    assert service.query("SELECT input_tokens FROM tokens") == [{"input_tokens": 100}]
+    assert service.query("SELECT count(*) AS n FROM counted_events") == [{"n": 2}]
+
+
+def test_plots_draw_what_is_counted(service: SQLiteSessionService) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from session_sqlite import plots
+
+    session = service.create_session(session_id="s")
+    turn(session, 100)
+    turn(session.fork(session_id="fork"), 10)
+    for draw, about in ((plots.activity_by_day, "4 events (days are UTC)"), (plots.tokens_by_model, "110 tokens"),
+                        (plots.tool_use, "2 calls, 0 failed"), (plots.reply_latency, "2 replies")):  # fmt: skip
+        assert draw(service).get_title("right") == about
+        matplotlib.pyplot.close()
+
+
+# ---------------------------------------------------------------- out of the store and into another
+
+
+def exported(service: SQLiteSessionService, *sessions: str) -> str:
+    texts = []
+    for session in sessions or (None,):
+        text = io.StringIO()
+        service.export(text, session=session)
+        texts.append(text.getvalue())
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("way", ["all", "fork alone", "fork, then all", "another user", "two stores in one"])
+def test_an_import_counts_as_the_store_that_it_came_from(service: SQLiteSessionService, way: str) -> None:
+    session = service.create_session(session_id="s")
+    turn(session, 100)
+    fork = session.fork(session_id="a fork")
+    turn(fork, 10)
+    fork.fork(session_id="another")
+    with SQLiteSessionService(":memory:") as other:
+        options = {"user_id": "default"}
+        for part in {"fork alone": ["a fork"], "fork, then all": ["a fork", None], "two stores in one": ["another", "s"]
+                     }.get(way, [None]):  # fmt: skip
+            text = exported(service, *([] if part is None else [part]))
+            if way == "another user":
+                options = {"user_id": "somebody", "app_name": "else"}
+            other.import_(io.StringIO(text), **options)
+            other.import_(io.StringIO(text), **options)
+        assert figures(other, user_id=ANY, app_name=ANY) == [110, 2]
+        if way == "all":
+            assert [event.copied_from for event in other.list_events("another")] == ["s", "s", "a fork", "a fork"]
+
+
+def test_an_unreadable_copy_is_counted_once_too_and_imported_as_a_copy(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        session = service.create_session(session_id="s")
+        session.add_event("user", "q")
+        session.fork(session_id="fork")
+        service._database.write(lambda tx: tx.run("UPDATE events SET metadata = '{broken'", {}))
+        assert service.stats()["events"] == 1
+        with SQLiteSessionService(":memory:") as other:
+            other.import_(io.StringIO(exported(service)))
+            assert other.stats()["events"] == 1
+
+
+@pytest.mark.parametrize("value", [5, "", ["s"], {"s": 1}, " x"])
+def test_a_wrong_origin_in_an_export_is_one_event_that_is_skipped(service: SQLiteSessionService, value: object) -> None:
+    session = service.create_session(session_id="s")
+    session.add_events([Event("user", "one"), Event("user", "two")])
+    lines = [json.loads(line) for line in exported(service).splitlines()]
+    lines[2]["copied_from"] = value
+    with SQLiteSessionService(":memory:") as other:
+        report = other.import_(io.StringIO("\n".join(map(json.dumps, lines))))
+        assert report.events == (2 if value == "" else 1)
+        assert report.skipped_count == (0 if value == "" else 1)
+
+
+# ---------------------------------------------------------------- whatever is done
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "say",
+                "say",
+                "fork",
+                "fork",
+                "rewind",
+                "delete",
+                "clear",
+                "prune",
+                "import",
+                "redact",
+                "again",
+            ]
+        ),
+        st.integers(0, 9),
+        st.integers(0, 9),
+    ),
+    max_size=14,
+)
+
+
+@given(steps=STEPS)
+def test_tokens_are_those_of_the_events_that_are_somewhere(steps: list[tuple[str, int, int]]) -> None:
+    with SQLiteSessionService(":memory:", search=False) as service:
+        turn(service.create_session(session_id="first"), 1)
+        taken = io.StringIO()
+        service.export(taken)
+        for number, (verb, which, size) in enumerate(steps):
+            sessions = sorted(service.list_sessions(limit=100), key=lambda one: one.id)
+            session = sessions[which % len(sessions)] if sessions else service.create_session()
+            do(service, verb, session, size, number, taken)
+            expected: dict[str, int] = {}
+            for one in service.list_sessions(limit=100):
+                for event in one.events():
+                    if event.usage is not None:
+                        expected[event.id] = event.usage.input_tokens
+            assert figures(service) == [sum(expected.values()), len(expected)], (number, verb)
+
+
+def do(service: Any, verb: str, session: Session, size: int, number: int, taken: io.StringIO) -> None:
+    if verb == "say":
+        turn(session, 10 + number)
+    elif verb == "fork":
+        events = session.events()
+        session.fork(at=events[min(size * 2 + 1, len(events) - 1)] if events else None, session_id=f"{number}")
+    elif verb == "rewind":
+        session.rewind(turns=size % 3)
+    elif verb == "prune":
+        service.prune(keep_last=2 * (size % 3) + 2)
+    elif verb == "redact":
+        service.redact("answer", session=session)
+    elif verb == "import":
+        service.import_(io.StringIO(taken.getvalue()))
+    elif verb == "again":
+        taken.seek(0)
+        taken.truncate()
+        service.export(taken)
+    else:
+        getattr(session, verb)()
+
+
+def test_a_wrong_origin_is_refused(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    with pytest.raises(InvalidInputError):
+        session.add_events([Event("user", "q", copied_from=5)])  # type: ignore[arg-type]  # on purpose
