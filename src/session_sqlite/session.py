@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import (
     Callable,
     ItemsView,
@@ -20,7 +22,7 @@ from collections.abc import (
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from session_sqlite.errors import SessionError, StoreError
+from session_sqlite.errors import InvalidInputError, SessionError, StoreError
 from session_sqlite.models import REMOVE, Event, SearchHit, SessionRecord, ToolCall, Usage
 from session_sqlite.pages import Page
 from session_sqlite.transcript import html
@@ -175,21 +177,42 @@ def attached(session: Session, service: SessionService) -> Session:
     return session
 
 
+def _step_of_caller() -> object:
+    """Identifies the instruction that called the method which calls this."""
+    frame = sys._getframe(2)
+    return threading.get_ident(), id(frame), frame.f_code, frame.f_lasti
+
+
 class SessionState(MutableMapping[str, Any]):
     """The state that a session sees, live: ``app:`` and ``user:`` keys are shared, others are the session's own.
 
-    Every access goes to the store. A missing key is a `KeyError`; None is a value. `update` is one transaction.
-    `clear` removes the session's own keys and leaves what is shared.
+    Every access goes to the store. A missing key is a `KeyError`, and so is one that could not be stored; None is a
+    value. ``dict(state)`` is one read, `update` one transaction. `clear` removes the session's own keys and leaves
+    what is shared.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._copied: tuple[object, dict[str, Any]] | None = None  # by which step of whose code, and what is left
 
     def _all(self) -> dict[str, Any]:
         return self._session._store().get_state(self._session)
 
+    def _find(self, key: object) -> Any:
+        """Reads a value; `REMOVE` if there is none."""
+        try:
+            return self._session._store().get_state_value(self._session, key, default=REMOVE)  # type: ignore[arg-type]
+        except InvalidInputError:
+            self._all()  # what is wrong with the session is an error, also where the key is odd
+            return REMOVE
+
     def __getitem__(self, key: str) -> Any:
-        value = self._session._store().get_state_value(self._session, key, default=REMOVE)
+        if self._copied is not None:
+            step, values = self._copied
+            if step == _step_of_caller() and key in values:
+                return values.pop(key)
+            self._copied = None
+        value = self._find(key)
         if value is REMOVE:
             raise KeyError(key)
         return value
@@ -203,9 +226,7 @@ class SessionState(MutableMapping[str, Any]):
         self[key] = REMOVE
 
     def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str):
-            return False
-        return self._session._store().get_state_value(self._session, key, default=REMOVE) is not REMOVE
+        return self._find(key) is not REMOVE
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
@@ -215,7 +236,11 @@ class SessionState(MutableMapping[str, Any]):
 
     def keys(self) -> KeysView[str]:
         """The keys, as one read finds them; a copy, not a view."""
-        return self._all().keys()
+        state = self._all()
+        # `dict(state)` and `**state` ask for the keys and then for each value: N reads of as many moments. They do so
+        # within one step of the caller's code, during which nothing else of it can run, so one read answers them.
+        self._copied = (_step_of_caller(), dict(state))
+        return state.keys()
 
     def values(self) -> ValuesView[Any]:
         """The values, as one read finds them; a copy, not a view."""
