@@ -4,7 +4,9 @@ The tests at the end open pages in headless Chromium and count over the DevTools
 are skipped where there is no Chromium; the accessibility check also where `AXE_CORE` names no axe-core.
 """
 
+import asyncio
 import base64
+import copy
 import html as html_module
 import io
 import json
@@ -30,6 +32,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from session_sqlite import (
     ANY,
     REMOVE,
+    AsyncSessionService,
     Event,
     Rows,
     SearchHit,
@@ -400,6 +403,43 @@ def test_lists_become_data_frames(year: SQLiteSessionService) -> None:
     assert year.activity("author").to_dataframe()["events"].tolist() == [10, 10]
     assert list(year.query("SELECT id, author FROM events WHERE 0").to_dataframe().columns) == ["id", "author"]
     assert Listing().to_dataframe().empty
+
+
+def test_an_empty_list_has_the_columns_of_a_full_one(year: SQLiteSessionService) -> None:
+    session = year.list_sessions()[0]
+    none = year.create_session(session_id="silent")
+    nobody = {"user_id": "nobody"}
+    lists: dict[str, tuple[Any, Any]] = {
+        "sessions": (year.list_sessions(), year.list_sessions(**nobody)),
+        "overviews": (year.session_overviews(), year.session_overviews(limit=0)),
+        "hits": (year.search("hello"), year.search("nothing like it")),
+        "hits of no words": (year.search("hello"), year.search("…")),
+        "hits of a session": (session.search("hello"), none.search("hello")),
+        "events": (session.events(), none.events()),
+        "events of none": (session.events(limit=1), session.events(limit=0)),
+        "tool calls": (year.tool_calls(), year.tool_calls(**nobody)),
+        "usage": (year.usage(), year.usage(**nobody)),
+        "activity": (year.activity("author"), year.activity("author", **nobody)),
+        "reply times": (year.reply_times(), year.reply_times(**nobody)),
+        "query": (year.query("SELECT id, title FROM sessions"), year.query("SELECT id, title FROM sessions WHERE 0")),
+    }
+
+    async def awaited() -> None:
+        store = AsyncSessionService(year)
+        lists["async sessions"] = (await store.list_sessions(), await store.list_sessions(**nobody))
+        lists["async events"] = (await store.list_events(session), await store.list_events(none))
+        lists["async hits"] = (await store.search("hello"), await store.search("nothing like it"))
+        lists["async calls"] = (await store.tool_calls(), await store.tool_calls(**nobody))
+
+    asyncio.run(awaited())
+    for name, (full, empty) in lists.items():
+        assert len(full) > 0, name
+        assert len(empty) == 0, name
+        for one in (empty, copy.copy(empty), pickle.loads(pickle.dumps(empty))):  # noqa: S301  # our own
+            frame = one.to_dataframe()
+            assert list(frame.columns) == list(full.to_dataframe().columns), name
+            assert len(frame) == 0, name
+        assert re.findall(r"<th[ >].*?</th>", empty._repr_html_()), name
 
 
 def test_reply_times_are_those_of_replies_to_a_user(year: SQLiteSessionService) -> None:

@@ -266,7 +266,7 @@ class AsyncSessionService:
             app_name=app_name,
             user_id=user_id,
         )
-        return Page((AsyncSession(session, self) for session in page), page.next_cursor)
+        return page.with_items(AsyncSession(session, self) for session in page)
 
     async def update_session(
         self,

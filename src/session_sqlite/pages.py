@@ -12,6 +12,7 @@ from session_sqlite.transcript import html
 if TYPE_CHECKING:
     import pandas as pd
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -22,9 +23,15 @@ class Page(list[T]):
         next_cursor: Give it to the same call to get what follows; None when nothing does.
     """
 
-    def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
+    def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None, *, of: type = object) -> None:
+        """Makes a page; ``of`` is the class of its items, which an empty page cannot tell otherwise."""
         super().__init__(items)
         self.next_cursor = next_cursor
+        self._of = of
+
+    def with_items(self, items: Iterable[S]) -> Page[S]:
+        """Returns a page of other items, with everything else as in this one."""
+        return Page(items, self.next_cursor, of=self._of)
 
     def to_dataframe(self) -> pd.DataFrame:
         """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
@@ -45,7 +52,8 @@ class Page(list[T]):
 
     def _kind(self) -> type:
         """Returns which of the kinds that have a table of their own the items are; object for any other."""
-        return next((kind for kind in _RECORDS_OF if self and isinstance(self[0], kind)), object)
+        of = type(self[0]) if self else self._of
+        return next((kind for kind in _RECORDS_OF if issubclass(of, kind)), object)
 
 
 class Rows(list[dict[str, Any]]):

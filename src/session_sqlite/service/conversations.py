@@ -172,7 +172,7 @@ class Conversations(HistoryQueries):
                 break
         page = [session for _, session in found[:limit]]
         more = bool(page) and len(found) > len(page)
-        return Page(page, listing.cursor_after(found[len(page) - 1][0]) if more else None)
+        return Page(page, listing.cursor_after(found[len(page) - 1][0]) if more else None, of=Session)
 
     def update_session(
         self,
@@ -359,8 +359,8 @@ class Conversations(HistoryQueries):
         if not found:
             self._require(query.key)
         if limit is None or len(found) <= limit:
-            return Page(found)
-        return Page(found[:limit], codec.encode_cursor(("events", *query.key), [found[limit - 1].seq]))
+            return Page(found, of=Event)
+        return Page(found[:limit], codec.encode_cursor(("events", *query.key), [found[limit - 1].seq]), of=Event)
 
     def iter_events(self, session: Session | str, *, limit: int | None = None, **filters: Any) -> Iterator[Event]:
         """A stream of what `list_events` lists, with the same filters, in memory that does not grow.

@@ -83,14 +83,15 @@ class HistoryQueries(ScopedService):
             self._require(self._key_to_read(session))
         if not request.terms or limit == 0:
             self._database.read(queries.NOTHING, {}, as_is)  # a closed store is an error, whatever is asked
-            return Page()
+            return Page(of=SearchHit)
         index = self._database.index
         if index is not None:
             found = index.find(request, limit + 1, offset)
         else:
             found = in_order(scan(self._database, request), request)[offset : offset + limit + 1]
         hits = [self._hit(one, request) for one in found[:limit]]
-        return Page(hits, codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None)
+        cursor = codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None
+        return Page(hits, cursor, of=SearchHit)
 
     def session_overviews(
         self,
@@ -111,7 +112,8 @@ class HistoryQueries(ScopedService):
         page = rows if limit is None else rows[:limit]
         columns = len(codec.SESSION_COLUMNS)
         overviews = [SessionOverview(self._session(row[:columns]), row[-2], row[-1]) for row in page]
-        return Page(overviews, listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None)
+        cursor = listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None
+        return Page(overviews, cursor, of=SessionOverview)
 
     def tool_calls(
         self,
