@@ -168,6 +168,43 @@ def test_no_verb_takes_a_url_for_a_file(
     assert list((tmp_path / "here").iterdir()) == []
 
 
+NOTHING_OF_BOB = [
+    ("list",), ("show", "s"), ("show", "s", "--json"), ("delete", "s", "--yes"), ("search", "hi"), ("tools",),
+    ("tools", "--calls"), ("usage",), ("stats",), ("tail", "--count", "0"), ("tail", "s", "--count", "0"),
+    ("export",), ("export", "s"),
+    ("fork", "s"), ("rewind", "s", "--yes"), ("prune", "--keep-last", "0", "--yes"), ("erase", "--yes"),
+    ("redact", "x", "--yes"), ("list", "--json"), ("list", "--csv"), ("search", "hi", "--json"), ("usage", "--csv"),
+    ("check",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", NOTHING_OF_BOB, ids=" ".join)
+def test_who_finds_nothing_of_an_app_or_user_hears_what_others_have(
+    run: Run, service: SQLiteSessionService, args: tuple[str, ...]
+) -> None:
+    service.create_session(session_id="s").add_event("user", "hi")
+    service.create_session(session_id="t", app_name="second").add_event("user", "hello")
+    for option in ("--user", "--app"):
+        if args[0] == "erase" and option == "--app":
+            continue
+        result = run(*args, option, "bob")
+        said = result.stdout if args[0] == "check" else result.stderr
+        assert "leave out --app and --user to see them" in said
+        assert ("2 are not of" if args[0] == "check" else "Other apps or users have 2 sessions") in said
+        if result.exit_code:
+            assert_fails(result, "there is no session 's'")
+    if args[0] not in ("delete", "prune", "erase"):
+        assert "Other apps" not in run(*args).output  # everybody's: nothing is hidden
+    assert len(service.scope(app_name=ANY, user_id=ANY).list_sessions()) >= 2
+
+
+def test_who_finds_something_hears_nothing_of_others(run: Run, service: SQLiteSessionService) -> None:
+    service.create_session(session_id="s").add_event("user", "hi")
+    service.create_session(session_id="t", user_id="bob").add_event("user", "hi")
+    for args in (("list",), ("show", "t"), ("search", "hi"), ("stats",), ("export",)):
+        assert "Other apps" not in run(*args, "--user", "bob").output
+
+
 # ---------------------------------------------------------------- path
 
 

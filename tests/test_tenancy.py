@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import pickle
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import Any
 import pytest
 from backends import dump_of
 
-from session_sqlite import AsyncSessionService, Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
+from session_sqlite import (
+    ANY,
+    AsyncSessionService,
+    Event,
+    InvalidInputError,
+    Session,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    ToolCall,
+)
 
 ID = "shared-id"
 SECRET = "secret-words"  # noqa: S105  # a word to look for
@@ -172,7 +182,7 @@ def test_pruning_redacting_and_erasing_keep_to_their_scope(service: Any, strange
     view = service.scope(app_name=app, user_id=user)
     before = dump_of(service.db)
     view.prune(keep_last=0)
-    view.prune(older_than=datetime.max.replace(tzinfo=UTC))
+    view.prune(older_than=datetime.now(UTC))
     view.redact(SECRET)
     view.erase(user_id="nobody")
     assert dump_of(service.db) == before
@@ -206,3 +216,112 @@ def test_the_asynchronous_verbs_know_whose_a_session_is(service: Any) -> None:
 
     asyncio.run(main())
     assert dump_of(service.db) == before
+
+
+# ---------------------------------------------------------------- the owner of the file
+
+OTHERS = "Other apps or users have 1 session"
+EMPTY_LISTS: dict[str, Callable[[Any], Any]] = {
+    "list_sessions": lambda one: one.list_sessions(),
+    "list_sessions of an agent": lambda one: one.list_sessions(agent_id="nobody"),
+    "session_overviews": lambda one: one.session_overviews(),
+    "search": lambda one: one.search(SECRET),
+    "tool_calls": lambda one: one.tool_calls(),
+    "usage": lambda one: one.usage(),
+    "activity": lambda one: one.activity(),
+    "reply_times": lambda one: one.reply_times(),
+    "history": lambda one: SQLiteChatMessageHistory(ID, service=one),
+}
+
+
+@pytest.fixture
+def opened_as_another(service: Any, path: Path) -> Iterator[Any]:
+    """The owner's file, opened with the defaults of nobody in it."""
+    with SQLiteSessionService(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("empty", EMPTY_LISTS.values(), ids=EMPTY_LISTS)
+def test_an_empty_list_says_to_the_owner_of_the_file_that_others_have_sessions(
+    service: Any, opened_as_another: Any, empty: Callable[[Any], Any]
+) -> None:
+    shown = empty(opened_as_another)._repr_html_()
+    assert OTHERS in shown
+    assert "service.scope(app_name=ANY, user_id=ANY)" in shown
+    assert SECRET not in shown
+    for view in (
+        service.scope(user_id="stranger"),
+        opened_as_another.scope(),
+        opened_as_another.scope(app_name="default"),
+        AsyncSessionService(opened_as_another).scope()._sync,
+    ):
+        assert "Other apps" not in empty(view)._repr_html_()
+
+
+@pytest.mark.parametrize("empty", [EMPTY_LISTS[name] for name in EMPTY_LISTS if name != "history"])
+def test_a_list_that_is_not_empty_says_nothing_of_others(service: Any, empty: Callable[[Any], Any]) -> None:
+    service.create_session(user_id="other", app_name="third")
+    shown = empty(service)
+    assert ("Other apps" in shown._repr_html_()) == (len(shown) == 0)
+    across = service.scope(app_name=ANY, user_id=ANY)
+    assert "Other apps" not in empty(across)._repr_html_()
+
+
+def test_what_an_empty_list_says_is_asked_when_it_is_shown(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        page = service.list_sessions()
+        across = service.scope(app_name=ANY, user_id=ANY).list_sessions()
+        assert "Other" not in page._repr_html_()
+        service.create_session(user_id="other")
+        assert OTHERS in page._repr_html_()
+        assert "Other" not in across._repr_html_()
+        assert "Other" not in pickle.loads(pickle.dumps(page))._repr_html_()  # noqa: S301  # our own
+    page._repr_html_()  # closed: it is shown without
+
+
+def test_an_empty_list_of_the_asynchronous_service_says_the_same(opened_as_another: Any) -> None:
+    async def main() -> str:
+        return (await AsyncSessionService(opened_as_another).list_sessions())._repr_html_()
+
+    assert OTHERS in asyncio.run(main())
+
+
+def test_an_empty_export_says_to_the_owner_that_others_have_sessions(service: Any, opened_as_another: Any) -> None:
+    assert OTHERS in str(opened_as_another.export(io.StringIO()))
+    assert "Other" not in str(opened_as_another.scope().export(io.StringIO()))
+    assert "Other" not in str(service.export(io.StringIO()))
+    assert "Other" not in str(opened_as_another.export(io.StringIO(), app_name=ANY, user_id=ANY))
+
+
+def owners(report: Any) -> Any:
+    return next((finding for finding in report if finding.name == "owners"), None)
+
+
+def test_a_check_says_how_many_sessions_others_have_and_a_view_does_not(service: Any, opened_as_another: Any) -> None:
+    service.create_session(user_id="second")
+    finding = owners(opened_as_another.check())
+    assert finding.message == "2 sessions of 2 users in 1 apps; 2 are not of app 'default' and user 'default'"
+    assert "service.scope(app_name=ANY, user_id=ANY)" in finding.advice
+    assert owners(service.check()).message.endswith("; 1 are not of app 'app' and user 'owner'")
+    for report in (opened_as_another.check(), service.check(repair=True)):
+        assert report.ok
+    for view in (service.scope(), service.scope(user_id="stranger"), service.scope(app_name=ANY, user_id=ANY)):
+        assert owners(view.check()) is None
+    with SQLiteSessionService(service.path, app_name=ANY, user_id=ANY) as across:
+        assert owners(across.check()).message == "2 sessions of 2 users in 1 apps"
+        assert owners(across.check()).advice == ""
+
+
+@pytest.mark.parametrize("scope", [{}, {"user_id": "stranger"}, {"app_name": "other"}, {"user_id": "owner"}])
+def test_a_view_for_one_app_and_one_user_has_no_sql(service: Any, scope: dict[str, Any]) -> None:
+    view = service.scope(**scope)
+    for ask in (lambda: view.query("SELECT * FROM events"), lambda: view.db, lambda: view.scope().db):
+        with pytest.raises(InvalidInputError, match="the service that was opened on the file"):
+            ask()
+    with pytest.raises(InvalidInputError, match="the service that was opened on the file"):
+        asyncio.run(AsyncSessionService(service).scope(**scope).query("SELECT * FROM events"))
+    assert service.query("SELECT count(*) AS n FROM events") == [{"n": 3}]
+    assert service.db["events"].count == 3
+    for across in (service.scope(user_id=ANY), service.scope(app_name=ANY), view.scope(app_name=ANY, user_id=ANY)):
+        assert across.query("SELECT count(*) AS n FROM events") == [{"n": 3}]
+        assert across.db["events"].count == 3

@@ -12,6 +12,7 @@ from session_sqlite.transcript import html
 if TYPE_CHECKING:
     import pandas as pd
 
+WhyEmpty = Callable[[], str]
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -23,15 +24,32 @@ class Page(list[T]):
         next_cursor: Give it to the same call to get what follows; None when nothing does.
     """
 
-    def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None, *, of: type = object) -> None:
-        """Makes a page; ``of`` is the class of its items, which an empty page cannot tell otherwise."""
+    _why_empty: WhyEmpty | None = None
+
+    def __init__(
+        self,
+        items: Iterable[T] = (),
+        next_cursor: str | None = None,
+        *,
+        of: type = object,
+        why_empty: WhyEmpty | None = None,
+    ) -> None:
+        """Makes a page.
+
+        ``of`` is the class of its items, which an empty page cannot tell otherwise; ``why_empty`` is asked, when an
+        empty page is shown, for what its reader should know.
+        """
         super().__init__(items)
         self.next_cursor = next_cursor
         self._of = of
+        self._why_empty = why_empty
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_service(self.__dict__)
 
     def with_items(self, items: Iterable[S]) -> Page[S]:
         """Returns a page of other items, with everything else as in this one."""
-        return Page(items, self.next_cursor, of=self._of)
+        return Page(items, self.next_cursor, of=self._of, why_empty=self._why_empty)
 
     def to_dataframe(self) -> pd.DataFrame:
         """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
@@ -47,7 +65,7 @@ class Page(list[T]):
         return _dataframe([dict(zip(columns, record(item), strict=True)) for item in self], columns)
 
     def _repr_html_(self) -> str:
-        note = "" if self.next_cursor is None else "There are more: next_cursor is set."
+        note = _note(self) if self.next_cursor is None else "There are more: next_cursor is set."
         return _TABLE_OF.get(self._kind(), html.items_table)(self, note)
 
     def _kind(self) -> type:
@@ -63,9 +81,21 @@ class Rows(list[dict[str, Any]]):
         columns: The names of the columns, also where there is no row.
     """
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), columns: Sequence[str] = ()) -> None:
+    _why_empty: WhyEmpty | None = None
+
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]] = (),
+        columns: Sequence[str] = (),
+        *,
+        why_empty: WhyEmpty | None = None,
+    ) -> None:
         super().__init__(map(dict, rows))
         self.columns = tuple(columns) or tuple(self[0] if self else ())
+        self._why_empty = why_empty
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_service(self.__dict__)
 
     def to_dataframe(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame. Needs the extra ``notebook``.
@@ -77,7 +107,15 @@ class Rows(list[dict[str, Any]]):
         return _dataframe(self, self.columns)
 
     def _repr_html_(self) -> str:
-        return html.records_table(self.columns, self)
+        return html.records_table(self.columns, self, _note(self))
+
+
+def _note(shown: Page[Any] | Rows) -> str:
+    return "" if shown or shown._why_empty is None else shown._why_empty()
+
+
+def _without_service(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in state.items() if name != "_why_empty"}  # it asks an open service
 
 
 def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

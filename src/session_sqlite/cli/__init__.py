@@ -43,6 +43,7 @@ from session_sqlite.cli.console import (
     print_csv,
     print_json,
     print_text,
+    say_nothing_found,
     terminal_width,
     titled,
     user_option,
@@ -150,6 +151,8 @@ def list_sessions(
     check_format(as_json, as_csv)
     with opened(chosen(db, group_db), app, user) as service:
         found = list(islice(_overviews(service, agent), limit + 1))
+        if not found:
+            say_nothing_found(service, "No sessions.", for_programs=as_json or as_csv)
     listed = found[:limit]
     if as_json:
         print_json("[", map(_overview_for_json, listed), "]")
@@ -158,8 +161,6 @@ def list_sessions(
         print_csv(CSV_COLUMNS, ([_overview_for_json(one)[name] for name in CSV_COLUMNS] for one in listed))
     elif listed:
         print_text(_table(listed, terminal_width()))
-    elif not found:
-        click.echo("No sessions.", err=True)
     if len(found) > len(listed):
         click.echo("There are more: see --limit.", err=True)
 

@@ -16,7 +16,8 @@ import re
 import shutil
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import update_wrapper
 from itertools import chain
@@ -24,11 +25,14 @@ from typing import Any, Final
 
 import click
 
+from session_sqlite.errors import SessionNotFoundError
 from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
+from session_sqlite.service.scoped import others_said
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 
+LEAVE_OUT: Final = "leave out --app and --user to see them"
 DEFAULT_FILE: Final = "Default: what `session-sqlite path` prints."
 COLUMNS_UNLESS_TERMINAL: Final = 120
 LONGEST_TITLE: Final = 60
@@ -122,19 +126,36 @@ def absolute(path: str) -> str:
     return name if name == MEMORY else os.path.abspath(name)
 
 
-def opened(path: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> SQLiteSessionService:
+@contextmanager
+def opened(
+    path: str | None, app: str | None, user: str | None, *, read_only: bool = True
+) -> Iterator[SQLiteSessionService]:
     """Opens the store of a verb; a file that is not there is an error, also for one that writes."""
     file = str(database_file()) if path is None else absolute(path)
     if file != MEMORY and not os.path.exists(file):
         raise click.ClickException(
             f"there is no store at {visible(file)}: name another with --db, or see `session-sqlite demo`"
         )
-    return SQLiteSessionService(
+    with SQLiteSessionService(
         file,
         app_name=ANY if app is None else app,
         user_id=ANY if user is None else user,
         read_only=read_only,
-    )
+    ) as service:
+        try:
+            yield service
+        except SessionNotFoundError as error:
+            if said := others_said(service, advice=LEAVE_OUT):
+                raise SessionNotFoundError(f"{error}. {said}") from error
+            raise
+
+
+def say_nothing_found(service: SQLiteSessionService, text: str = "", *, for_programs: bool = False) -> None:
+    """Says on the error output that there is nothing (to people), and whether an --app or a --user hides sessions."""
+    if text and not for_programs:
+        click.echo(text, err=True)
+    if said := others_said(service, advice=LEAVE_OUT):
+        click.echo(said, err=True)
 
 
 def check_format(as_json: bool, as_csv: bool) -> None:

@@ -32,6 +32,7 @@ from session_sqlite.cli.console import (
     print_json,
     print_rows,
     print_text,
+    say_nothing_found,
     session_of,
     session_option,
     since_option,
@@ -124,8 +125,7 @@ def search(
         print_csv(HIT_COLUMNS, map(_hit_row, hits))
     elif hits:
         print_text("\n\n".join(map(_hit_text, hits)))
-    else:
-        click.echo("Nothing found.", err=True)
+    _say_if_empty(service, hits, "Nothing found.", as_json or as_csv)
     if hits.next_cursor is not None:
         click.echo("There are more: see --limit.", err=True)
 
@@ -201,7 +201,8 @@ def query(
     rows = service.query(sql, dict(params), timeout=timeout)
     numbers = [name for name in rows.columns if all(isinstance(row[name], (int, float, type(None))) for row in rows)]
     print_rows(rows, rows.columns, as_json=as_json, as_csv=as_csv, right=numbers)
-    _say_if_empty(rows, "No rows.", as_json or as_csv)
+    if not rows and not as_json and not as_csv:
+        click.echo("No rows.", err=True)
 
 
 # ---------------------------------------------------------------- tools
@@ -242,7 +243,7 @@ def tools(
         rows = [{"tool": tool or "", **count} for tool, count in counts.items()]
         print_rows(rows, ("tool", "calls", "errors", "pending"), as_json=as_json, as_csv=as_csv,
                    right=("calls", "errors", "pending"), shown=_number)  # fmt: skip
-        _say_if_empty(rows, "No tool calls.", as_json or as_csv)
+        _say_if_empty(service, rows, "No tool calls.", as_json or as_csv)
         return
     found = service.tool_calls(
         name, session=where, status=status, since=since, until=until, limit=limit + 1, newest_first=True
@@ -252,7 +253,7 @@ def tools(
         print_rows(listed, CALL_COLUMNS, as_json=as_json, as_csv=as_csv)
     elif listed:
         print_text(_calls_table(listed, with_names=name is None))
-    _say_if_empty(found, "No tool calls.", as_json or as_csv)
+    _say_if_empty(service, found, "No tool calls.", as_json or as_csv)
     if len(found) > len(listed):
         click.echo("There are more: see --limit.", err=True)
 
@@ -276,9 +277,9 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else in_one_line(value)
 
 
-def _say_if_empty(rows: Sequence[object], text: str, for_programs: bool) -> None:
-    if not rows and not for_programs:
-        click.echo(text, err=True)
+def _say_if_empty(service: SQLiteSessionService, rows: Sequence[object], text: str, for_programs: bool) -> None:
+    if not rows:
+        say_nothing_found(service, text, for_programs=for_programs)
 
 
 # ---------------------------------------------------------------- usage, stats
@@ -317,7 +318,7 @@ def usage(
         shown = [name for name in names if name in groups or any(row[name] for row in rows)]
         columns = {USAGE_HEADERS.get(name, name): [_number(row[name]) for row in rows] for name in shown}
         print_text(table(columns, right=USAGE_HEADERS.values()))
-    _say_if_empty(rows, "No usage.", as_json or as_csv)
+    _say_if_empty(service, rows, "No usage.", as_json or as_csv)
 
 
 @click.command()
@@ -326,6 +327,8 @@ def usage(
 def stats(service: SQLiteSessionService, as_json: bool) -> None:
     """Say what there is: sessions, events, tools, tokens."""
     found = service.stats()
+    if found["sessions"] == 0:
+        say_nothing_found(service)
     if as_json:
         print_json("", [found], "")
         return
@@ -383,6 +386,8 @@ def tail(
         session = session_of(service, session_id)
         show = _Shown(session, full, as_json)
         seen = {_key(session): session.last_seq} if session else service.last_seqs()
+        if not seen:
+            say_nothing_found(service)
         for event in _latest(service, session, seen, last):
             show(*event)
         left = count

@@ -15,6 +15,7 @@ import click
 from session_sqlite.cli.console import (
     DIM,
     GREEN,
+    LEAVE_OUT,
     RED,
     YELLOW,
     confirm,
@@ -27,6 +28,7 @@ from session_sqlite.cli.console import (
     painted,
     print_json,
     print_text,
+    say_nothing_found,
     session_of,
     session_option,
     time_given,
@@ -36,6 +38,7 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.errors import StaleSessionError
 from session_sqlite.models import ANY, AnyOf, Event
+from session_sqlite.service.scoped import SEE_OTHERS
 from session_sqlite.sqlite import SQLiteSessionService, file_text
 from session_sqlite.sqlite.maintenance import CheckReport
 from session_sqlite.transcript import visible
@@ -144,6 +147,8 @@ def prune(
     else:
         what = _events_and_sessions(report.events, report.sessions)
         print_text(f"Would remove {what}." if dry_run else f"Removed {what}.")
+    if not report.events and not report.sessions:
+        say_nothing_found(service)
 
 
 def _events_and_sessions(events: int, sessions: int) -> str:
@@ -182,6 +187,8 @@ def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, 
         })  # fmt: skip
     else:
         print_text(f"Erased {counted(report.sessions, 'session')} with {counted(report.events, 'event')}.")
+    if not report.sessions:
+        say_nothing_found(service)
     _say_what_remains(report.remaining, as_json=as_json)
 
 
@@ -219,6 +226,8 @@ def redact(
         })  # fmt: skip
     else:
         print_text(f"{'Would redact' if dry_run else 'Redacted'} {counted(report.events, 'event')}.")
+    if not report.events:
+        say_nothing_found(service)
     if report.skipped:
         click.echo(f"{counted(report.skipped, 'event')} cannot be read and may hold it.", err=True)
     _say_what_remains(report.remaining, as_json=as_json)
@@ -300,6 +309,7 @@ def _findings(report: CheckReport) -> str:
         if one.advice and not one.repaired:
             # Its advice is to who calls check() in Python.
             advice = one.advice.replace("check(repair=True)", "`session-sqlite check --repair`")
+            advice = advice.replace(SEE_OTHERS, LEAVE_OUT)
             lines.append(f"{'':10}{painted(visible(advice), DIM)}")
     return "\n".join(lines)
 

@@ -24,6 +24,7 @@ from session_sqlite.cli.console import (
     json_option,
     json_text,
     print_text,
+    say_nothing_found,
     with_store,
 )
 from session_sqlite.service.exchange import ImportReport, Progress
@@ -52,7 +53,9 @@ def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: 
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as a file would be
     with _bar("Exporting", shown=output != OUTPUT) as progress:
         report = service.export(target, session=wanted, format=format_, progress=progress)
-    click.echo(str(report), err=True)
+    click.echo(str(dataclasses.replace(report, note="")), err=True)
+    if report.sessions == 0:
+        say_nothing_found(service)
 
 
 @click.command("import")

@@ -30,7 +30,7 @@ from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls
-from session_sqlite.service.scoped import checked_scope
+from session_sqlite.service.scoped import checked_scope, others_said
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
 from session_sqlite.threads import in_own_thread, in_thread, in_thread_with
@@ -124,7 +124,8 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         try:
             return self.service.get_session(self._session)._repr_html_()
         except SessionNotFoundError:
-            return html.session_part(self._session, note="Nothing was said yet.")
+            others = others_said(self.service, self._session.app_name, self._session.user_id)
+            return html.session_part(self._session, note=f"Nothing was said yet. {others}".strip())
         except SessionError as error:
             return html.session_part(self._session, note=str(error))
 

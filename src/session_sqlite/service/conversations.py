@@ -172,7 +172,12 @@ class Conversations(HistoryQueries):
                 break
         page = [session for _, session in found[:limit]]
         more = bool(page) and len(found) > len(page)
-        return Page(page, listing.cursor_after(found[len(page) - 1][0]) if more else None, of=Session)
+        return Page(
+            page,
+            listing.cursor_after(found[len(page) - 1][0]) if more else None,
+            of=Session,
+            why_empty=self._why_empty(None, app_name, user_id),
+        )
 
     def update_session(
         self,

@@ -9,14 +9,14 @@ import html
 import importlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from session_sqlite import codec, queries
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import AnyOf
 from session_sqlite.service.retention import Retention
-from session_sqlite.service.scoped import as_is, key_of
+from session_sqlite.service.scoped import as_is, key_of, others_said
 from session_sqlite.service.whole_sessions import Fault, WholeSessions
 from session_sqlite.session import Session
 
@@ -32,14 +32,17 @@ class ExportReport:
         format: Its format.
         sessions: How many sessions.
         events: How many events.
+        note: Why there may be nothing in it; empty if there is something.
     """
 
     format: str
     sessions: int
     events: int
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"Exported {_count(self.sessions, 'session')} with {_count(self.events, 'event')} ({self.format})."
+        wrote = f"Exported {_count(self.sessions, 'session')} with {_count(self.events, 'event')} ({self.format})."
+        return f"{wrote} {self.note}".strip()
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class Exchange(Retention):
             progress=progress,
             store=getattr(self, "path", None),
         )
+        if report.sessions == 0 and session is None:
+            return replace(report, note=others_said(self, app_name, user_id))
         return report
 
     def import_(

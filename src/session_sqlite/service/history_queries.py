@@ -15,7 +15,7 @@ from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Params, Row
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import ANY, AnyOf, SearchHit, SessionOverview
-from session_sqlite.pages import Page, Rows
+from session_sqlite.pages import Page, Rows, WhyEmpty
 from session_sqlite.search import FIELDS, Request, parse, score, snippet
 from session_sqlite.service.scoped import ScopedService, SessionListing, as_is
 from session_sqlite.session import Session
@@ -81,9 +81,10 @@ class HistoryQueries(ScopedService):
         offset = 0 if cursor is None else codec.decode_cursor(cursor, scope, [int])[0]
         if session is not None:
             self._require(self._key_to_read(session))
+        why_empty = self._why_empty(session, app_name, user_id)
         if not request.terms or limit == 0:
             self._database.read(queries.NOTHING, {}, as_is)  # a closed store is an error, whatever is asked
-            return Page(of=SearchHit)
+            return Page(of=SearchHit, why_empty=why_empty)
         index = self._database.index
         if index is not None:
             found = index.find(request, limit + 1, offset)
@@ -91,7 +92,7 @@ class HistoryQueries(ScopedService):
             found = in_order(scan(self._database, request), request)[offset : offset + limit + 1]
         hits = [self._hit(one, request) for one in found[:limit]]
         cursor = codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None
-        return Page(hits, cursor, of=SearchHit)
+        return Page(hits, cursor, of=SearchHit, why_empty=why_empty)
 
     def session_overviews(
         self,
@@ -113,7 +114,7 @@ class HistoryQueries(ScopedService):
         columns = len(codec.SESSION_COLUMNS)
         overviews = [SessionOverview(self._session(row[:columns]), row[-2], row[-1]) for row in page]
         cursor = listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None
-        return Page(overviews, cursor, of=SessionOverview)
+        return Page(overviews, cursor, of=SessionOverview, why_empty=self._why_empty(None, app_name, user_id))
 
     def tool_calls(
         self,
@@ -157,7 +158,7 @@ class HistoryQueries(ScopedService):
             params["limit"] = codec.whole_number(limit, "limit")
             tail += queries.LIMITED
         calls = self._database.read(queries.joined(queries.TOOL_CALLS, clauses, tail), params, codec.decode_tool_call)
-        return Rows(calls, codec.TOOL_CALL_COLUMNS)
+        return Rows(calls, codec.TOOL_CALL_COLUMNS, why_empty=self._why_empty(session, app_name, user_id))
 
     def tool_counts(
         self,
@@ -219,7 +220,8 @@ class HistoryQueries(ScopedService):
         """
         groups = _groups(by, queries.USAGE_GROUPS)
         clauses, params = self._history_clauses(session, since, until, app_name, user_id)
-        return self._records(queries.usage_by(groups, clauses), params, (*groups, "replies", *USAGE_SUMS))
+        why_empty = self._why_empty(session, app_name, user_id)
+        return self._records(queries.usage_by(groups, clauses), params, (*groups, "replies", *USAGE_SUMS), why_empty)
 
     def activity(
         self,
@@ -247,7 +249,8 @@ class HistoryQueries(ScopedService):
         """
         groups = _groups(by, queries.ACTIVITY_GROUPS)
         clauses, params = self._history_clauses(session, since, until, app_name, user_id)
-        return self._records(queries.activity_by(groups, clauses), params, (*groups, "events", "sessions"))
+        why_empty = self._why_empty(session, app_name, user_id)
+        return self._records(queries.activity_by(groups, clauses), params, (*groups, "events", "sessions"), why_empty)
 
     def reply_times(
         self,
@@ -281,7 +284,8 @@ class HistoryQueries(ScopedService):
             params,
             as_is,
         )
-        return Rows((record for row in found if (record := _reply(row))), REPLY_COLUMNS)
+        why_empty = self._why_empty(session, app_name, user_id)
+        return Rows((record for row in found if (record := _reply(row))), REPLY_COLUMNS, why_empty=why_empty)
 
     def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
         """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
@@ -312,8 +316,9 @@ class HistoryQueries(ScopedService):
             "tokens": self.usage((), app_name=app_name, user_id=user_id)[0],
         }
 
-    def _records(self, sql: str, params: Params, names: Sequence[str]) -> Rows:
-        return Rows(self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True))), names)
+    def _records(self, sql: str, params: Params, names: Sequence[str], why_empty: WhyEmpty | None) -> Rows:
+        rows = self._database.read(sql, params, lambda row: dict(zip(names, row, strict=True)))
+        return Rows(rows, names, why_empty=why_empty)
 
     def _history_clauses(
         self,

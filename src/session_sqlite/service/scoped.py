@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Row
-from session_sqlite.errors import InvalidInputError, SessionNotFoundError
+from session_sqlite.errors import InvalidInputError, SessionNotFoundError, StoreError
 from session_sqlite.models import ANY, AnyOf
+from session_sqlite.pages import WhyEmpty
 from session_sqlite.session import Session, attached
+
+SEE_OTHERS: Final = "service.scope(app_name=ANY, user_id=ANY) sees them"
 
 
 class ScopedService:
@@ -60,7 +63,8 @@ class ScopedService:
     def scope(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> Self:
         """A view of the same store with another app or user as the default, made without I/O.
 
-        A web server scopes once a request: ``service.scope(user_id=request.user.id)``. `ANY` reads across.
+        A web server scopes once a request: ``service.scope(user_id=request.user.id)``. `ANY` reads across. A view for
+        one app and one user never says that others have sessions, and has neither ``query`` nor ``db``.
         """
         view = copy.copy(self)
         view._app_name, view._user_id = self._scope(app_name, user_id)
@@ -96,6 +100,13 @@ class ScopedService:
         if len(found) > 1:
             raise InvalidInputError(f"several apps or users have a {name}: name the app_name and user_id")
         return found[0]
+
+    def _why_empty(self, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> WhyEmpty | None:
+        """Returns what an empty list asks when it is shown: whether it is empty because others have the sessions."""
+        if self._is_view or session is not None:
+            return None
+        app, user = self._scope(app_name, user_id)
+        return lambda: others_said(self, app, user)
 
     def _scope(self, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> tuple[str | AnyOf, str | AnyOf]:
         return checked_scope(
@@ -136,6 +147,39 @@ class ScopedService:
     def _require(self, key: SessionKey) -> None:
         if not self._database.read(queries.LAST_SEQ, key.params(), as_is):
             raise missing(key)
+
+
+def count_of_others(
+    service: ScopedService, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
+) -> int:
+    """Counts the sessions of other apps and users than a call means, for the owner of the file.
+
+    A view made by `ScopedService.scope` may belong to one user of many: of it the answer is always 0.
+    """
+    clauses, params = service._scope_clauses(app_name, user_id)
+    if service._is_view or not clauses:
+        return 0
+
+    def count(conditions: list[str], bound: dict[str, Any]) -> int:
+        found: int = service._database.read(queries.joined(queries.COUNT_SESSIONS, conditions), bound, as_is)[0][0]
+        return found
+
+    return max(count([], {}) - count(clauses, params), 0)
+
+
+def others_said(
+    service: ScopedService,
+    app_name: str | AnyOf | None = None,
+    user_id: str | AnyOf | None = None,
+    *,
+    advice: str = SEE_OTHERS,
+) -> str:
+    """Says how many sessions others have and how to see them; nothing if there are none, or if it cannot be read."""
+    try:
+        count = count_of_others(service, app_name, user_id)
+    except StoreError:
+        return ""
+    return f"Other apps or users have {count:,} session{'' if count == 1 else 's'}: {advice}." if count else ""
 
 
 class SessionListing:

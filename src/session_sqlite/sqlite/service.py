@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from session_sqlite import codec
-from session_sqlite.errors import InvalidInputError
+from session_sqlite import codec, queries
+from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.models import AnyOf
 from session_sqlite.pages import Rows
 from session_sqlite.service import SessionService
-from session_sqlite.service.scoped import checked_scope
+from session_sqlite.service.scoped import SEE_OTHERS, as_is, checked_scope, count_of_others
 from session_sqlite.sqlite.database import SQLiteDatabase, check_seconds
-from session_sqlite.sqlite.maintenance import CheckReport, backup, check
+from session_sqlite.sqlite.maintenance import CheckReport, Finding, backup, check
 from session_sqlite.sqlite.paths import database_file
 
 if TYPE_CHECKING:
@@ -98,17 +99,22 @@ class SQLiteSessionService(SessionService):
     def db(self) -> sqlite_utils.Database:
         """The file as a read-only sqlite-utils Database, for its owner: it knows no tenants.
 
+        A view made by `scope` for one app and one user refuses it.
+
         Example:
             >>> with SQLiteSessionService(":memory:") as service:
             ...     service.db["events"].count
             0
         """
+        self._refuse_to_a_tenant("db")
         return self._sqlite.sqlite_utils()
 
     def query(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
     ) -> Rows:
         """Runs one reading SQL statement and returns its rows as dicts, for the file's owner: it knows no tenants.
+
+        A view made by `scope` for one app and one user refuses it.
 
         Args:
             sql: One statement over the tables and views of the file. SQLite itself refuses whatever would write,
@@ -124,6 +130,7 @@ class SQLiteSessionService(SessionService):
             ...     service.query("SELECT count(*) AS sessions FROM sessions")
             [{'sessions': 0}]
         """
+        self._refuse_to_a_tenant("query()")
         codec.text(sql, "sql")
         if isinstance(params, str) or not isinstance(params, (Sequence, Mapping)):
             raise InvalidInputError("params must be a sequence or a mapping of values")
@@ -148,6 +155,26 @@ class SQLiteSessionService(SessionService):
         the rest (indexes, the search index, ``last_seq``) and deletes state that belongs to no session.
 
         Returns:
-            The findings, each with advice; ``.ok`` sums them up.
+            The findings, each with advice; ``.ok`` sums them up. One says how many sessions there are, and how many
+            of other apps and users; not for a view made by `scope`.
         """
-        return check(self._sqlite, repair=repair)
+        report = check(self._sqlite, repair=repair)
+        if not self._is_view:
+            with contextlib.suppress(StoreError):  # what is damaged is among the findings
+                report.append(self._owners())
+        return report
+
+    def _owners(self) -> Finding:
+        sessions, apps, users = self._database.read(queries.COUNT_SESSIONS, {}, as_is)[0]
+        message = f"{sessions:,} sessions of {users:,} users in {apps:,} apps"
+        others = count_of_others(self)
+        if others:
+            message += f"; {others:,} are not of app {self.app_name!r} and user {self.user_id!r}"
+        return Finding("owners", "ok", message, SEE_OTHERS if others else "")
+
+    def _refuse_to_a_tenant(self, what: str) -> None:
+        if self._is_view and not isinstance(self.app_name, AnyOf) and not isinstance(self.user_id, AnyOf):
+            raise InvalidInputError(
+                f"{what} knows no tenants, and this is a view for one app and one user: ask the service that was "
+                "opened on the file, or a view made with ANY"
+            )

@@ -178,10 +178,10 @@ def events_table(events: Sequence[Event], note: str = "") -> str:
     return table(head, rows, of=len(events), note=note)
 
 
-def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> str:
+def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]], note: str = "") -> str:
     """The answer of a query as a table."""
     rows = [[_cell_value(record.get(column)) for column in columns] for record in records[:ROWS_SHOWN]]
-    return table(columns, rows, of=len(records))
+    return table(columns, rows, of=len(records), note=note)
 
 
 def items_table(items: Sequence[Any], note: str = "") -> str:
