@@ -283,11 +283,10 @@ EVENT_IN_SESSION = "events.session_id = :session_id"
 EVENT_BY_AUTHOR = "events.author = :author"
 EVENT_SINCE = "events.created_at >= :since"
 EVENT_UNTIL = "events.created_at < :until"
+EVENT_ROWS = "SELECT events.row_id FROM events"
 ROW_AFTER = "events.row_id > :after_row"
-ROW_BEFORE = "events.row_id < :before_row"
 ROWS = "events.row_id IN ({})"
 NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
-LAST_ROWS_FIRST = "ORDER BY events.row_id DESC LIMIT :limit"
 
 # What is searched of a session's events, before any of them is read whole.
 SEARCHED_TEXTS = """

@@ -20,8 +20,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
+from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
 from session_sqlite.unicode_table import IGNORABLE, REPLACED, is_single, kind_of
 
@@ -32,6 +34,10 @@ FIELDS: Final = ("content", "reasoning", "tools")
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 SNIPPET_CHARACTERS: Final = 160
+# What a query may have, so that no search takes long. A word that begins so costs what all words cost that do.
+LONGEST_QUERY: Final = 100_000  # characters
+MOST_WORDS: Final = 100
+MOST_PREFIXES: Final = 10
 
 _LATIN: Final = (
     "A-Za-z\u00c0-\u02af\u1d00-\u1d25\u1d6b-\u1dbf\u1e00-\u1eff\u2184\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
@@ -164,20 +170,35 @@ _TERM = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)')
 
 
 def parse(query: str) -> tuple[Term, ...]:
-    """The terms of a query; none if it has no words. No input is an error.
+    """The terms of a query, each once; none if it has no words.
+
+    Raises:
+        InvalidInputError: The query is longer than `LONGEST_QUERY`, or its terms have more than `MOST_WORDS` or
+            `MOST_PREFIXES`. Nothing else that people type is an error.
 
     Example:
         >>> [term.words for term in parse('don‘t "main go" C++')]
         [('don', 't'), ('main', 'go'), ('c',)]
     """
-    terms = []
-    for quoted, star, bare in _TERM.findall(query):
+    if len(query) > LONGEST_QUERY:
+        raise InvalidInputError(f"a query may have {LONGEST_QUERY:,} characters, this one has {len(query):,}")
+    terms: dict[Term, None] = {}
+    words_left = MOST_WORDS
+    for quoted, star, bare in dict.fromkeys(_TERM.findall(query)):
         text = quoted or bare.removesuffix("*")
         found = words(text)
         if found:
             # foo* but not foo-*: the star belongs to a word
             starred = bool(star) if quoted else bare.endswith("*")
-            terms.append(Term(tuple(found), starred and bool(words(text[-1:]))))
+            term = Term(tuple(found), starred and bool(words(text[-1:])))
+            if term not in terms:
+                terms[term] = None
+                words_left -= sum(word != GAP for word in found)
+        if words_left < 0:
+            raise InvalidInputError(f"a query may have {MOST_WORDS} words, each Chinese character being one: search "
+                                    "for fewer")  # fmt: skip
+    if sum(term.prefix for term in terms) > MOST_PREFIXES:
+        raise InvalidInputError(f"a query may have {MOST_PREFIXES} words with a star: search for fewer")
     return tuple(terms)
 
 
@@ -307,6 +328,7 @@ def score(event: Event, request: Request) -> float:
 
 LONGEST_PATTERN: Final = 20  # words; a longer phrase is found word by word
 MOST_PATTERNS: Final = 20  # terms; of more, each is looked up among the words
+MOST_COUNTED: Final = 1000  # times that a term is in a text; a score says little beyond
 
 
 @functools.lru_cache(maxsize=128)
@@ -337,24 +359,20 @@ def _count(folded: str, term: Term) -> int:
     pattern = _pattern(term)
     if pattern is not None and _is_simple(folded, term):
         return len(pattern.findall(folded))
-    return len(_spans(folded, term))
+    return sum(1 for _ in islice(_spans(folded, term), MOST_COUNTED))
 
 
-def _spans(folded: str, term: Term) -> list[Span]:
+def _spans(folded: str, term: Term) -> Iterator[Span]:
     """Where a term that has a `_pattern` is in folded text."""
     pattern = _pattern(term)
     if pattern is None:
-        return []
+        return
     is_simple = _is_simple(folded, term)
-    if is_simple and len(term.words) == 1:
-        return [match.span() for match in pattern.finditer(folded)]
-    spans: list[Span] = []
     match = pattern.search(folded)
     while match is not None:
         if is_simple or _stands_alone(folded, match, term):
-            spans.append(match.span())
+            yield match.span()
         match = pattern.search(folded, match.start() + 1)
-    return spans
 
 
 def _stands_alone(folded: str, match: re.Match[str], term: Term) -> bool:

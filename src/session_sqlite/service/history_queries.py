@@ -54,7 +54,8 @@ class HistoryQueries(ScopedService):
         All terms must be in the event. Case, width, accents, the vowel signs of Arabic and Hebrew and invisible
         characters make no difference. A ``"quoted phrase"`` must stand as it is, ``word*`` finds words that begin so;
         a Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese term is found inside longer text. Any other punctuation
-        only separates words; a query without words finds nothing.
+        only separates words; a query without words finds nothing. Equal terms count once; a query may have 100,000
+        characters, 100 words (each Chinese character is one) and 10 words with a star.
 
         Args:
             query: What a person types.
@@ -72,6 +73,7 @@ class HistoryQueries(ScopedService):
 
         Raises:
             SessionNotFoundError: ``session`` does not exist.
+            InvalidInputError: The query is longer than that.
         """
         text = codec.text(query, "query")
         limit = codec.whole_number(limit, "limit")
@@ -391,27 +393,25 @@ class HistoryQueries(ScopedService):
         return SearchHit(found.event, self._session(found.session_row), text, spans, found.score)
 
 
-def scan(
-    database: Database, request: Request, clause: str | None = None, params: Params | None = None
-) -> Iterator[Found]:
-    """What a search finds by reading every event in its scope, the last appended first."""
-    clauses = [*tenant_clauses(request), *request.clauses]
-    bound = {**request.params, **(params or {}), "limit": CHUNK_EVENTS}
-    if clause is not None:
-        clauses.append(clause)
-    while True:
-        rows = database.read(
-            queries.joined(queries.EVENTS_WITH_SESSIONS, clauses, queries.LAST_ROWS_FIRST), bound, as_is
-        )
-        for row in rows:
+def scan(database: Database, request: Request, after_row: int = 0) -> Iterator[Found]:
+    """What a search finds by reading every event in its scope, the last appended first.
+
+    The rows are named before they are read: sorting events carries all of their text along.
+    """
+    tenant = tenant_clauses(request)
+    # Of a part of the file by its place, of all of it by its owner.
+    where = [queries.ROW_AFTER] if after_row else tenant
+    params = {**request.params, "after_row": after_row}
+    rows = database.read(queries.joined(queries.EVENT_ROWS, where), params, lambda row: int(row[0]))
+    rows.sort(reverse=True)
+    events = queries.joined(queries.EVENTS_WITH_SESSIONS, [queries.ROWS, *tenant, *request.clauses],
+                            queries.NEWEST_ROWS_FIRST)  # fmt: skip
+    for begin in range(0, len(rows), CHUNK_EVENTS):
+        sql, ids = queries.with_ids(events, rows[begin : begin + CHUNK_EVENTS])
+        for row in database.read(sql, {**request.params, **ids}, as_is):
             found = Found.from_row(row, 0.0)
             if fits := score(found.event, request):
                 yield replace(found, score=fits)
-        if len(rows) < CHUNK_EVENTS:
-            return
-        if queries.ROW_BEFORE not in clauses:
-            clauses.append(queries.ROW_BEFORE)
-        bound["before_row"] = rows[-1][0]
 
 
 def in_order(found: Iterable[Found], request: Request) -> list[Found]:

@@ -17,7 +17,14 @@ from typing import Any, Final
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
 from session_sqlite.database import Database, Found, Row, Transaction
-from session_sqlite.errors import CorruptStoreError, ReadOnlyStoreError, StoreBusyError
+from session_sqlite.errors import (
+    CorruptStoreError,
+    ReadOnlyStoreError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    StoreFullError,
+)
 from session_sqlite.service.history_queries import in_order, scan, tenant_clauses
 
 CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
@@ -48,9 +55,12 @@ class SQLiteSearchIndex:
             # Most likely the index alone: another program changed the text of an event that was removed later.
             try:
                 self._database.write(_start_over)
-            except (ReadOnlyStoreError, StoreBusyError):
-                return in_order(scan(self._database, request), request)[offset : offset + limit]
-            return self._find(request, limit, offset)
+                return self._find(request, limit, offset)
+            except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
+                pass
+        except StoreFullError:  # a large answer is sorted in a temporary file
+            pass
+        return in_order(scan(self._database, request), request)[offset : offset + limit]
 
     def _find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
         if request.session_id is not None:
@@ -62,7 +72,7 @@ class SQLiteSearchIndex:
         mark, last = self._catch_up()
         recent = []
         if last > mark:
-            recent = in_order(scan(self._database, request, queries.ROW_AFTER, {"after_row": mark}), request)
+            recent = in_order(scan(self._database, request, mark), request)
         found = recent[offset : offset + limit]
         if mark and len(found) < limit:
             # What is both in the tail and in the index was indexed by another process in between.
@@ -169,7 +179,9 @@ class SQLiteSearchIndex:
                 return mark, mark
             try:
                 self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
-            except (ReadOnlyStoreError, StoreBusyError):
+            except (CorruptStoreError, StoreClosedError):
+                raise
+            except StoreError:  # read-only, busy, no room, a disk that fails: whoever cannot write can still scan
                 return mark, last
 
     def rebuild(self) -> None:
