@@ -736,6 +736,38 @@ def test_what_another_program_has_only_in_its_wal_comes_too(service: SQLiteSessi
     connection.close()
 
 
+def test_a_file_is_read_as_of_one_moment_while_its_program_writes(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    path = tmp_path / "chats.db"
+    text = json.dumps({"type": "human", "data": {"content": "x" * 20_000}})
+
+    def chat(*statements: str) -> None:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        for statement in statements:
+            connection.execute(statement)
+        connection.close()
+
+    chat(
+        "CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)",
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)"
+        f" INSERT INTO message_store (session_id, message) SELECT 'session ' || (i / 40), '{text}' FROM n",
+    )
+    before = hashes(tmp_path)
+    assert service.import_(path, dry_run=True).events == 400
+    assert hashes(tmp_path) == before
+    calls = []
+
+    def meanwhile(*counts: object) -> None:
+        if not calls:
+            chat("DELETE FROM message_store WHERE id > 20", "VACUUM", "PRAGMA wal_checkpoint")
+        calls.append(counts)
+
+    assert service.import_(path, progress=meanwhile).events == 400
+    assert len(calls) > 1
+
+
 def test_events_are_not_confused_by_equal_ids_in_several_sources(service: SQLiteSessionService, tmp_path: Path) -> None:
     for name, text in (("a", "one"), ("b", "two")):
         connection = sqlite3.connect(tmp_path / name)

@@ -14,6 +14,13 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.errors import StoreError
+from session_sqlite.sqlite.driver import BUSY, primary_code
+from session_sqlite.sqlite.opening import (
+    NO_ROOM_FOR_LOCKS,
+    ChangedMeanwhile,
+    StoreFile,
+    has_log,
+)
 
 BUSY_SECONDS: Final = 10.0
 
@@ -139,7 +146,7 @@ class Database:
         try:
             yield from self._connection.execute(sql, params)
         except sqlite3.Error as error:
-            raise _unreadable(self.path, error) from error
+            raise _unreadable(self.path, error if self.changed() is None else ChangedMeanwhile()) from error
 
 
 def quoted(table: str) -> str:
@@ -151,38 +158,58 @@ def quoted(table: str) -> str:
 def open_database(path: str) -> Iterator[Database | None]:
     """Opens a file if it is a SQLite database; gives None if it is not.
 
-    Without a WAL the file is opened as immutable: SQLite then makes no file beside it. It is looked at through SQLite
-    only: reading it as a file would drop the locks that this process may hold on it.
+    It is looked at through SQLite only: reading it as a file would drop the locks that this process may hold on it.
     """
     file = Path(os.path.abspath(path))
     try:
         if not file.is_file() or file.stat().st_size == 0:
             yield None
             return
-        in_use = any(file.with_name(file.name + end).exists() for end in ("-wal", "-journal"))
     except OSError as error:
         raise StoreError(f"the file {str(file)!r} cannot be read: {error.strerror}") from error
     mark = _mark_of(file)
-    uri = f"{file.as_uri()}?mode=ro"
     try:
-        connection = sqlite3.connect(
-            uri if in_use else f"{uri}&immutable=1", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
-            check_same_thread=False,
-        )  # fmt: skip
-    except sqlite3.Error as error:
-        raise _unreadable(file, error) from error
+        connection = _connect(file)
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) == sqlite3.SQLITE_NOTADB:
+            yield None
+            return
+        raise _unreadable(file, error if _mark_of(file) == mark else ChangedMeanwhile()) from error
     with contextlib.closing(connection):
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
-        try:
-            connection.execute("BEGIN")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
-                yield None
-                return
-            raise _unreadable(file, error) from error
         yield Database(connection, file, mark)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection on which a transaction has begun, and that changes nothing in the file.
+
+    Where there is no log, one that may write does not, and leaves nothing beside the file as it closes; one that only
+    reads would. Where SQLite cannot make the files for its locks, the file is read without them.
+    """
+    file = StoreFile(path)
+    mark = file.mark()
+    try:
+        return _begun(
+            sqlite3.connect(
+                f"{file.uri}?mode={'ro' if has_log(mark) else 'rw'}", uri=True, timeout=BUSY_SECONDS,
+                isolation_level=None, check_same_thread=False,
+            )
+        )  # fmt: skip
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) not in NO_ROOM_FOR_LOCKS or has_log(mark):
+            raise
+    return _begun(file.connect_without_locks(mark))
+
+
+def _begun(connection: sqlite3.Connection) -> sqlite3.Connection:
+    connection.row_factory = sqlite3.Row
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _mark_of(path: Path) -> Any:
@@ -198,10 +225,10 @@ def _mark_of(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = primary_code(error)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     shown = codec.text(str(path), "path") if codec.storable(str(path)) else ascii(str(path))
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if code in BUSY:
         return StoreError(f"the file {shown!r} is being written by its program: try again ({name})")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         return StoreError(
