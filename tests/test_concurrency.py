@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import multiprocessing
 import os
 import queue
@@ -21,7 +23,16 @@ from typing import Any
 
 import pytest
 
-from session_sqlite import AsyncSessionService, Event, SQLiteSessionService, StoreBusyError, StoreClosedError, schema
+from session_sqlite import (
+    AsyncSessionService,
+    Event,
+    QueryError,
+    SQLiteSessionService,
+    StoreBusyError,
+    StoreClosedError,
+    schema,
+)
+from session_sqlite.sqlite.calls import Call, Turns
 
 PROCESSES = 8
 APPENDS = 300
@@ -383,6 +394,222 @@ def test_closing_while_threads_work_is_an_error_of_ours_for_them(path: Path) -> 
             thread.join(30)
             assert not thread.is_alive()
         assert {type(error) for error in outcomes} == {StoreClosedError}
+
+
+# ---------------------------------------------------------------- interrupts
+
+ROUNDS = os.environ.get("SESSION_SQLITE_INTERRUPTS", "20")  # 500 for a long trial
+POSIX = pytest.mark.skipif(os.name != "posix", reason="interval timers")
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "trial",
+    [(ROUNDS,), ("steps", "append"), ("steps", "get state"), ("steps", "query"), ("steps", "db")],
+    ids=["every verb, at random moments", "append", "read", "query", "db"],
+)
+def test_an_interrupt_at_any_moment_leaves_nothing_half_done_and_no_lock(tmp_path: Path, trial: tuple[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("interrupted.py")), str(tmp_path), *trial],
+        capture_output=True, text=True, encoding="utf-8", timeout=3600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "interrupts" in done.stdout
+
+
+class Stop(BaseException):
+    """Another thread sends it."""
+
+
+def test_an_interrupt_in_a_worker_thread_frees_what_it_held(path: Path) -> None:
+    chance = random.Random(3)
+    with SQLiteSessionService(path, durability="fast", busy_timeout=20) as service:
+        session = service.create_session()
+        for number in range(60):
+            started = threading.Event()
+
+            def work(started: threading.Event = started) -> None:
+                with contextlib.suppress(Stop):
+                    while True:
+                        started.set()
+                        session.add_events([Event("user", "a"), Event("assistant", "b")])
+                        session.events(limit=3)
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            started.wait(20)
+            time.sleep(chance.random() / 200)
+            while thread.is_alive():  # one that comes inside a callback of SQLite is lost
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stop))
+                thread.join(0.5)
+            with contextlib.closing(sqlite3.connect(path, timeout=0)) as another:
+                another.execute("BEGIN IMMEDIATE")
+            session.add_event("user", str(number))
+            assert session.last_events(1)[0].content == str(number)
+        assert sum(event.content == "a" for event in session.events()) == len(
+            [event for event in session.events() if event.content == "b"]
+        )
+
+
+def test_a_call_that_was_left_by_an_interrupt_gives_up_its_turn() -> None:
+    turns = Turns()
+
+    def interrupted() -> None:
+        call = Call(sys._getframe())
+        assert turns.take(call, 0)
+        raise KeyboardInterrupt
+
+    def waiting() -> bool:
+        call = Call(sys._getframe())
+        try:
+            return turns.take(call, 0.2)
+        finally:
+            turns.leave(call)
+
+    with pytest.raises(KeyboardInterrupt):  # and its traceback is kept
+        interrupted()
+    assert waiting()
+    mine = Call(sys._getframe())
+    assert turns.take(mine, 0)
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(waiting).result(20), "this call is running"
+        turns.leave(mine)
+        assert pool.submit(waiting).result(20)
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_read_that_failed_half_way_makes_no_later_read_stale(
+    path: Path, kind: str, error: type[BaseException]
+) -> None:
+    with SQLiteSessionService(path if kind == "file" else ":memory:") as service:
+        session = service.create_session()
+        session.add_events([Event("user", str(number)) for number in range(300)])
+        database = service._sqlite
+
+        def fail(row: Any) -> Any:
+            raise error
+
+        held = []
+        for number in range(1, 11):
+            with pytest.raises(error) as caught:
+                database.read("SELECT content FROM events", {}, fail)
+            held.append(caught)  # with its traceback, as a notebook does
+            session.add_event("user", "after")
+            assert len(session.events()) == 300 + number
+            assert service.db["events"].count == 300 + number
+        if kind == "file":
+            with contextlib.closing(sqlite3.connect(path)) as another:  # no snapshot is left
+                assert another.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+
+LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n, events"
+
+
+def test_reads_and_writes_wait_for_no_query(path: Path) -> None:
+    with SQLiteSessionService(path) as service, ThreadPoolExecutor(20) as pool:
+        session = service.create_session()
+        session.add_event("user", "first")
+
+        def ask() -> str:
+            with pytest.raises(QueryError) as caught:
+                service.query(LONG, timeout=8)
+            return str(caught.value)
+
+        queries = [pool.submit(ask) for _ in range(12)]
+        time.sleep(0.5)
+        for number in range(3):
+            session.add_event("user", str(number))
+            assert session.last_events(1)[0].content == str(number)
+            assert len(service.search("first")) == 1
+        assert not any(query.done() for query in queries), "they did not wait for the queries"
+        assert all("took more than 8 s" in query.result(60) for query in queries)
+
+
+def test_more_readers_than_idle_connections_wait_for_nobody(path: Path) -> None:
+    with SQLiteSessionService(path) as service, ThreadPoolExecutor(12) as pool:
+        service.create_session().add_event("user", "x")
+        together = threading.Barrier(12)
+
+        def read() -> list[int]:
+            return service._sqlite.read("SELECT 1", {}, lambda row: together.wait(30) * 0 + 1)
+
+        assert [task.result(60) for task in [pool.submit(read) for _ in range(12)]] == [[1]] * 12
+        assert len(service._sqlite._connections()) <= 5, "the writer, and a few that are kept"
+
+
+# ---------------------------------------------------------------- services that are let go
+
+LET_GO = """
+import gc, os, sqlite3, sys, threading
+from session_sqlite import AsyncSessionService, Event, SQLiteChatMessageHistory, SQLiteSessionService
+path, kind = sys.argv[1], sys.argv[2]
+if kind == "history":
+    kept = SQLiteChatMessageHistory("s", path)
+    kept.add_user_message("x")
+else:
+    kept = SQLiteSessionService(":memory:" if kind == "memory" else path)
+    kept.append_event("s", Event("user", "x"), create=True)
+    assert kept.db["events"].count == 1
+    kept.list_events("s")
+    threads = [threading.Thread(target=lambda: kept.db["events"].count) for _ in range(3)]
+    [thread.start() for thread in threads], [thread.join() for thread in threads]
+    gc.collect()  # sqlite-utils makes cycles
+    if kind == "asynchronous":
+        import asyncio
+        kept = AsyncSessionService(kept)
+        asyncio.run(kept.list_events("s"))
+if kind == "fork":
+    child = os.fork()
+    if child == 0:
+        kept.append_event("s", Event("user", "y"))
+        assert kept.db["events"].count == 2
+        sys.exit()
+    assert os.waitpid(child, 0)[1] == 0
+if kind == "daemon":
+    def read():
+        while True:
+            kept.list_events("s")
+    for _ in range(3):
+        threading.Thread(target=read, daemon=True).start()
+if kind != "at exit" and kind != "daemon" and kind != "history":
+    gc.collect()
+    del kept
+    gc.collect()
+    if kind == "dropped":
+        assert not os.path.exists(path + "-wal"), "it was closed"
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["dropped", "memory", "asynchronous", "at exit", "history", pytest.param("fork", marks=FORKS), "daemon"],
+)
+def test_a_service_that_is_let_go_closes_itself_without_a_word(path: Path, kind: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-W", "ignore::DeprecationWarning", "-c", LET_GO, str(path), kind],
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    words = "\n".join(line for line in done.stderr.splitlines() if "LangChain" not in line)
+    assert (done.returncode, words) == (0, "")
+    if kind in {"at exit", "history"}:
+        assert [file.name for file in path.parent.iterdir()] == [path.name], "the file is as one that was closed"
+
+
+def test_each_thread_has_a_database_of_its_own_until_it_ends(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_events([Event("user", str(number)) for number in range(50)])
+
+    def count() -> int:
+        assert service.db.conn is service.db.conn
+        return sum(len(list(service.db["events"].rows_where("seq > ?", [number]))) for number in range(20))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {task.result(60) for task in [pool.submit(count) for _ in range(60)]} == {count()}
+        assert len({pool.submit(lambda: id(service.db.conn)).result(60) for _ in range(30)} | {id(service.db.conn)}) > 1
+    del pool
+    gc.collect()
+    assert len(service._sqlite._for_sqlite_utils) == 1
 
 
 # ---------------------------------------------------------------- forks

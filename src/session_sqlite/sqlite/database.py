@@ -1,9 +1,13 @@
 """Sessions in one SQLite file: opening it, its connections, and waiting for other writers.
 
-A file has one writer connection behind a lock, since SQLite has one writer at a time anyway, and a few read-only
-connections that never wait for it (WAL). A transaction begins IMMEDIATE, so that it never has to be given up half
-way; a lock that another process holds is waited for in short steps up to a deadline, which is fair to all writers
-(SQLite's own busy handler starved some of them) and can be interrupted. Connections do not cross a fork.
+A file has one writer connection, which calls use in turns, since SQLite has one writer at a time anyway, and as many
+read-only connections as there are calls that read: they wait for nobody (WAL). A transaction begins IMMEDIATE, so
+that it never has to be given up half way; a lock that another process holds is waited for in short steps up to a
+deadline, which is fair to all writers (SQLite's own busy handler starved some of them) and can be interrupted.
+Connections do not cross a fork.
+
+Whatever is held is held by a `Call`. Each verb gives it back twice, in two functions, so that an interrupt in the way
+of the first is followed by the second; what two interrupts left behind is taken back at the next call of any thread.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import sys
 import threading
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from session_sqlite import codec, schema
@@ -31,9 +37,11 @@ from session_sqlite.errors import (
     StoreError,
 )
 from session_sqlite.pages import Rows
+from session_sqlite.sqlite.calls import Call, Turns
 from session_sqlite.sqlite.driver import (
     BUSY,
     MAKE_WRITABLE,
+    Connection,
     is_damaged_text,
     primary_code,
     read_damaged_text,
@@ -48,7 +56,7 @@ from session_sqlite.sqlite.opening import (
     has_log,
     unless_changed,
 )
-from session_sqlite.sqlite.owner_queries import PROGRESS_STEPS, allow_reading, distinct, query_error
+from session_sqlite.sqlite.owner_queries import PROGRESS_STEPS, Guard, distinct, query_error
 from session_sqlite.sqlite.paths import MEMORY, path_text
 from session_sqlite.sqlite.search_index import SQLiteSearchIndex
 
@@ -59,7 +67,7 @@ T = TypeVar("T")
 
 MINIMUM_SQLITE: Final = (3, 35, 0)
 STEP_SECONDS: Final = 0.02  # how long SQLite itself waits for a lock before Python looks at the deadline
-READERS: Final = 4
+IDLE_READERS: Final = 4  # connections that are kept for the next reads
 FORK_PATIENCE: Final = 1.0  # seconds
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 
@@ -126,21 +134,22 @@ class SQLiteDatabase:
             self._file = StoreFile(Path(os.path.abspath(name)))
             self._uri = self._file.uri
         self._closed = False
-        self._lost_by_fork = self._forking = False
-        self._stopped_readers = 0
-        self._gate: threading.Lock  # closed by a fork that is about to happen
-        self._lock: threading.Lock
-        self._free_readers: threading.BoundedSemaphore
-        self._idle_readers: list[sqlite3.Connection]
-        self._write_connection: sqlite3.Connection | None
-        self._for_sqlite_utils: sqlite3.Connection | None
-        self._start_without_connections()
+        self._lost_by_fork = False
+        self._gate_opens = 0.0  # when, at the latest, a fork that is about to happen lets new calls in
+        self._turns = Turns()
+        self._calls: set[Call] = set()
+        self._write_connection: Connection | None = None
+        self._idle_readers: list[Connection] = []
+        self._made: set[Connection] = set()  # every open connection but those of the next line
+        self._for_sqlite_utils: _OfThreads = weakref.WeakKeyDictionary()
+        self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # somebody may still use them
+        # Not a method: the database would be held. At the end of the process too, after what may still be running.
+        weakref.finalize(self, _close_unused, self._made, self._for_sqlite_utils, self._calls)
         try:
             self._open()
             self._index = self._find_index()
         except BaseException:
-            for connection in self._connections():
-                connection.close()
+            self._close_connections()
             raise
         _LIVE.add(self)
 
@@ -151,17 +160,28 @@ class SQLiteDatabase:
 
     def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
         """See `Database.read`."""
-        with self._translated():  # busy: another process recovers or resets the WAL
-            return self.patiently(lambda: self._read(sql, params, make))
+        call = Call(sys._getframe())
+        try:
+            with self._translated():  # busy: another process recovers or resets the WAL
+                return self.patiently(lambda: self._read(call, sql, params, make))
+        finally:
+            self._end(call)
 
-    def _read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
-        with self._reader() as connection:
-            try:
-                return [make(row) for row in connection.execute(sql, params)]
-            except sqlite3.OperationalError as error:
-                if not is_damaged_text(error):
-                    raise
-            return read_damaged_text(connection, sql, params, make)
+    def _read(self, call: Call, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        try:
+            connection = self._reader(call)
+            with unless_changed(connection):
+                try:
+                    call.cursor = connection.execute(sql, params)
+                    rows = [make(row) for row in call.cursor]
+                except sqlite3.OperationalError as error:
+                    if not is_damaged_text(error):
+                        raise
+                    rows = read_damaged_text(connection, sql, params, make)
+            self._keep_reader(call)
+            return rows
+        finally:
+            self._give_back(call)
 
     @property
     def path(self) -> Path | None:
@@ -183,34 +203,29 @@ class SQLiteDatabase:
         if self.read_only:
             self._check_open()
             raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
-        with self._writer(patience) as connection, self._translated():
+        call = Call(sys._getframe())
+        try:
+            with self._translated():
+                return self._write(call, work, patience)
+        finally:
+            self._end(call)
+
+    def _write(self, call: Call, work: Callable[[Transaction], T], patience: float | None) -> T:
+        try:
+            connection = self._writer(call, patience)
             self._begin(connection, patience)
-            try:
-                result = work(SQLiteTransaction(connection))
-                connection.execute("COMMIT")
-            except BaseException:
-                # After a full disk or an I/O error SQLite has rolled back already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            result = work(SQLiteTransaction(connection))
+            connection.execute("COMMIT")
             return result
+        finally:
+            self._give_back(call)
 
     def close(self) -> None:
         """See `Database.close`."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            _LIVE.discard(self)
-            for _ in range(READERS):
-                self._free_readers.acquire()
-            # The writer last: it is the one that can move what is left in the WAL into the file.
-            connections = self._connections()
-            self._idle_readers, self._for_sqlite_utils, self._write_connection = [], None, None
-            for _ in range(READERS):
-                self._free_readers.release()
-        for connection in connections:
-            connection.close()
+        self._closed = True  # nobody new
+        _LIVE.discard(self)
+        self._wait_for_calls(self._busy_timeout)
+        self._close_connections()
 
     def purge(self) -> list[str]:
         """See `Database.purge`."""
@@ -218,90 +233,80 @@ class SQLiteDatabase:
 
     # ------------------------------------------------------------ for the file's owner
 
-    @contextmanager
-    def connection_to_read(self) -> Iterator[sqlite3.Connection]:
+    def connection_to_read(self) -> _Lease:
         """A connection that only reads, of its own, for long work; closed at the end."""
-        with self._gate:
-            pass
-        with self._free_readers, self._translated():  # counted as a reader: closing and forking wait for it
-            self._check_open()
-            connection = self.patiently(self._connect_reader)
-            try:
-                if self.path is None:
-                    # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
-                    connection.execute("PRAGMA read_uncommitted = ON")
-                with unless_changed(connection):
-                    yield connection
-            finally:
-                connection.close()
+        return _Lease(self, self._reader_of_its_own)
 
-    @contextmanager
-    def connection_to_write(self) -> Iterator[sqlite3.Connection]:
+    def connection_to_write(self) -> _Lease:
         """The writer connection outside of any transaction, for statements that cannot be in one."""
         if self.read_only:
             self._check_open()
             raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
-        with self._writer() as connection, self._translated():
-            yield connection
+        return _Lease(self, self._writer)
 
     def sqlite_utils(self) -> sqlite_utils.Database:
-        """A read-only sqlite-utils Database on a connection of its own, made at the first call."""
+        """A read-only sqlite-utils Database on a connection of this thread, made at the thread's first call."""
         from sqlite_utils import Database
 
-        with self._lock:
-            self._check_open()
-            if self._for_sqlite_utils is None:
-                with self._translated():
-                    connection = self.patiently(self._connect_reader)
-                    # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
-                    connection.execute("PRAGMA read_uncommitted = ON")
-                    connection.execute("PRAGMA query_only = ON")
-                self._for_sqlite_utils = connection
-            return Database(self._for_sqlite_utils, execute_plugins=False)
+        self._check_open()
+        thread = threading.current_thread()
+        connection = self._for_sqlite_utils.get(thread)
+        if connection is None:
+            # Of threads that have ended, but that somebody still refers to.
+            for other in [other for other in list(self._for_sqlite_utils) if not other.is_alive()]:
+                self._of_ended_threads.add(self._for_sqlite_utils.pop(other))
+            with self._translated():
+                connection = self.patiently(self._connect_reader)
+                self._made.discard(connection)  # it is closed with its thread
+                # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+                connection.execute("PRAGMA read_uncommitted = ON")
+                connection.execute("PRAGMA query_only = ON")
+            self._for_sqlite_utils[thread] = connection
+        return Database(connection, execute_plugins=False)
 
     def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> Rows:
         """See `SQLiteSessionService.query`."""
-        deadline = time.monotonic() + timeout
-        with self.connection_to_read() as connection:
-            connection.execute("PRAGMA query_only = ON")
-            # A virtual table cannot introduce itself to a connection under an authorizer.
-            for touch in schema.TOUCH_TABLE_FUNCTIONS:
-                connection.execute(touch).fetchall()
-            if self._index is not None:
-                connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
-            connection.set_authorizer(allow_reading)
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
-            try:
-                cursor = connection.execute(sql, params)
-                if cursor.description is None:
-                    raise QueryError("the query returns no rows: query() takes one SELECT")
-                names = distinct([column[0] for column in cursor.description])
+        call = Call(sys._getframe())
+        try:
+            with self._translated():
+                return self._query(call, sql, params, timeout)
+        finally:
+            self._end(call)
+
+    def _query(self, call: Call, sql: str, params: Sequence[Any] | Params, timeout: float) -> Rows:
+        guard = Guard(time.monotonic() + timeout)
+        try:
+            connection = self._reader_of_its_own(call)
+            with unless_changed(connection):
+                connection.execute("PRAGMA query_only = ON")
+                # A virtual table cannot introduce itself to a connection under an authorizer.
+                for touch in schema.TOUCH_TABLE_FUNCTIONS:
+                    connection.execute(touch).fetchall()
+                if self._index is not None:
+                    connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
+                connection.set_authorizer(guard.allows)
+                connection.set_progress_handler(guard.tick, PROGRESS_STEPS)
                 try:
-                    return Rows((dict(zip(names, row, strict=True)) for row in cursor), names)
-                except sqlite3.OperationalError as error:
-                    if "decode to UTF-8" not in str(error):  # which shows the text
-                        raise
-                return Rows(
-                    read_damaged_text(connection, sql, params, lambda row: dict(zip(names, row, strict=True))), names
-                )
-            except (sqlite3.Error, sqlite3.Warning) as error:
-                raise query_error(error, timeout) from error
-            except (OverflowError, ValueError) as error:
-                raise QueryError("a parameter is not a value that SQLite has") from error
+                    return _rows(call, connection, sql, params)
+                except (sqlite3.Error, sqlite3.Warning) as error:
+                    guard.raise_what_came(error)
+                    raise query_error(error, timeout) from error
+                except (OverflowError, ValueError) as error:
+                    raise QueryError("a parameter is not a value that SQLite has") from error
+        finally:
+            self._give_back(call)
 
     # ------------------------------------------------------------ connections
 
-    def _start_without_connections(self) -> None:
-        self._gate = threading.Lock()
-        self._lock = threading.Lock()
-        self._free_readers = threading.BoundedSemaphore(READERS)
-        self._idle_readers = []
-        self._write_connection = None
-        self._for_sqlite_utils = None
+    def _connections(self) -> list[Connection]:
+        return [*self._made, *self._for_sqlite_utils.values(), *self._of_ended_threads]
 
-    def _connections(self) -> list[sqlite3.Connection]:
-        every = (*self._idle_readers, self._for_sqlite_utils, self._write_connection)
-        return [connection for connection in every if connection is not None]
+    def _close_connections(self) -> None:
+        """Closes what no call uses; a call that is still running closes its own."""
+        for connection in list(self._of_ended_threads):
+            connection.close()
+        _close_unused(self._made, self._for_sqlite_utils, self._calls)
+        self._idle_readers.clear()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -309,51 +314,119 @@ class SQLiteDatabase:
         if self._lost_by_fork:
             raise StoreClosedError("an in-memory store does not cross a fork: open one in each process")
 
-    @contextmanager
-    def _writer(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        with self._gate:
-            pass
-        if not self._lock.acquire(timeout=self._busy_timeout + 1 if patience is None else patience):
-            raise self._busy()
+    def _enter(self, call: Call) -> None:
+        """Counts a call among those that are under way; closing and forking wait for it."""
+        self._heal(call)
+        self._calls.add(call)
+        while time.monotonic() < self._gate_opens:
+            self._calls.discard(call)
+            time.sleep(0.001)
+            self._calls.add(call)
+        self._check_open()
+
+    def _heal(self, call: Call) -> None:
+        """Takes back what calls hold that interrupts have ended."""
+        left = [other for other in tuple(self._calls) if other.ended()]
+        for other in left:
+            other.release()
+            self._turns.leave(other)
+            self._calls.discard(other)
+        if left and self._turns.take(call, 0):
+            self._roll_back()
+            self._turns.leave(call)
+
+    def _roll_back(self) -> None:
+        """Ends the transaction that is open on the writer connection, if there is one; for who has the turn."""
+        connection = self._write_connection
+        if connection is None or not connection.in_transaction:
+            return  # after a full disk or an I/O error SQLite has rolled back already
         try:
-            self._check_open()
-            if self._write_connection is None:  # after a fork
-                with self._translated():
-                    self._write_connection = self._connect_writer()
-            yield self._write_connection
-        finally:
-            self._lock.release()
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            if self.path is None:
+                raise
+            self._write_connection = None
+            connection.close()
 
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
+    def _writer(self, call: Call, patience: float | None = None) -> Connection:
+        """The writer connection, when it is the call's turn."""
+        self._enter(call)
+        if not self._turns.take(call, self._busy_timeout + 1 if patience is None else patience):
+            raise self._busy()
+        self._check_open()
+        self._roll_back()
+        if self._write_connection is None:  # after a fork
+            self._write_connection = self._connect_writer()
+        self._write_connection.text_factory = str
+        return self._write_connection
+
+    def _reader(self, call: Call) -> Connection:
+        """A connection that reads; nobody else uses it while the call runs."""
         if self.path is None:
-            with self._writer() as connection:
-                yield connection
+            return self._writer(call)
+        self._enter(call)
+        try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = self._connect_reader()
+        call.connection = connection
+        return connection
+
+    def _reader_of_its_own(self, call: Call) -> Connection:
+        """A new connection that reads, for long work."""
+        self._enter(call)
+        call.connection = connection = self.patiently(self._connect_reader)
+        if self.path is None:
+            # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+            connection.execute("PRAGMA read_uncommitted = ON")
+        return connection
+
+    def _keep_reader(self, call: Call) -> None:
+        """Keeps the connection of a read that went well; one that was interrupted is closed, with its snapshot."""
+        connection = call.connection
+        if connection is None or self._closed or len(self._idle_readers) >= IDLE_READERS:
             return
-        with self._gate:
-            pass
-        with self._free_readers:
-            self._check_open()
-            try:
-                connection = self._idle_readers.pop()
-            except IndexError:
-                connection = self._connect_reader()
-            try:
-                with unless_changed(connection):
-                    yield connection
-            finally:
-                if isinstance(connection, ConnectionWithoutLocks):  # it would go on with pages that are old by then
-                    connection.close()
-                else:
-                    self._idle_readers.append(connection)
+        if isinstance(connection, ConnectionWithoutLocks):  # it would go on with pages that are old by then
+            return
+        if call.cursor is not None:
+            call.cursor.close()
+            call.cursor = None
+        call.connection = None
+        self._idle_readers.append(connection)
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
+    def _give_back(self, call: Call) -> None:
+        """Takes back whatever a call holds, in an order that an interrupt may cut off and a second time completes."""
+        call.release()
+        if self._turns.has(call):
+            self._roll_back()
+        self._turns.leave(call)
+        self._calls.discard(call)
+        if self._closed:  # the close did not wait so long
+            self._close_connections()
+
+    def _end(self, call: Call) -> None:
+        """Ends a call: once more takes back what it holds, and forgets its frame."""
+        self._give_back(call)
+        call.finish()
+
+    def _wait_for_calls(self, timeout: float) -> None:
+        """Waits until no other thread is in a call, but not longer than that."""
+        me = threading.get_ident()
+        deadline = time.monotonic() + timeout
+        while any(call.thread != me and not call.ended() for call in tuple(self._calls)):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.001)
+
+    def _connect(self, mode: str) -> Connection:
+        connection = sqlite3.connect(
             self._uri if self.path is None else f"{self._uri}?mode={mode}", uri=True, timeout=STEP_SECONDS,
-            isolation_level=None, check_same_thread=False, cached_statements=256,
+            isolation_level=None, check_same_thread=False, cached_statements=256, factory=Connection,
         )  # fmt: skip
+        connection.opened_in(self._made, writes=mode == "rw")
+        return connection
 
-    def _connect_reader(self, mode: str = "ro") -> sqlite3.Connection:
+    def _connect_reader(self, mode: str = "ro") -> Connection:
         """A connection to read with: one without locks where SQLite cannot make the files that they are kept in."""
         file = self._file
         if file is None:
@@ -370,10 +443,12 @@ class SQLiteDatabase:
                 raise ChangedMeanwhile from error
             if has_log(mark):
                 raise
-            return file.connect_without_locks(mark)
+            without_locks = file.connect_without_locks(mark)
+            without_locks.opened_in(self._made, writes=False)
+            return without_locks
         return connection
 
-    def _connect_writer(self) -> sqlite3.Connection:
+    def _connect_writer(self) -> Connection:
         connection = self._connect("rw")
         try:
             # Deleted text is overwritten with zeros in the file.
@@ -514,55 +589,108 @@ class SQLiteDatabase:
 
     def _before_fork(self) -> None:
         # A child must not inherit a lock, ours or one inside SQLite (its allocator has one), that some thread holds:
-        # no write and no read may be under way. A second at most: a thread that waits for another process holds our
-        # lock, but nothing inside SQLite.
-        deadline = time.monotonic() + FORK_PATIENCE
-        self._gate.acquire()  # nobody new
-        self._forking = self._lock.acquire(timeout=FORK_PATIENCE)
-        self._stopped_readers = sum(
-            self._free_readers.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(READERS)
-        )
+        # no write and no read may be under way. A second at most: a thread that waits for another process is in a
+        # call, but holds nothing inside SQLite. The gate opens by itself, should an interrupt end this half way.
+        self._gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # nobody new
+        self._wait_for_calls(FORK_PATIENCE)
 
     def _after_fork_in_parent(self) -> None:
-        for _ in range(self._stopped_readers):
-            self._free_readers.release()
-        if self._forking:
-            self._lock.release()
-        self._gate.release()
+        self._gate_opens = 0.0
 
     def _after_fork_in_child(self) -> None:
         # Closing an inherited connection would be this process's own close of the file: never, they are kept.
         _INHERITED.extend(self._connections())
+        for call in self._calls:
+            call.connection = call.cursor = None
+        self._made.clear()
+        self._for_sqlite_utils.clear()
+        self._of_ended_threads.clear()
+        self._calls.clear()
+        self._idle_readers.clear()
+        self._write_connection = None
+        self._turns = Turns()
+        self._gate_opens = 0.0
         self._lost_by_fork = self.path is None
-        self._start_without_connections()
+
+
+def _rows(call: Call, connection: Connection, sql: str, params: Sequence[Any] | Params) -> Rows:
+    """The rows of a query of the caller's, as dicts."""
+    call.cursor = cursor = connection.execute(sql, params)
+    if cursor.description is None:
+        raise QueryError("the query returns no rows: query() takes one SELECT")
+    names = distinct([column[0] for column in cursor.description])
+    try:
+        return Rows((dict(zip(names, row, strict=True)) for row in cursor), names)
+    except sqlite3.OperationalError as error:
+        if not is_damaged_text(error):
+            raise
+    return Rows(read_damaged_text(connection, sql, params, lambda row: dict(zip(names, row, strict=True))), names)
+
+
+_OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]
+
+
+def _close_unused(made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:
+    """Closes connections, except those of calls that are running: a daemon thread may be, when the process ends."""
+    running = [call for call in tuple(calls) if not call.ended()]
+    used = {call.connection for call in running}
+    unused = [connection for connection in [*of_threads.values(), *made] if connection not in used]
+    of_threads.clear()
+    # The writer last: it is the one that can move what is left in the WAL into the file.
+    for connection in sorted(unused, key=lambda connection: connection.writes):
+        if not (connection.writes and any(call.connection is None for call in running)):
+            connection.close()
+
+
+class _Lease:
+    """A connection for as long as a `with` lasts; the function that says `with` is the call."""
+
+    def __init__(self, database: SQLiteDatabase, take: Callable[[Call], Connection]) -> None:
+        self._database = database
+        self._take = take
+
+    def __enter__(self) -> Connection:
+        self._call = Call(sys._getframe(1))
+        try:
+            with self._database._translated():
+                self._connection = self._take(self._call)
+            return self._connection
+        except BaseException:
+            self._database._end(self._call)
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, where: TracebackType | None) -> None:
+        try:
+            with self._database._translated(), unless_changed(self._connection):
+                if error is not None:
+                    raise error
+        finally:
+            self._database._end(self._call)
 
 
 _LIVE: weakref.WeakSet[SQLiteDatabase] = weakref.WeakSet()
-_INHERITED: list[sqlite3.Connection] = []
+_INHERITED: list[Connection] = []
 
 
 _forks = threading.Lock()  # one at a time
-_stopped: list[SQLiteDatabase] = []
 
 
 def _before_fork() -> None:
-    _forks.acquire()
-    _stopped.extend(_LIVE)
-    for database in _stopped:
+    _forks.acquire(timeout=2 * FORK_PATIENCE)
+    for database in list(_LIVE):
         database._before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for database in _stopped:
+    for database in list(_LIVE):
         database._after_fork_in_parent()
-    _stopped.clear()
-    _forks.release()
+    with suppress(RuntimeError):  # an interrupt may have come before it was taken
+        _forks.release()
 
 
 def _after_fork_in_child() -> None:
     global _forks
     _forks = threading.Lock()
-    _stopped.clear()
     for database in list(_LIVE):
         database._after_fork_in_child()
 

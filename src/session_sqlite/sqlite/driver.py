@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from typing import Any, Final, TypeVar
 
 from session_sqlite.database import Params, Row
@@ -20,6 +22,32 @@ T = TypeVar("T")
 
 MAKE_WRITABLE: Final = "change its permissions, or use read_only=True"
 BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+_LACKS: Final = re.compile("no such (table|column|index|view)|table [a-z_]+ has no column named")
+
+
+class Connection(sqlite3.Connection):
+    """A connection that closes itself without a word when it is let go; since 3.13 Python would warn of it."""
+
+    writes = False
+    _among: set[Connection] | None = None
+
+    def opened_in(self, among: set[Connection], *, writes: bool) -> None:
+        """Counts this one among the open connections of a database, until it is closed."""
+        self.writes = writes
+        self._among = among
+        among.add(self)
+
+    def close(self) -> None:
+        """Closes it. Closing twice is harmless."""
+        super().close()
+        if self._among is not None:
+            self._among.discard(self)
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.Error):  # it was never opened
+            super().close()
 
 
 def primary_code(error: Exception) -> int:
@@ -43,7 +71,7 @@ def store_error(error: sqlite3.Error, store: str) -> StoreError:
         return NotAStoreError(f"{store} is not a SQLite database and was left as it is ({name})")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return ReadOnlyStoreError(f"the store {store} may not be written: {MAKE_WRITABLE} ({name})")
-    if code == sqlite3.SQLITE_ERROR and isinstance(error, sqlite3.OperationalError):
+    if code == sqlite3.SQLITE_ERROR and _LACKS.match(str(error)):
         return CorruptStoreError(f"the store {store} lacks a table or column of its own: restore it from a backup")
     return StoreError(f"the store {store} failed: {name}")
 
@@ -66,6 +94,7 @@ def read_damaged_text(
     """Reads again where a column is not UTF-8; slower, so only then."""
     connection.text_factory = _lenient_text
     try:
-        return [make(row) for row in connection.execute(sql, params)]
+        with closing(connection.execute(sql, params)) as cursor:
+            return [make(row) for row in cursor]
     finally:
         connection.text_factory = str

@@ -11,8 +11,8 @@ import os
 import sqlite3
 import stat
 import sys
-import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.sqlite.driver import Connection
 from session_sqlite.sqlite.paths import file_text
 from session_sqlite.sqlite.search_index import OUR_WORDS, words_of_row
 from session_sqlite.transcript import html
@@ -86,29 +87,43 @@ class CheckReport(list[Finding]):
 def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path:
     """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
     path = Path(os.path.abspath(file_text(target, "the target of a backup")))
+    # Not one that `mkstemp` makes up: if an interrupt came before it has told the name, nobody could remove the file.
+    partial = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}.partial")
     try:
         _check_target(database, path, overwrite=overwrite)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, partial_name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)  # it is made 0600
-        partial = Path(partial_name)
         try:
-            with database.connection_to_read() as source:
-                copy = sqlite3.connect(partial, isolation_level=None)
-                try:
-                    # All pages in one step: with smaller ones a backup may never end while others write.
-                    source.backup(copy, pages=-1)
-                    # One file that can be moved about; the first to open it as a store switches to WAL again.
-                    copy.execute("PRAGMA journal_mode = DELETE").fetchall()
-                finally:
-                    copy.close()
+            _copy(database, partial)
             os.replace(partial, path)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                partial.unlink()
+            _remove(partial)  # once more: an interrupt may have come in the way of the first
     except OSError as error:
         raise StoreError(f"the backup {str(path)!r} cannot be written: {error.strerror}") from error
     return path
+
+
+def _copy(database: SQLiteDatabase, partial: Path) -> None:
+    copied = False
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with (
+            database.connection_to_read() as source,
+            contextlib.closing(sqlite3.connect(partial, isolation_level=None, factory=Connection)) as copy,
+        ):
+            # All pages in one step: with smaller ones a backup may never end while others write.
+            source.backup(copy, pages=-1)
+            # One file that can be moved about; the first to open it as a store switches to WAL again.
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+        copied = True
+    finally:
+        if not copied:
+            _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    """Removes an unfinished copy, and the journal that an interrupt may have left beside it."""
+    for file in (partial, *_companions(partial)):
+        file.unlink(missing_ok=True)
 
 
 def _check_target(database: SQLiteDatabase, path: Path, *, overwrite: bool) -> None:
@@ -260,7 +275,7 @@ def _file_system(path: Path) -> str:
 
 def _integrity(connection: sqlite3.Connection) -> Finding:
     try:
-        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+        faults = [row[0] for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
     except sqlite3.DatabaseError as error:
         faults = [getattr(error, "sqlite_errorname", type(error).__name__)]
     if faults == ["ok"]:
@@ -337,12 +352,13 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
                         if word:
                             expected[(word, column)] += 1
             connection.execute(schema.OPEN_VOCABULARY)
-            found = Counter(
-                {
-                    (word.decode("utf-8", "replace"), column.decode()): count
-                    for word, column, count in connection.execute(queries.VOCABULARY)
-                }
-            )
+            with contextlib.closing(connection.execute(queries.VOCABULARY)) as rows:
+                found = Counter(
+                    {
+                        (word.decode("utf-8", "replace"), column.decode()): count
+                        for word, column, count in rows
+                    }
+                )  # fmt: skip
         finally:
             connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:

@@ -13,7 +13,7 @@ from typing import Final
 
 from session_sqlite import schema
 from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
-from session_sqlite.sqlite.driver import primary_code
+from session_sqlite.sqlite.driver import Connection, primary_code
 
 SMALLEST_PAGE: Final = 512  # bytes
 
@@ -31,7 +31,7 @@ def has_log(mark: Mark) -> bool:
     return any(found is not None and found[1] for found in mark[1:])
 
 
-class ConnectionWithoutLocks(sqlite3.Connection):
+class ConnectionWithoutLocks(Connection):
     """A connection to a file that others may be writing: what it reads counts only while the mark is the same."""
 
     file: StoreFile

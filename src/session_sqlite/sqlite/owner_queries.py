@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from session_sqlite.errors import QueryError
@@ -26,8 +27,8 @@ _PRAGMAS_THAT_TELL: Final = frozenset(
 _DANGEROUS_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer"})
 
 
-def allow_reading(action: int, first: str | None, second: str | None, *_: object) -> int:
-    """SQLite's authorizer: what is not known to be reading is not allowed."""
+def allow_reading(action: int, first: str | None, second: str | None) -> int:
+    """The authorizer's verdict: what is not known to be reading is not allowed."""
     if action in _READING:
         dangerous = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DANGEROUS_FUNCTIONS
         return sqlite3.SQLITE_DENY if dangerous else sqlite3.SQLITE_OK
@@ -36,6 +37,49 @@ def allow_reading(action: int, first: str | None, second: str | None, *_: object
         innocent = name in _INNOCENT_PRAGMAS or (name in _PRAGMAS_THAT_TELL and second is None)
         return sqlite3.SQLITE_OK if innocent else sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_DENY
+
+
+class Guard:
+    """Watches over one query: what it may do, and how long. Its methods are for SQLite to call.
+
+    sqlite3 swallows what its callbacks raise, an interrupt too, and then says that the query was not allowed or was
+    interrupted. A generator stands inside its `try` when it goes on, so that `tick` catches the interrupt itself.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._came: BaseException | None = None
+        self._refused = False
+        ticks = self._ticks()
+        next(ticks)
+        self.tick: Callable[[], bool] = ticks.__next__
+
+    def _ticks(self) -> Iterator[bool]:
+        while True:
+            try:
+                yield self._came is not None or time.monotonic() > self._deadline
+            except GeneratorExit:
+                return
+            except BaseException as error:  # noqa: BLE001  # it is raised where the query is
+                self._came = error
+
+    def allows(self, action: int, first: str | None, second: str | None, *_: object) -> int:
+        """SQLite's authorizer."""
+        verdict = allow_reading(action, first, second)
+        self._refused = self._refused or verdict == sqlite3.SQLITE_DENY
+        return verdict
+
+    def raise_what_came(self, error: Exception) -> None:
+        """Raises the interrupt that SQLite's error comes from, if it comes from one."""
+        if self._came is not None:
+            raise self._came
+        code = primary_code(error)
+        if code == sqlite3.SQLITE_INTERRUPT:
+            lost = time.monotonic() <= self._deadline
+        else:  # for a function that is not allowed SQLite's code is the general one
+            lost = not self._refused and (code == sqlite3.SQLITE_AUTH or str(error).startswith("not authorized"))
+        if lost:
+            raise KeyboardInterrupt from error
 
 
 def distinct(names: Sequence[str]) -> list[str]:
