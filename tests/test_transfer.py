@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -325,6 +327,52 @@ def test_a_bad_line_never_stops_the_rest_and_never_goes_to_another_session(full:
         assert "theirs" not in str(report)
 
 
+FOREIGN_LINES = {
+    "object": '{"some": "thing else"}', "empty object": "{}", "list": "[1, 2]", "null": "null", "number": "42",
+    "text": '"hello"', "unknown type": '{"type":"poem"}', "type of no text": '{"type":["event"]}',
+    "type of nothing": '{"type":null}', "no JSON": "# a note by hand", "half a line": '{"some": "th',
+    "half an event": '{"type":"event","session_id":"one","seq":', "merge mark": "<<<<<<< HEAD", "NUL": "\0\0\0",
+    "deep": "[" * 100_000, "text about a session": '{"a":"\\"app_name\\""}',
+    "a chat": '{"messages": [{"role": "user", "content": "hi"}]}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FOREIGN_LINES.values(), ids=FOREIGN_LINES)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_foreign_line_is_skipped_and_no_other(line: str, times: int) -> None:
+    with SQLiteSessionService(":memory:") as store:
+        for name in ("one", "two"):
+            session = store.create_session(session_id=name)
+            session.add_events([Event("user", f"{name} {number}") for number in range(5)])
+        lines = exported(store).splitlines()
+        for place in range(1, len(lines) + 1):
+            with memory() as copy:
+                report = copy.import_(io.StringIO("\n".join([*lines[:place], *[line] * times, *lines[place:]])))
+                assert (report.sessions, report.events, report.skipped_count) == (2, 10, times)
+                assert report.warnings == ()
+                assert rows(copy) == rows(store)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 5])
+@pytest.mark.parametrize("broken", ["{", "garbage", "\0\0", '{"some": "thing else"}', "[1]"])
+def test_no_event_goes_to_another_users_session_whose_id_is_the_same(broken: str, first: int) -> None:
+    """Whatever stands in place of the record of the second session: something foreign, or a part of it."""
+    with SQLiteSessionService(":memory:") as store:
+        for user, count in (("ada", first), ("bob", 4)):
+            session = store.create_session(session_id="same", user_id=user)
+            session.add_events([Event("user", f"of {user}") for _ in range(count)])
+        lines = exported(store, app_name=ANY, user_id=ANY).splitlines()
+    place = [number for number, text in enumerate(lines) if '"type":"session"' in text][1]
+    head = lines[place]
+    for changed in (broken, *(head[:end] for end in (20, 30, 40, 60, len(head) - 1)), head[30:]):
+        with memory() as copy:
+            report = copy.import_(io.StringIO("\n".join([*lines[:place], changed, *lines[place + 1 :]])))
+            found = copy.scope(user_id=ANY).list_sessions()
+            assert {session.user_id for session in found} == {"ada"}
+            assert [event.content for event in found[0].events()] == ["of ada"] * first
+            assert report.skipped_count == 5
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -437,6 +485,48 @@ def test_a_path_is_replaced_when_all_is_written_and_is_private(full: SQLiteSessi
         full.export(target, progress=fail)
     assert target.read_bytes() == whole
     assert [path.name for path in target.parent.iterdir()] == ["x.jsonl"]
+
+
+class OwnError(OSError):
+    pass
+
+
+@pytest.mark.parametrize("error", [OwnError(28, "theirs"), OSError(5, "theirs"), sqlite3.OperationalError("theirs"),
+                                   EOFError(), StopIteration(), zipfile.BadZipFile(), ValueError()])  # fmt: skip
+def test_an_error_of_the_callers_progress_comes_out_as_it_is(
+    full: SQLiteSessionService, tmp_path: Path, error: Exception
+) -> None:
+    def fail(done: int, total: int | None) -> None:
+        raise error
+
+    full.export(tmp_path / "x.jsonl")
+    chats = tmp_path / "chat.json"
+    chats.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}), "utf-8")
+    with gzip.open(tmp_path / "x.jsonl.gz", "wb") as packed:
+        packed.write((tmp_path / "x.jsonl").read_bytes())
+    before = sorted(tmp_path.iterdir())
+    with SQLiteSessionService(":memory:", app_name="app", user_id="user") as copy:
+        for act in (
+            lambda: full.export(tmp_path / "y.jsonl", progress=fail),
+            lambda: full.export(tmp_path / "y.html", format="html", progress=fail),
+            lambda: full.export(io.StringIO(), progress=fail),
+            lambda: full.get_session("one").export(tmp_path / "y", progress=fail),
+            lambda: copy.import_(tmp_path / "x.jsonl", progress=fail),
+            lambda: copy.import_(tmp_path / "x.jsonl.gz", progress=fail),
+            lambda: copy.import_(io.BytesIO((tmp_path / "x.jsonl").read_bytes()), progress=fail),
+            lambda: copy.import_(chats, progress=fail),
+            lambda: copy.import_(full.path, progress=fail),
+        ):
+            with pytest.raises(type(error)) as caught:
+                act()
+            assert caught.value is error
+    assert sorted(tmp_path.iterdir()) == before, "a part of an export was left behind"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_a_full_disk_is_an_error_of_ours(full: SQLiteSessionService) -> None:
+    with pytest.raises(StoreError, match="'/dev/full' cannot be written"):
+        full.export("/dev/full")
 
 
 def test_what_cannot_be_a_target_is_refused(full: SQLiteSessionService, tmp_path: Path) -> None:

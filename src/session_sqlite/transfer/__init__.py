@@ -42,6 +42,16 @@ NOTES_KEPT: Final = 20
 # ---------------------------------------------------------------- export
 
 
+class Target(Protocol):
+    """What an export is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Writes a text."""
+
+    def writelines(self, texts: Iterable[str], /) -> None:
+        """Writes texts."""
+
+
 class Writer(Protocol):
     """Makes the text of an export, a little at a time."""
 
@@ -107,13 +117,13 @@ def _version() -> str:
     return __version__
 
 
-def _write(file: IO[str], texts: Iterator[str]) -> None:
+def _write(file: Target, texts: Iterator[str]) -> None:
     for text in texts:
         file.write(text)
 
 
 @contextlib.contextmanager
-def open_target(target: Any, store: Path | None) -> Iterator[IO[str]]:
+def open_target(target: Any, store: Path | None) -> Iterator[Target]:
     """A file to write text to, given its path or itself; one that is named appears when all of it is written."""
     if hasattr(target, "write"):
         try:
@@ -125,22 +135,63 @@ def open_target(target: Any, store: Path | None) -> Iterator[IO[str]]:
     path = Path(os.path.realpath(file_text(target, "target")))
     if store is not None and path.parent == Path(os.path.realpath(store)).parent and path.name in _files_of(store):
         raise InvalidInputError(f"{str(path)!r} is the store itself: export to another file")
-    try:
-        if path.exists() and not path.is_file():
-            if path.is_dir():
-                raise InvalidInputError(f"{str(path)!r} is a directory: give the path of a file in it")
-            with path.open("w", encoding="utf-8", newline="\n") as device:
-                yield device
-            return
-        with _replacing(path) as file:
-            yield file
-    except OSError as error:
-        raise StoreError(f"the file {str(path)!r} cannot be written: {error.strerror}") from error
+    if path.is_dir():
+        raise InvalidInputError(f"{str(path)!r} is a directory: give the path of a file in it")
+    with _Named(path) as file:
+        yield file
 
 
 def _files_of(store: Path) -> list[str]:
     name = os.path.basename(os.path.realpath(store))
     return [f"{name}{end}" for end in ("", "-wal", "-shm", "-journal")]
+
+
+class _Named:
+    """A file that is written under a name; what the system says against that is a `StoreError` that names it.
+
+    An OSError that somebody else raises meanwhile (who follows the progress, say) is not about this file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> _Named:
+        with self._translated():
+            if self._path.exists() and not self._path.is_file():
+                device = self._path.open("w", encoding="utf-8", newline="\n")
+                self._file: IO[str] = self._stack.enter_context(device)
+            else:
+                self._file = self._stack.enter_context(_replacing(self._path))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if exception[0] is not None:
+            with contextlib.suppress(OSError):  # a full disk says so again when the file is closed
+                self._stack.__exit__(*exception)
+            return
+        with self._translated():
+            self._stack.__exit__(None, None, None)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.write(text)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"the file {str(self._path)!r} cannot be written: {error.strerror}")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,7 @@ _EMPTY: Final = {
 }  # fmt: skip
 _EVENT_FIELDS: Final = ("session_id", "seq", "id", "author", "content", "created_at", *_EMPTY)
 _SHARED: Final = ("app:", "user:")
+_OF_A_SESSION: Final = ("app_name", "last_seq")  # the fields of a session, or of a state before one, and of no event
 
 
 # ---------------------------------------------------------------- out
@@ -186,7 +188,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
         if record is None:
             yield Fault(where, reason)
             continue
-        reading.ended = False
+        reading.ended = reading.ended and not _is_known(record)
         match record.get("type"):
             case "session":
                 yield from _session(reading, record, where)
@@ -199,7 +201,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
             case "event":
                 yield Fault(where, "an event whose session could not be read")
             case _:
-                yield Fault(where, "not a kind of record that is known")
+                yield Fault(where, reason)
     if not reading.ended:
         yield Note("the file was cut off: its last line is missing")
 
@@ -217,23 +219,43 @@ def _check_version(header: Mapping[str, Any]) -> None:
 def _records(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, dict[str, Any] | None, str]]:
     for number, line in lines:
         if line is None:
-            yield number, None, "the line is too long"
+            yield number, {}, "the line is too long"
         elif line.strip():
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                # Unless it is clear that it was an event, the next events may be another session's.
-                fault = "not valid JSON"
-                yield number, {"type": "broken event"} if line.startswith(b'{"type":"event"') else None, fault
+                # If it was a session, the next events are not those of the session before.
+                is_event = line.startswith(b'{"type":"event"')
+                was_session = not is_event and any(f'"{name}"'.encode() in line for name in ("session", *_OF_A_SESSION))
+                yield number, None if was_session else {}, "not valid JSON"
             else:
-                yield number, record if isinstance(record, dict) else None, "not a JSON object"
+                is_object = isinstance(record, dict)
+                fault = "not a kind of record that is known" if is_object else "not a JSON object"
+                yield number, record if is_object else {}, fault
+
+
+def _is_known(record: Mapping[str, Any]) -> bool:
+    kind: object = record.get("type")
+    return kind in ("header", "state", "session", "event", "end")
+
+
+def _ends_events(record: Mapping[str, Any] | None) -> bool:
+    """Whether the events of a session end at a line; at a foreign one they do not, unless it may have been a session.
+
+    A line that was too long counts as foreign.
+    """
+    if record is None:
+        return True
+    if _is_known(record):
+        return bool(record["type"] != "event")
+    return not record.keys().isdisjoint(_OF_A_SESSION)
 
 
 def _session(reading: _Reading, record: Mapping[str, Any], where: str) -> Iterator[Arrival | Fault | Note]:
     try:
         arrival = Arrival(
             _text(record, "id"),
-            _events(reading, record.get("id")),
+            _events(reading, record),
             app_name=_text(record, "app_name"),
             user_id=_text(record, "user_id"),
             agent_id=_text(record, "agent_id"),
@@ -260,22 +282,35 @@ def _state(record: Mapping[str, Any], where: str) -> Iterator[SharedState | Faul
         yield Fault(where, _reason(error, "state"))
 
 
-def _events(reading: _Reading, session_id: Any) -> Iterator[Event | StoredRow | Fault | Note]:
+def _events(reading: _Reading, session: Mapping[str, Any]) -> Iterator[Event | StoredRow | Fault | Note]:
+    last_seq = 0
+    foreign = lost = False  # a foreign line was read; behind it, events of another session were
     while (current := reading.next()) is not None:
         number, record, reason = current
-        if record is None or record.get("type") not in ("event", "broken event"):
+        if record is None or _ends_events(record):
             reading.waiting.append(current)
             return
         where = f"line {number}"
-        if record["type"] == "broken event":
+        if not _is_known(record):
+            foreign = True
             yield Fault(where, reason)
-        elif record.get("session_id") != session_id:
+            continue
+        seq = record.get("seq")
+        if foreign and isinstance(seq, int) and not last_seq < seq <= _last_seq_of(session):
+            lost = True  # a session of another user may have the same id, and its own record may be what was lost
+        if lost or record.get("session_id") != session.get("id"):
             yield Fault(where, "an event whose session could not be read")
-        else:
-            try:
-                yield _event(record)
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                yield Fault(where, _reason(error, "event"))
+            continue
+        last_seq = seq if isinstance(seq, int) else last_seq
+        try:
+            yield _event(record)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            yield Fault(where, _reason(error, "event"))
+
+
+def _last_seq_of(session: Mapping[str, Any]) -> float:
+    last_seq = session.get("last_seq")
+    return last_seq if isinstance(last_seq, int) else math.inf
 
 
 def _event(record: Mapping[str, Any]) -> Event | StoredRow:
