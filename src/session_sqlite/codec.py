@@ -480,7 +480,8 @@ def decode_actions_or_empty(column: object) -> tuple[ToolCall, ...]:
 _USAGE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Usage))
 
 
-def _encode_usage(usage: object) -> str:
+def encode_usage(usage: object) -> str:
+    """The usage column. Raises `InvalidInputError` for anything but a `Usage` of counts."""
     if not isinstance(usage, Usage):
         raise InvalidInputError(f"usage must be a Usage, not {type(usage).__name__}")
     columns: dict[str, Any] = {"model": text(usage.model, "usage.model")}
@@ -491,7 +492,8 @@ def _encode_usage(usage: object) -> str:
     return _encode({name: value for name, value in columns.items() if value})
 
 
-def _decode_usage(column: object) -> Usage:
+def decode_usage(column: object) -> Usage:
+    """The usage in a column. Raises `ValueError` or `TypeError` for anything else."""
     usage = object.__new__(Usage)  # as in `decode_event`
     fields = usage.__dict__
     fields.update(_NO_USAGE)
@@ -528,7 +530,7 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
     state = event.state
     state_text = "{}" if type(state) is dict and not state else encode_state(split_state(state))
     metadata = _encode_object(event.metadata, "metadata")
-    usage = None if event.usage is None else _encode_usage(event.usage)
+    usage = None if event.usage is None else encode_usage(event.usage)
     size = (
         _utf8_size(content, "content") + _utf8_size(reasoning, "reasoning") + _utf8_size(actions, "actions")
         + _utf8_size(state_text, "state") + _utf8_size(metadata, "metadata")
@@ -605,7 +607,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["agent_id"] = agent_id
         fields["branch"] = branch
         fields["invocation_id"] = invocation_id
-        fields["usage"] = None if usage is None else _decode_usage(usage)
+        fields["usage"] = None if usage is None else decode_usage(usage)
         fields["id"] = id
         fields["created_at"] = when = datetime.fromisoformat(created_at)
         fields["seq"] = seq
@@ -653,7 +655,7 @@ def decode_said(row: Sequence[Any]) -> Event:
         fields["actions"] = () if actions == "[]" else decode_actions(actions)
         fields["state"] = {} if state == "{}" else decode_state(state)
         if usage is not None:
-            fields["usage"] = _decode_usage(usage)
+            fields["usage"] = decode_usage(usage)
         if metadata != "{}":
             fields["metadata"] = decode_object(metadata)
         if not (type(author) is type(content) is type(reasoning) is type(id) is str):

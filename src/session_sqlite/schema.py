@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from session_sqlite import calls, codec
+from session_sqlite import calls, codec, tokens
 from session_sqlite.search import WORDS_VERSION
 
 if TYPE_CHECKING:
@@ -180,6 +180,36 @@ def know_copies(db: Database) -> None:
     db.table("events").add_column("copied_from", str)
     name_origins(db.conn)
     make_views(db)
+
+
+def derive_the_usage_of_messages(db: Database) -> None:
+    """The tokens of a message are known by every name that a provider gives them: cache writes of Claude, tiers."""
+    last = 0
+    while rows := db.conn.execute(MESSAGES_WITH_USAGE, {"last": last}).fetchall():
+        last = rows[-1][0]
+        changes = [(column, row_id) for row_id, *columns in rows if (column := _usage_anew(*columns)) is not None]
+        db.conn.executemany("UPDATE events SET usage = ? WHERE row_id = ?", changes)
+
+
+MESSAGES_WITH_USAGE: Final = """
+SELECT row_id, usage, message
+  FROM events
+ WHERE row_id > :last
+   AND usage IS NOT NULL
+   AND message LIKE '%"usage_metadata":%'
+ ORDER BY row_id
+ LIMIT 500
+"""
+
+
+def _usage_anew(column: object, message: object) -> str | None:
+    """The usage column of a message whose tokens are more than it says; None if there is nothing to change."""
+    try:
+        usage = codec.decode_usage(column)
+        derived = tokens.derived_anew(usage, codec.decode_object(message))
+    except (ValueError, TypeError, RecursionError):  # a damaged row
+        return None
+    return None if derived == usage else codec.encode_usage(derived)
 
 
 _PARENTS: Final = """
@@ -450,6 +480,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     add_version_of_search_words,
     derive_the_calls_of_messages,
     know_copies,
+    derive_the_usage_of_messages,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

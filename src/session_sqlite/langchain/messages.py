@@ -61,6 +61,7 @@ from session_sqlite.calls import calls_of, may_call, placed
 from session_sqlite.codec import encode_json, is_identifier, storable
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.models import Event, ToolCall, Usage
+from session_sqlite.tokens import usage_of_message
 
 logger = logging.getLogger("session_sqlite")
 
@@ -612,25 +613,6 @@ def _reasoning_parts(kwargs: object, content: object) -> list[str]:
     return list(dict.fromkeys(text for source in sources for text in _reasoning_texts(source)))
 
 
-def _usage(usage: object, response: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    names = [response.get("model_name"), response.get("model")] if isinstance(response, dict) else []
-    return Usage(
-        next((name for name in names if storable(name) and name), ""),
-        _count(usage, "input_tokens"),
-        _count(usage, "output_tokens"),
-        _count(usage.get("input_token_details"), "cache_read"),
-        _count(usage.get("input_token_details"), "cache_creation"),
-        _count(usage.get("output_token_details"), "reasoning"),
-    )
-
-
-def _count(numbers_of: object, name: str) -> int:
-    number = numbers_of.get(name) if isinstance(numbers_of, dict) else None
-    return int(number) if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**63 else 0
-
-
 _CALL_KEYS: Final = ["name", "args", "id", "type"]
 
 
@@ -729,7 +711,7 @@ def _event(message: BaseMessage) -> Event:
             held.add("tool_calls")
         if exact is None or may_call(*map(values.get, _PARTS_WITH_CALLS[1:])):
             actions, places = _calls(values, exact or ())
-        usage = _usage(values.get("usage_metadata"), values.get("response_metadata"))
+        usage = usage_of_message(values.get("usage_metadata"), values.get("response_metadata"))
     elif kind == "tool" or kind == "function":
         call_id = values.get("tool_call_id") if kind == "tool" else None
         if storable(call_id):

@@ -13,7 +13,7 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, message_chunk_to_message
@@ -29,6 +29,7 @@ from session_sqlite.models import AnyOf, Event, ToolCall, Usage
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
 from session_sqlite.session import Session
+from session_sqlite.tokens import usage_of_provider
 
 logger = logging.getLogger("session_sqlite")
 
@@ -349,22 +350,12 @@ def _event_of(generation: Generation) -> Event:
     return message_to_event(message) if isinstance(message, BaseMessage) else Event("assistant", generation.text)
 
 
-_INPUT_TOKENS: Final = ("input_tokens", "prompt_tokens")
-_OUTPUT_TOKENS: Final = ("output_tokens", "completion_tokens")
-
-
 def _usage_of(response: LLMResult) -> Usage | None:
     """The usage of models that give it beside their reply."""
     output = response.llm_output or {}
     counts = output.get("token_usage") or output.get("usage")
-    if not isinstance(counts, Mapping):
-        return None
-
-    def count(names: Sequence[str]) -> int:
-        return next((counts[name] for name in names if type(counts.get(name)) is int and counts[name] >= 0), 0)
-
     model = output.get("model_name") or output.get("model") or ""
-    return Usage(model if codec.storable(model) else "", count(_INPUT_TOKENS), count(_OUTPUT_TOKENS))
+    return usage_of_provider(counts, model if codec.storable(model) else "")
 
 
 def _tool_messages(output: Any) -> Iterator[ToolMessage]:

@@ -22,7 +22,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NewerSchemaError
 from session_sqlite.models import Event
 from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
+from session_sqlite.tokens import derived_anew
 
 FORMAT: Final = "session-sqlite"
 VERSION: Final = 1
@@ -329,6 +330,8 @@ def _event(record: Mapping[str, Any]) -> Event | StoredRow:
     event = codec.decode_event([columns[name] for name in codec.EVENT_COLUMNS])
     if event.unreadable:
         raise InvalidInputError("the fields of the event are not those of an event")
+    if event.usage is not None and isinstance(record.get("message"), dict):  # an earlier release may have derived it
+        return replace(event, usage=derived_anew(event.usage, record["message"]))
     return event
 
 

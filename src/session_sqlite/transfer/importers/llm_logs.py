@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall, Usage
 from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.tokens import usage_of
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.chat_json import ATTACHMENTS_ARE_NOTED, AUTHORS, made_call
 from session_sqlite.transfer.importers.databases import Database, columns_of, quoted
@@ -147,28 +148,9 @@ def _usage(row: Mapping[str, Any]) -> Usage | None:
     """The tokens of a reply; details are named as the provider names them."""
     model = _text(row.get("resolved_model")) or _text(row.get("model"))
     details = json_or_none(row.get("token_details"))
-    found = dict(_counts(details)) if isinstance(details, dict) else {}
-    usage = Usage(
-        model,
-        input_tokens=_number(row.get("input_tokens")),
-        output_tokens=_number(row.get("output_tokens")),
-        cache_read_tokens=found.get("cached_tokens", 0) or found.get("cache_read_input_tokens", 0),
-        cache_write_tokens=found.get("cache_creation_input_tokens", 0),
-        reasoning_tokens=found.get("reasoning_tokens", 0) or found.get("thoughtsTokenCount", 0),
-    )
+    totals = {name: row.get(name) for name in ("input_tokens", "output_tokens")}
+    usage = usage_of({"details": details, **totals}, model)
     return None if usage == Usage() else usage
-
-
-def _counts(details: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for name, value in details.items():
-        if isinstance(value, dict):
-            yield from _counts(value)
-        else:
-            yield name, _number(value)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
 # ---------------------------------------------------------------- threads, since 0.36
