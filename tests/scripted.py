@@ -1,6 +1,7 @@
 """A chat model that says what it is told to, and remembers what it was asked: for tests of agents and runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -67,3 +68,35 @@ def calls(*made: tuple[str, dict[str, Any], str], text: str = "") -> AIMessage:
     return AIMessage(
         text, tool_calls=[{"name": name, "args": args, "id": id, "type": "tool_call"} for name, args, id in made]
     )
+
+
+class StoppedModel(StreamingModel):
+    """A streaming model that goes on for ever after the word WAIT; `reached` is called when it gets there."""
+
+    reached: Callable[[], Any] = print
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        reply = self.next_reply(messages)
+        if isinstance(reply.content, list):
+            for block in reply.content:
+                yield ChatGenerationChunk(message=AIMessageChunk([block]))
+            self.reached()
+            await asyncio.sleep(3600)
+        for index, word in enumerate(str(reply.content).split(" ")):
+            if word == "BREAK":
+                raise ConnectionError("the line is dead")
+            if word == "WAIT":
+                self.reached()
+                await asyncio.sleep(3600)
+            yield ChatGenerationChunk(message=AIMessageChunk(word if index == 0 else f" {word}"))
+        for position, call in enumerate(reply.tool_calls):
+            chunk = {"name": call["name"], "args": '{"a": 1, ', "id": call["id"], "index": position}
+            yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[chunk]))
+            self.reached()
+            await asyncio.sleep(3600)

@@ -1,6 +1,7 @@
 """`SessionHistoryMiddleware` with the agents of LangChain as they are."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -24,7 +25,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from scripted import ScriptedModel, calls
+from scripted import ScriptedModel, StoppedModel, StreamingModel, calls
 
 from session_sqlite import (
     ANY,
@@ -40,6 +41,7 @@ from session_sqlite import (
 from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.langchain.middleware import NO_RESULT
 from session_sqlite.langchain.overlap import overlap
+from session_sqlite.transcript import terminal_text
 
 S = {"configurable": {"session_id": "s"}}
 T = {"configurable": {"thread_id": "s"}}
@@ -301,7 +303,7 @@ def test_a_killed_process_loses_nothing_before_it(path: Path) -> None:
         from langchain.agents import create_agent
         from langchain_core.tools import tool
         from session_sqlite import SessionHistoryMiddleware, SQLiteSessionService
-        from scripted import ScriptedModel, calls
+        from scripted import ScriptedModel, StoppedModel, StreamingModel, calls
 
         @tool
         def vanish() -> str:
@@ -833,6 +835,277 @@ def test_an_overlap_is_the_longest_that_has_a_reply_or_an_unanswered_question(
     given: list[BaseMessage], stored: list[BaseMessage], count: int
 ) -> None:
     assert overlap(given, stored) == count
+
+
+# ---------------------------------------------------------------- runs that are stopped
+
+
+def astream_until_stopped(agent: Any, question: str, model: StoppedModel, how: str, config: Any = S) -> None:
+    """Streams a run, and stops it when the model has said what it says before WAIT."""
+
+    async def main() -> None:
+        reached = asyncio.Event()
+        model.reached = reached.set
+
+        async def read() -> None:
+            async for _ in agent.astream(said(question), config, stream_mode="messages"):
+                pass
+
+        if how == "cancelled":
+            task = asyncio.create_task(read())
+            await asyncio.wait_for(reached.wait(), 30)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        elif how == "cancelled again and again":  # as anyio does, which web servers run on
+            task = asyncio.create_task(read())
+            await asyncio.wait_for(reached.wait(), 30)
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0)
+        elif how == "timed out":
+            task = asyncio.create_task(read())
+            await asyncio.wait_for(reached.wait(), 30)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(task, 0.01)
+        else:  # the client goes away
+            stream = agent.astream(said(question), config, stream_mode="messages")
+            async for _ in stream:
+                if reached.is_set() or how == "closed at once":
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reached.wait(), 0.2)
+            await stream.aclose()
+
+    asyncio.run(main())
+
+
+HOW = ["cancelled", "cancelled again and again", "timed out", "closed"]
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("how", HOW)
+def test_a_session_says_that_a_run_ended_without_a_reply(service: SQLiteSessionService, mode: Any, how: str) -> None:
+    model = StoppedModel(replies=[AIMessage("one two WAIT")])
+    astream_until_stopped(agent_of(model, SessionHistoryMiddleware(service, mode=mode)), "Count.", model, how)
+    (event,) = service.list_events("s")
+    assert (event.author, event.content, event.interrupted) == ("user", "Count.", "CancelledError")
+    assert texts(SQLiteChatMessageHistory("s", service=service).messages) == ["Count."], "no message is invented"
+    shown_as_text = "\n".join(terminal_text(service.get_session("s"), service.list_events("s")))
+    assert "The run ended here without a reply (CancelledError)." in shown_as_text
+    assert "The run ended here without a reply (CancelledError)." in service.get_session("s")._repr_html_()
+    assert "The run ended here without a reply" in service.list_events("s")._repr_html_()
+    assert [overview.interrupted for overview in service.session_overviews()] == ["CancelledError"]
+    assert service.search("Count")
+    assert not service.search("CancelledError")
+    assert service.usage() == []
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_had_been_streamed_is_kept_where_that_is_wanted(service: SQLiteSessionService, how: str) -> None:
+    model = StoppedModel(replies=[AIMessage("one two WAIT"), AIMessage("Five.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, keep_interrupted=True))
+    astream_until_stopped(agent, "Count.", model, how)
+    question, reply = service.list_events("s")
+    assert (reply.author, reply.content, reply.interrupted) == ("assistant", "one two", "CancelledError")
+    assert question.interrupted == ""
+    assert "This reply was interrupted (CancelledError)." in reply._repr_html_()
+    asyncio.run(agent.ainvoke(said("Go on."), S))
+    assert texts(model.seen[-1]) == ["Count.", "one two", "Go on."]
+    assert model.seen[-1][1].response_metadata["interrupted"] == "CancelledError"
+    assert [text for _, text in shown(service)] == ["Count.", "one two", "Go on.", "Five."]
+    assert [hit.event.seq for hit in service.search("two")] == [2]
+
+
+@pytest.mark.parametrize("id", ["m1", None])
+@pytest.mark.parametrize("mode", ["memory", "record"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_run_that_is_tried_again_after_a_stop_has_its_reply_in_place(
+    service: SQLiteSessionService, id: str | None, mode: Any, keep: bool
+) -> None:
+    model = StoppedModel(replies=[AIMessage("one two WAIT"), AIMessage("one WAIT"), AIMessage("One two three.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode, keep_interrupted=keep))
+    for _ in range(2):
+        astream_until_stopped(agent, "Count.", model, "cancelled")
+    state = asyncio.run(agent.ainvoke(said("Count.", id=id), S))
+    assert texts(model.seen[-1]) == ["Count."]
+    assert texts(state["messages"]) == ["Count.", "One two three."]
+    if id is None:
+        assert shown(service) == [("user", "Count."), ("assistant", "One two three.")]
+        assert [event.interrupted for event in service.list_events("s")] == ["", ""]
+        assert not service.search("interrupted")
+        assert service.list_events("s")[1].message_id == state["messages"][-1].id
+    assert service.check().ok
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        calls(("add", {"a": 1, "b": 2}, "c1"), text="Let me see."),
+        AIMessage([{"type": "thinking", "thinking": "hm", "index": 0}, {"type": "text", "text": "Yes", "index": 1}]),
+    ],
+    ids=["in the middle of a call", "after reasoning without a signature"],
+)
+def test_of_a_stopped_reply_only_what_a_provider_accepts_is_sent_again(
+    service: SQLiteSessionService, reply: AIMessage
+) -> None:
+    model = StoppedModel(replies=[reply, AIMessage("ok")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, keep_interrupted=True))
+    astream_until_stopped(agent, "Go.", model, "cancelled")
+    asyncio.run(agent.ainvoke(said("Well?"), S))
+    kept = model.seen[-1][1]
+    assert isinstance(kept, AIMessage)
+    assert kept.content == ("Yes" if isinstance(reply.content, list) else "Let me see.")
+    assert kept.tool_calls == kept.invalid_tool_calls == []
+    assert [message.type for message in model.seen[-1]] == ["human", "ai", "human"]
+
+
+@pytest.mark.parametrize("reply", ["WAIT", " WAIT", [{"type": "thinking", "thinking": "hm", "index": 0}]])
+def test_a_stopped_reply_without_text_is_no_message(service: SQLiteSessionService, reply: Any) -> None:
+    model = StoppedModel(replies=[AIMessage(reply)])
+    agent = agent_of(model, SessionHistoryMiddleware(service, keep_interrupted=True))
+    astream_until_stopped(agent, "Go.", model, "cancelled")
+    assert [(event.content, event.interrupted) for event in service.list_events("s")] == [("Go.", "CancelledError")]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_model_that_fails_in_the_middle_of_a_reply_ends_the_run_without_one(
+    service: SQLiteSessionService, keep: bool
+) -> None:
+    agent = agent_of(
+        StreamingModel(replies=[AIMessage("one two BREAK three"), AIMessage("a1")]),
+        SessionHistoryMiddleware(service, keep_interrupted=keep),
+    )
+    with pytest.raises(ConnectionError):
+        list(agent.stream(said("Count."), S, stream_mode="messages"))
+    kept = [("user", "Count.", ""), ("assistant", "one two", "ConnectionError")]
+    marked = [("user", "Count.", "ConnectionError")]
+    found = [(event.author, event.content, event.interrupted) for event in service.list_events("s")]
+    assert found == (kept if keep else marked)
+
+
+def test_a_run_that_is_stopped_in_a_tool_is_known_as_one_until_it_goes_on(service: SQLiteSessionService) -> None:
+    started: list[asyncio.Event] = []
+
+    @tool
+    async def wait() -> str:
+        """Waits."""
+        started[0].set()
+        await asyncio.sleep(3600)
+        return "never"
+
+    model = ScriptedModel(replies=[calls(("wait", {}, "c1")), AIMessage("I am back.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), tools=[wait])
+
+    async def main() -> None:
+        started.append(asyncio.Event())
+        task = asyncio.create_task(agent.ainvoke(said("Go."), S))
+        await asyncio.wait_for(started[0].wait(), 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [event.interrupted for event in service.list_events("s")] == ["", "CancelledError"]
+        await agent.ainvoke(said("Are you there?"), S)
+
+    asyncio.run(main())
+    assert texts(model.seen[-1]) == ["Go.", "", NO_RESULT, "Are you there?"]
+    assert service.list_events("s")[1].interrupted == "CancelledError", "so it was"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_whatever_ends_a_run_is_noted(service: SQLiteSessionService, stop: type[BaseException]) -> None:
+    def ends(_: Any) -> AIMessage:
+        raise stop
+
+    agent = agent_of(ScriptedModel(replies=[ends]), SessionHistoryMiddleware(service))
+    with pytest.raises(stop):
+        agent.invoke(said("Go."), S)
+    assert [event.interrupted for event in service.list_events("s")] == [stop.__name__]
+
+
+def test_a_person_who_is_asked_interrupts_nothing(service: SQLiteSessionService, run: Run) -> None:
+    from langgraph.types import interrupt
+
+    @tool
+    def ask() -> str:
+        """Asks."""
+        return str(interrupt("Well?"))
+
+    model = ScriptedModel(replies=[calls(("ask", {}, "c1")), AIMessage("Done.")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), tools=[ask], checkpointer=InMemorySaver())
+    run(agent, said("Go."), T)
+    run(agent, Command(resume="yes"), T)
+    assert not any(event.interrupted for event in service.list_events("s"))
+
+
+def test_a_run_that_was_killed_is_noted_when_the_next_one_begins(service: SQLiteSessionService, run: Run) -> None:
+    service.append_messages("s", [Event("user", "Go.", message='{"type":"human"}', message_id="m1")], create=True)
+    model = ScriptedModel(replies=[AIMessage("ok")])
+    run(agent_of(model, SessionHistoryMiddleware(service)), said("Well?"), S)
+    assert [event.interrupted for event in service.list_events("s")] == ["unknown", "", ""]
+
+
+def test_a_slow_run_takes_the_note_away_that_a_quick_one_made(service: SQLiteSessionService) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Any) -> AIMessage:
+        inside.set()
+        go_on.wait(30)
+        return AIMessage("A")
+
+    first = agent_of(ScriptedModel(replies=[slow]), SessionHistoryMiddleware(service))
+    thread = threading.Thread(target=first.invoke, args=(said("slow"), S))
+    thread.start()
+    assert inside.wait(30)
+    agent_of(ScriptedModel(replies=[AIMessage("B")]), SessionHistoryMiddleware(service)).invoke(said("quick"), S)
+    assert [event.interrupted for event in service.list_events("s")] == ["unknown", "", ""]
+    go_on.set()
+    thread.join()
+    assert [event.interrupted for event in service.list_events("s")] == ["", "", "", ""]
+
+
+def test_a_stop_is_seen_by_the_caller_also_where_it_cannot_be_noted(
+    service: SQLiteSessionService, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ends(_: Any) -> AIMessage:
+        service.close()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        agent_of(ScriptedModel(replies=[ends]), SessionHistoryMiddleware(service)).invoke(said("secret"), S)
+    assert "was not written" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_note_stays_in_a_fork_an_export_and_a_copy(service: SQLiteSessionService, tmp_path: Path) -> None:
+    model = StoppedModel(replies=[AIMessage("one two WAIT")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, keep_interrupted=True))
+    astream_until_stopped(agent, "Count.", model, "cancelled")
+    fork = service.fork_session("s")
+    service.export(tmp_path / "all.jsonl")
+    with SQLiteSessionService(":memory:") as other:
+        other.import_(tmp_path / "all.jsonl")
+        for store, session in ((service, fork.id), (other, "s")):
+            assert [event.interrupted for event in store.list_events(session)] == ["", "CancelledError"]
+    service.export(tmp_path / "all.md", format="markdown")
+    assert "This reply was interrupted" in (tmp_path / "all.md").read_text("utf-8")
+
+
+def test_a_sub_agent_that_is_stopped_is_noted_in_its_own_session(service: SQLiteSessionService) -> None:
+    sub = agent_of(ScriptedModel(replies=[ConnectionError()]), SessionHistoryMiddleware(service), tools=[])
+
+    @tool
+    def research() -> str:
+        """Delegates."""
+        return str(sub.invoke(said("2 + 2?"))["messages"][-1].content)
+
+    agent = agent_of(
+        ScriptedModel(replies=[calls(("research", {}, "c1"))]), SessionHistoryMiddleware(service), tools=[research]
+    )
+    with pytest.raises(ConnectionError):
+        agent.invoke(said("?"), S)
+    assert [event.interrupted for event in service.list_events("s")] == ["", "ConnectionError"]
+    assert [event.interrupted for event in service.list_events("s/c1")] == ["ConnectionError"]
 
 
 # ---------------------------------------------------------------- summaries

@@ -53,6 +53,7 @@ VERBS: dict[str, Callable[[Any, Any], Any]] = {
     "append_events of none": lambda one, s: one.append_events(s, []),
     "append_messages": lambda one, s: one.append_messages(s, [Event("user", message="{}", message_id="m")]),
     "find_messages": lambda one, s: one.find_messages(s, ["m"]),
+    "mark_interrupted": lambda one, s: one.mark_interrupted(s, ["m"], "CancelledError"),
     "list_events": lambda one, s: one.list_events(s),
     "list_events of none": lambda one, s: one.list_events(s, limit=0),
     "list_events filtered": lambda one, s: one.list_events(s, author="user", tool="tool", newest_first=True),

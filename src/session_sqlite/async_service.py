@@ -317,10 +317,23 @@ class AsyncSessionService:
         )
 
     async def append_messages(
-        self, session: AsyncSession | Session | str, events: Iterable[Event], *, create: bool = False
+        self,
+        session: AsyncSession | Session | str,
+        events: Iterable[Event],
+        *,
+        create: bool = False,
+        instead_of: Mapping[str, str] | None = None,
     ) -> list[Event]:
         """See `SessionService.append_messages`."""
-        return await in_thread_with(events, self._sync.append_messages, _plain(session), events, create=create)
+        return await in_thread_with(
+            events, self._sync.append_messages, _plain(session), events, create=create, instead_of=instead_of
+        )
+
+    async def mark_interrupted(
+        self, session: AsyncSession | Session | str, message_ids: Iterable[str], reason: str
+    ) -> int:
+        """See `SessionService.mark_interrupted`."""
+        return await in_thread_with(message_ids, self._sync.mark_interrupted, _plain(session), message_ids, reason)
 
     async def find_messages(self, session: AsyncSession | Session | str, message_ids: Iterable[str]) -> dict[str, int]:
         """See `SessionService.find_messages`."""

@@ -317,6 +317,17 @@ def decode_object(value: object) -> dict[str, Any]:
     return decoded
 
 
+def decode_interrupted(metadata: object) -> str:
+    """What `Event.interrupted` says, from the column; of one that cannot be read nothing."""
+    if not isinstance(metadata, str) or '"interrupted"' not in metadata:
+        return ""
+    try:
+        reason = decode_object(metadata).get("interrupted")
+    except (ValueError, TypeError, RecursionError):
+        return ""
+    return reason if isinstance(reason, str) else ""
+
+
 # ---------------------------------------------------------------- state
 
 # In an event's stored state a removed key has the value {"$remove": true}; a value that looks like that gets

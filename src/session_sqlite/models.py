@@ -172,6 +172,12 @@ class Event:
     def __hash__(self) -> int:
         return hash((self.session_id, self.id))
 
+    @property
+    def interrupted(self) -> str:
+        """The name of what ended the run here without a (whole) reply, like ``"CancelledError"``; empty if none did."""
+        reason = self.metadata.get("interrupted")
+        return reason if isinstance(reason, str) else ""
+
     def _repr_html_(self) -> str | None:
         return as_html(self)
 
@@ -246,11 +252,13 @@ class SessionOverview(Generic[S]):
         session: The session.
         first_message: The first thing the user said in it; None if the user said nothing yet.
         event_count: How many events it has.
+        interrupted: What ended its last run without a (whole) reply; empty if it has one (see `Event.interrupted`).
     """
 
     session: S
     first_message: str | None
     event_count: int
+    interrupted: str = ""
 
     def __hash__(self) -> int:
         return hash(self.session)

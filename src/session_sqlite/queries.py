@@ -212,6 +212,16 @@ SELECT events.row_id,
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
    AND events.message_id IS NULL
 """
+SET_METADATA_OF_EVENT = """
+UPDATE events
+   SET metadata = :metadata
+ WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
+SET_MESSAGE_ID = """
+UPDATE events
+   SET message_id = :message_id
+ WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+"""
 UPDATE_MESSAGE = """
 UPDATE events
    SET author = :author,
@@ -428,7 +438,14 @@ SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at,
           FROM events
          WHERE events.app_name = sessions.app_name
            AND events.user_id = sessions.user_id
-           AND events.session_id = sessions.id) AS event_count
+           AND events.session_id = sessions.id) AS event_count,
+       (SELECT latest.metadata
+          FROM events AS latest
+         WHERE latest.app_name = sessions.app_name
+           AND latest.user_id = sessions.user_id
+           AND latest.session_id = sessions.id
+         ORDER BY latest.seq DESC
+         LIMIT 1) AS latest_metadata
   FROM sessions
 """
 TOOL_CALLS = """

@@ -37,6 +37,15 @@ async def in_own_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.
         with_one_thread.shutdown(wait=False)
 
 
+async def to_the_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same to its end also for a caller that is being cancelled, again and again perhaps."""
+    work = asyncio.ensure_future(in_thread(function, *args, **kwargs))
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    return work.result()
+
+
 async def in_thread_with(items: object, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """The same for what reads an iterable: a list is only data, anything else runs code of the caller's."""
     run = in_thread if isinstance(items, (list, tuple)) else in_own_thread

@@ -64,6 +64,7 @@ CSV_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "first_message", "event_count", "created_at", "updated_at",
 )  # fmt: skip
 LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
+LONGEST_REASON: Final = 20  # of what interrupted a run
 
 
 class _Commands(click.Group):
@@ -145,8 +146,8 @@ def list_sessions(
 ) -> None:
     """List the conversations, the latest change first.
 
-    Of all apps and users, unless --app or --user is given. One without a title shows what its user said first. Times
-    are UTC.
+    Of all apps and users, unless --app or --user is given. One without a title shows what its user said first; where
+    the last run ended without a reply, a column says what interrupted it. Times are UTC.
     """
     check_format(as_json, as_csv)
     with opened(chosen(db, group_db), app, user) as service:
@@ -249,6 +250,7 @@ def _overview_for_json(overview: SessionOverview[Session]) -> dict[str, Any]:
     return fields_of(overview.session) | {
         "first_message": overview.first_message,
         "event_count": overview.event_count,
+        **({"interrupted": overview.interrupted} if overview.interrupted else {}),
     }
 
 
@@ -272,10 +274,12 @@ def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
         "agent": [visible(session.agent_id) for session in sessions],
         "events": [f"{overview.event_count:,}" for overview in overviews],
         "last change": [time_shown(session.updated_at, "minutes") for session in sessions],
+        "interrupted": [fitted(visible(overview.interrupted), LONGEST_REASON) for overview in overviews],
         "title": [_title(overview) for overview in overviews],
     }
-    if not any(columns["agent"]):
-        del columns["agent"]
+    for name in ("agent", "interrupted"):
+        if not any(columns[name]):
+            del columns[name]
     every = dict(columns)
     names = [name for name in ("app", "user", "agent") if name in columns]
     shared: dict[str, str] = {}

@@ -17,7 +17,7 @@ import logging
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
@@ -25,17 +25,19 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
+from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
 from session_sqlite.session import Session
-from session_sqlite.threads import in_own_thread, in_thread
+from session_sqlite.threads import in_own_thread, in_thread, to_the_end
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
     from langgraph.config import get_config
+    from langgraph.errors import GraphBubbleUp
     from langgraph.graph.message import REMOVE_ALL_MESSAGES
     from langgraph.types import Command
 except ImportError as error:
@@ -53,6 +55,7 @@ logger = logging.getLogger("session_sqlite")
 
 EVERYTHING: Final = 2**53  # a window that has no end
 NO_RESULT: Final = "There is no result: the run ended before this tool call did."
+UNSEEN: Final = "unknown"  # what ended a run that nobody saw ending
 _RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
 
 
@@ -77,7 +80,13 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         limit: Begin a run with at most so many of the latest messages (see `SQLiteChatMessageHistory`).
         max_tokens: Begin a run with at most so many tokens of them.
         token_counter: Counts the tokens; LangChain's approximation if not given.
+        keep_interrupted: Store what had been streamed of a reply that was stopped, and begin the next run with it.
         on_error: What follows a failed write: ``"raise"`` ends the run, ``"log"`` writes an error to the log.
+
+    A run that ends without a reply (its task is cancelled, its client goes away, its model or a tool fails) leaves a
+    note at its last message: `Event.interrupted` says what ended it, and transcripts and lists show it. With
+    ``keep_interrupted`` the text that had been streamed is stored as the reply, with the same note; when the question
+    is tried again, the new reply takes its place. In mode ``"record"`` it is in the session only.
 
     A client may send its whole conversation with each question, also if its messages have no ids: what the run is given
     and the session ends with already (same kinds, same contents, in order) is not added again, if there is a reply in
@@ -116,6 +125,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         limit: int | None = None,
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+        keep_interrupted: bool = False,
         on_error: Literal["raise", "log"] = "raise",
     ) -> None:
         super().__init__()
@@ -132,6 +142,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._reader = cast("SessionService", _WithIds(service))
         self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
         self._mode = mode
+        self._keeps = codec.flag(keep_interrupted, "keep_interrupted")
         self._raises = on_error == "raise"
         self._window: dict[str, Any] = {
             "limit": codec.optional_number(limit, "limit"),
@@ -162,8 +173,15 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         session = self._session(request.runtime)
         before = _messages_in(request.state)
         self._save(session, before)
-        response = handler(request)
-        self._save(session, _with_ids(response.result, before))
+        self._goes_on(session, before)
+        streamed = Streamed() if self._keeps else None
+        try:
+            with streamed.listening() if streamed else nullcontext():
+                response = handler(request)
+        except BaseException as error:
+            self._stopped(session, before, error, streamed)
+            raise
+        self._replied(session, before, response.result)
         return response
 
     async def awrap_model_call(
@@ -173,8 +191,18 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         session = self._session(request.runtime)
         before = _messages_in(request.state)
         await in_thread(self._save, session, before)
-        response = await handler(request)
-        await in_thread(self._save, session, _with_ids(response.result, before))
+        await in_thread(self._goes_on, session, before)
+        streamed = Streamed() if self._keeps else None
+        try:
+            with streamed.listening() if streamed else nullcontext():
+                response = await handler(request)
+        except GeneratorExit as error:  # nothing can be awaited any more
+            self._stopped(session, before, error, streamed)
+            raise
+        except BaseException as error:
+            await to_the_end(self._stopped, session, before, error, streamed)
+            raise
+        await in_thread(self._replied, session, before, response.result)
         return response
 
     def wrap_tool_call(
@@ -184,8 +212,12 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         session = self._session(request.runtime)
         before = _messages_in(request.state)
         self._save(session, before)
-        with _in_tool(session, request):
-            result = handler(request)
+        try:
+            with _in_tool(session, request):
+                result = handler(request)
+        except BaseException as error:
+            self._stopped(session, before, error)
+            raise
         self._save(session, _with_ids(_messages_of_result(result), before))
         return result
 
@@ -196,8 +228,15 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         session = self._session(request.runtime)
         before = _messages_in(request.state)
         await in_thread(self._save, session, before)
-        with _in_tool(session, request):
-            result = await handler(request)
+        try:
+            with _in_tool(session, request):
+                result = await handler(request)
+        except GeneratorExit as error:
+            self._stopped(session, before, error)
+            raise
+        except BaseException as error:
+            await to_the_end(self._stopped, session, before, error)
+            raise
         await in_thread(self._save, session, _with_ids(_messages_of_result(result), before))
         return result
 
@@ -208,6 +247,36 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """The same as `after_agent`, awaited."""
         await in_thread(self._save, self._session(runtime), state["messages"])
+
+    # ------------------------------------------------------------ runs that are stopped
+
+    def _stopped(
+        self, session: Session, before: Sequence[BaseMessage], error: BaseException, streamed: Streamed | None = None
+    ) -> None:
+        """Notes that the run ended here without a reply, and keeps what had been streamed if that is wanted."""
+        if isinstance(error, GraphBubbleUp) or not before:  # the former: a person is asked, and the run goes on
+            return
+        reason, last = reason_of(error), cast("str", before[-1].id)
+        try:
+            kept = partial_reply(streamed.so_far(), reason, _partial_id(last)) if streamed else None
+            if kept is not None:
+                event = dataclasses.replace(message_to_event(kept), metadata={"interrupted": reason})
+                self._service.append_messages(session, [event], create=True)
+            self._service.mark_interrupted(session, [last if kept is None else cast("str", kept.id)], reason)
+        except SessionError as failure:  # what ended the run is what its caller has to see
+            _log_failure(session, failure)
+
+    def _goes_on(self, session: Session, before: Sequence[BaseMessage]) -> None:
+        """Takes the note away that a run had ended in this turn: it is tried again, or was only slow."""
+        users = [index for index, message in enumerate(before) if isinstance(message, HumanMessage)]
+        with self._failures(session):
+            self._service.mark_interrupted(session, _ids(before[(users or [0])[-1] :]), "")
+
+    def _replied(self, session: Session, before: Sequence[BaseMessage], reply: list[BaseMessage]) -> None:
+        """Stores a reply, in the place of what had been streamed of it before."""
+        partial = {reply[0].id or "": _partial_id(before[-1].id)} if _with_ids(reply, before) and before else {}
+        self._save(session, reply, instead_of=partial)
+        self._goes_on(session, before)
 
     # ------------------------------------------------------------ which session
 
@@ -252,6 +321,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _begin(self, session: Session, messages: Sequence[BaseMessage]) -> dict[str, Any] | None:
         self._make_if_within(session)
         given = messages
+        self._note_what_was_left(session, messages)
         messages = self._without_what_was_sent_again(session, messages)
         if self._mode == "record":
             self._save(session, messages, anew=True)
@@ -261,9 +331,30 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._save(session, [message for message in messages if message.id in known], anew=True)
         stored = self._load(session)
         have = {message.id for message in stored}
-        whole = _answered([*stored, *(message for message in messages if message.id not in known)])
+        new = [message for message in messages if message.id not in known]
+        if not new and stored and is_partial(stored[-1]):  # the model is asked again for what it could not end
+            stored.pop()
+        whole = _answered([*stored, *new])
         self._save(session, [message for message in whole if message.id not in have])
         return None if whole == list(given) else _instead(whole)
+
+    def _note_what_was_left(self, session: Session, messages: Sequence[BaseMessage]) -> None:
+        """Notes that a run before this one, which nobody saw ending (its process was killed), has left no reply.
+
+        Whether it is still at work cannot be known: then its reply takes the note away.
+        """
+        with self._failures(session):
+            try:
+                last = self._service.list_events(session, newest_first=True, limit=1)[:1]
+            except SessionNotFoundError:
+                return
+            goes_on = {message.id for message in messages[-1:]}
+            for event in last:
+                waits = event.author == "user" or any(
+                    call.status == "pending" for call in event.actions if event.author != "tool"
+                )
+                if waits and event.message_id and event.message_id not in goes_on and not event.interrupted:
+                    self._service.mark_interrupted(session, [event.message_id], UNSEEN)
 
     def _without_what_was_sent_again(self, session: Session, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
         """The state with the stored message, once, for each that a client sent again without its id."""
@@ -282,7 +373,14 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             session.id, app_name=session.app_name, user_id=session.user_id, service=self._reader, **self._window
         ).messages
 
-    def _save(self, session: Session, messages: Sequence[BaseMessage], *, anew: bool = False) -> None:
+    def _save(
+        self,
+        session: Session,
+        messages: Sequence[BaseMessage],
+        *,
+        anew: bool = False,
+        instead_of: Mapping[str, str] | None = None,
+    ) -> None:
         """Stores the messages that the session does not have, and those that changed since they were last seen.
 
         With ``anew``, at the beginning of a run, nothing was seen: the session itself may have changed since.
@@ -300,7 +398,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 events.append(event)
                 looked_at.append((key, message))
             if events:
-                self._service.append_messages(session, events, create=True)
+                self._service.append_messages(session, events, create=True, instead_of=instead_of)
             self._seen.update(looked_at)
 
     def _as_summary(self, session: Session, event: Event, after: Sequence[BaseMessage]) -> Event:
@@ -341,10 +439,12 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         except SessionError as error:
             if self._raises:
                 raise
-            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
-            logger.error(  # noqa: TRY400
-                "session %r was not written: %s: %s", session.id, type(error).__name__, error
-            )
+            _log_failure(session, error)
+
+
+def _log_failure(session: Session, error: SessionError) -> None:
+    # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
+    logger.error("session %r was not written: %s: %s", session.id, type(error).__name__, error)
 
 
 class _WithIds:
@@ -497,11 +597,18 @@ def _in_order(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 def _is_ours(message: BaseMessage) -> bool:
     """Whether it is a message that we made, of which a client may know nothing."""
-    return isinstance(message, ToolMessage) and message.status == "error" and message.content == NO_RESULT
+    if isinstance(message, ToolMessage):
+        return message.status == "error" and message.content == NO_RESULT
+    return is_partial(message)
 
 
 def _instead(messages: Sequence[BaseMessage]) -> dict[str, Any]:
     return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages]}
+
+
+def _partial_id(last: str | None) -> str:
+    """The id of what is kept of a reply to this message; a second one takes the place of the first."""
+    return str(uuid.uuid5(_RESULT_IDS, f"{last}/interrupted"))
 
 
 def _no_result(caller: AIMessage, call_id: str, name: str) -> ToolMessage:

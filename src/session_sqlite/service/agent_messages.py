@@ -26,6 +26,7 @@ _Rows = Callable[[str, Mapping[str, Any]], list[Row]]  # of a transaction, or of
 # In a row that begins with its row_id.
 _ID: Final = 1 + codec.EVENT_COLUMNS.index("id")
 _SEQ: Final = 1 + codec.EVENT_COLUMNS.index("seq")
+_METADATA: Final = 1 + codec.EVENT_COLUMNS.index("metadata")
 _MESSAGE_ID: Final = 1 + codec.EVENT_COLUMNS.index("message_id")
 _WHAT_A_MESSAGE_SAYS: Final = tuple(
     (name, 1 + codec.EVENT_COLUMNS.index(name))
@@ -53,7 +54,41 @@ class AgentMessages(Conversations):
         others = _without_message_id(self._rows, key, [id for id in ids if id not in found])
         return found | {id: row[_SEQ] for id, row in others.items()}
 
-    def append_messages(self, session: Session | str, events: Iterable[Event], *, create: bool = False) -> list[Event]:
+    def mark_interrupted(self, session: Session | str, message_ids: Iterable[str], reason: str) -> int:
+        """Notes at messages that a run ended there without a (whole) reply; returns how many events changed.
+
+        The note is ``interrupted`` in the metadata of the event: transcripts and lists show it, no message does.
+
+        Args:
+            session: The session; one that does not exist has no messages.
+            message_ids: The messages' own ids (see `find_messages`).
+            reason: What ended the run, ``"CancelledError"`` say; empty to take the note away.
+        """
+        key = self._key(session)
+        reason = codec.text(reason, "reason")
+        ids = list(dict.fromkeys(codec.text(id, "a message id") for id in message_ids))
+        if not any(_with_note(row, reason) for row in _stored(self._rows, key, ids).values()):
+            return 0
+
+        def work(tx: Transaction) -> int:
+            tx.run(queries.TOUCH_SESSION, {**key.params(), "now": codec.now_text()})
+            changed = {row[0]: _with_note(row, reason) for row in _stored(tx.rows, key, ids).values()}
+            return sum(
+                tx.run(queries.SET_METADATA_OF_EVENT, {**key.params(), "row_id": row_id, "metadata": metadata})
+                for row_id, metadata in changed.items()
+                if metadata is not None
+            )
+
+        return self._database.write(work)
+
+    def append_messages(
+        self,
+        session: Session | str,
+        events: Iterable[Event],
+        *,
+        create: bool = False,
+        instead_of: Mapping[str, str] | None = None,
+    ) -> list[Event]:
         """Appends events that are messages, each once, in one transaction: which is which their ``message_id`` says.
 
         An event whose message the session has already is not appended again. Where it says something else than the
@@ -67,6 +102,8 @@ class AgentMessages(Conversations):
             session: The session.
             events: What to append; each needs a ``message_id``.
             create: Make the session, in the same transaction, if there is none.
+            instead_of: For ids of messages that are new, the id of a stored message whose place each takes, if it is
+                there: a reply that was interrupted is given whole.
 
         Returns:
             The events as stored, one for each given.
@@ -85,8 +122,10 @@ class AgentMessages(Conversations):
         def result(stored: Mapping[str, Row]) -> list[Event]:
             return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
 
-        stored = _stored(self._rows, key, batch)
-        if not any(
+        ids = [row["message_id"] for row in batch.rows]
+        places = {id: old for id, old in (instead_of or {}).items() if id in ids}
+        stored = _stored(self._rows, key, [*ids, *places.values()])
+        if not _taken(places, stored) and not any(
             before is None or _changed(before, event, row)
             for event, row in zip(batch.events, batch.rows, strict=True)
             for before in [stored.get(row["message_id"])]
@@ -97,7 +136,13 @@ class AgentMessages(Conversations):
             touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": batch.now})
             if not touched and not create:
                 raise missing(key)
-            stored = _stored(tx.rows, key, batch)
+            stored = _stored(tx.rows, key, [*ids, *places.values()])
+            for id, taken in _taken(places, stored).items():
+                about = {**key.params(), "row_id": taken[0]}
+                tx.run(queries.SET_MESSAGE_ID, {**about, "message_id": id})
+                if (metadata := _with_note(taken, "")) is not None:
+                    tx.run(queries.SET_METADATA_OF_EVENT, {**about, "metadata": metadata})
+                stored[id] = tx.rows(queries.EVENT_OF_ROW, about)[0]
             fresh: dict[str, tuple[Event, dict[str, Any]]] = {}
             for event, row in zip(batch.events, batch.rows, strict=True):
                 before = stored.get(row["message_id"])
@@ -111,7 +156,7 @@ class AgentMessages(Conversations):
                 pairs = list(fresh.values())
                 new = Append([event for event, _ in pairs], [row for _, row in pairs], batch.now, create=create)
                 self._append(tx, key, new)
-            return result(_stored(tx.rows, key, batch))
+            return result(_stored(tx.rows, key, ids))
 
         return self._database.write(work)
 
@@ -127,10 +172,27 @@ class AgentMessages(Conversations):
         return self._database.read(sql, params, as_is)
 
 
-def _stored(rows: _Rows, key: SessionKey, batch: Append) -> dict[str, Row]:
-    """The rows (with their row_id first) of a batch's messages that the session has, by the messages' ids."""
+def _taken(places: Mapping[str, str], stored: Mapping[str, Row]) -> dict[str, Row]:
+    """The stored rows whose places new messages take, by the ids of these."""
+    return {id: stored[old] for id, old in places.items() if id not in stored and old in stored}
+
+
+def _with_note(row: Row, reason: str) -> str | None:
+    """The event's metadata with the note that its run was interrupted, or without; None if they are so already."""
+    try:
+        metadata = codec.decode_object(row[_METADATA])
+    except (ValueError, TypeError, RecursionError):
+        return None
+    noted = {name: value for name, value in metadata.items() if name != "interrupted"}
+    if reason:
+        noted["interrupted"] = reason
+    return None if noted == metadata else codec.encode_json(noted, "metadata")
+
+
+def _stored(rows: _Rows, key: SessionKey, message_ids: Iterable[str]) -> dict[str, Row]:
+    """The rows (with their row_id first) of messages that the session has, by the messages' ids."""
     found: dict[str, Row] = {}
-    ids = list(dict.fromkeys(row["message_id"] for row in batch.rows))
+    ids = list(dict.fromkeys(message_ids))
     for start in range(0, len(ids), IDS_AT_ONCE):
         sql, params = queries.with_ids(queries.MESSAGES, ids[start : start + IDS_AT_ONCE])
         found.update((row[_MESSAGE_ID], row) for row in rows(sql, {**key.params(), **params}))

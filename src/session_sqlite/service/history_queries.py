@@ -114,7 +114,10 @@ class HistoryQueries(ScopedService):
         rows = listing.read(self._database, queries.OVERVIEWS, None if limit is None else limit + 1)
         page = rows if limit is None else rows[:limit]
         columns = len(codec.SESSION_COLUMNS)
-        overviews = [SessionOverview(self._session(row[:columns]), row[-2], row[-1]) for row in page]
+        overviews = [
+            SessionOverview(self._session(row[:columns]), row[-3], row[-2], codec.decode_interrupted(row[-1]))
+            for row in page
+        ]
         cursor = listing.cursor_after(page[-1]) if len(page) < len(rows) and page else None
         return Page(overviews, cursor, of=SessionOverview, why_empty=self._why_empty(None, app_name, user_id))
 

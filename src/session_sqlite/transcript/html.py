@@ -25,6 +25,7 @@ from session_sqlite.transcript.text import (
     Gap,
     entries,
     first_and_last,
+    interruption_text,
     json_text,
     time_shown,
     usage_text,
@@ -141,10 +142,13 @@ def sessions_table(sessions: Sequence[SessionRecord], note: str = "") -> str:
 
 def overviews_table(overviews: Sequence[SessionOverview[SessionRecord]], note: str = "") -> str:
     """Sessions with what their users said first and how many events they have, as a table."""
-    return _sessions_table([(one.session, one.first_message or "", one.event_count) for one in overviews], note)
+    rows = [(one.session, one.first_message or "", one.event_count) for one in overviews]
+    return _sessions_table(rows, note, [one.interrupted for one in overviews[:ROWS_SHOWN]])
 
 
-def _sessions_table(sessions: Sequence[tuple[SessionRecord, str, int]], note: str) -> str:
+def _sessions_table(
+    sessions: Sequence[tuple[SessionRecord, str, int]], note: str, interrupted: Sequence[str] = ()
+) -> str:
     """The columns that say something: whose a session is only where it differs, the agent where there is one."""
     shown = sessions[:ROWS_SHOWN]
     columns: dict[str, list[object]] = {
@@ -154,6 +158,8 @@ def _sessions_table(sessions: Sequence[tuple[SessionRecord, str, int]], note: st
         "events": [events for _, _, events in shown],
         "last change": [_time(session.updated_at, "minutes") for session, _, _ in shown],
     }
+    if any(interrupted):
+        columns["interrupted"] = list(interrupted)
     if shown and not any(columns["agent"]):
         del columns["agent"]
     if len(set(columns["app / user"])) == 1:
@@ -172,10 +178,15 @@ def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
 def events_table(events: Sequence[Event], note: str = "") -> str:
     """Events as a table."""
     head = ("seq", "author", "content", "tools", "time")
-    rows = [(event.seq, event.author, event.raw if event.unreadable else event.content,
+    rows = [(event.seq, event.author, event.raw if event.unreadable else _said(event),
              ", ".join(action.name for action in event.actions), _time(event.created_at))
             for event in events[:ROWS_SHOWN]]  # fmt: skip
     return table(head, rows, of=len(events), note=note)
+
+
+def _said(event: Event) -> str:
+    """What an event says in a table: a run that ended there is seen before a long text is cut."""
+    return f"[{interruption_text(event)}] {event.content}".rstrip() if event.interrupted else event.content
 
 
 def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]], note: str = "") -> str:
@@ -307,6 +318,9 @@ class _Form:
             yield f'<ul class="state" aria-label="Changes of state">{"".join(map(_change, event.state.items()))}</ul>'
         if event.usage is not None:
             yield f'<p class="foot">{_escaped(usage_text(event.usage))}</p>'
+        for one in (event, *entry.results.values()):
+            if one.interrupted:
+                yield f'<p class="soft">{_escaped(interruption_text(one))}</p>'
 
     def call(self, call: ToolCall, result: Event | None) -> str:
         """A call with what it brought: its own output, or the event that answered it."""

@@ -14,6 +14,7 @@ from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
 from session_sqlite.transcript.text import (
     display_width,
     fitted,
+    interruption_text,
     json_text,
     lines_of,
     time_shown,
@@ -118,6 +119,8 @@ class _Terminal:
             yield from self.cut_line(f"  {self.paint('state', _CYAN)} {visible(key)} ", change)
         if event.usage is not None:
             yield self.paint(f"  {usage_text(event.usage)}", _DIM)
+        if event.interrupted:
+            yield self.paint(f"  [{interruption_text(event)}]", _YELLOW)
 
     def event_head(self, event: Event) -> str:
         author = self.paint(visible(event.author), _COLOUR_OF.get(event.author, _COLOUR_OF["assistant"]))

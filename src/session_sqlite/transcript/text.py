@@ -101,6 +101,15 @@ def usage_text(usage: Usage) -> str:
     return f"{visible(usage.model)} tokens: {tokens}".lstrip()
 
 
+def interruption_text(event: Event) -> str:
+    """What is said of a run that ended at this event without a reply, or in the middle of one; empty if none did."""
+    if not event.interrupted:
+        return ""
+    is_part = bool(event.content) and not event.actions and event.author not in {"user", "system", "tool"}
+    what = "This reply was interrupted" if is_part else "The run ended here without a reply"
+    return f"{what} ({visible(event.interrupted)})."
+
+
 def json_text(value: Any) -> str:
     """A value as JSON in one line."""
     return json.dumps(value, ensure_ascii=False, default=str)

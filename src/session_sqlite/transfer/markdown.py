@@ -15,6 +15,7 @@ from session_sqlite import codec
 from session_sqlite.models import REMOVE, Event, ToolCall, Usage
 from session_sqlite.service.whole_sessions import StoredSession
 from session_sqlite.transcript import time_shown, visible
+from session_sqlite.transcript.text import interruption_text
 
 _MARKS = re.compile(r"([\\`*_\[\]<>#&|])")
 _FENCES = re.compile(r"`{3,}")
@@ -76,6 +77,8 @@ def _event(event: Event) -> str:
         parts.append(f"*State*\n\n{_code(_json(changes), 'json')}")
     if event.usage is not None:
         parts.append(f"*{_usage(event.usage)}*\n\n")
+    if event.interrupted:
+        parts.append(f"*{_line(interruption_text(event))}*\n\n")
     return "".join(parts)
 
 
