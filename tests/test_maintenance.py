@@ -160,6 +160,62 @@ def test_a_backup_does_not_get_another_store_s_wal(
             assert dump(copy) == dump(service)
 
 
+IDLE = """
+import sys
+from session_sqlite import SQLiteSessionService
+with SQLiteSessionService(sys.argv[1]) as service:
+    print("open", flush=True)
+    sys.stdin.read()
+    service.create_session(session_id="of the other process")
+"""
+
+
+def test_a_store_that_is_open_is_not_overwritten_by_a_backup(service: SQLiteSessionService, tmp_path: Path) -> None:
+    """Its WAL is empty while nobody writes: only SQLite's locks tell that it is open."""
+    fill(service)
+    target = tmp_path / "copy.db"
+    SQLiteSessionService(target).close()
+    with subprocess.Popen(
+        [sys.executable, "-c", IDLE, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(InvalidInputError, match="open"):
+            service.backup(target, overwrite=True)
+        other.communicate()
+    assert other.returncode == 0
+    with SQLiteSessionService(target, read_only=True) as store:  # it leaves an empty WAL of its own
+        assert store.get_session("of the other process")
+    service.backup(target, overwrite=True)
+    with SQLiteSessionService(target) as copy:
+        assert dump(copy) == dump(service)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_backup_without_overwrite_keeps_a_file_that_was_made_meanwhile(
+    service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    fill(service)
+    target = tmp_path / "folder" / "copy.db"
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no hard links here")))
+        service.backup(target)
+        with SQLiteSessionService(target) as copy:
+            assert dump(copy) == dump(service)
+        return
+    make = os.open
+
+    def too_late(name: Any, *options: Any) -> int:
+        target.write_bytes(b"precious")
+        return make(name, *options)
+
+    monkeypatch.setattr(os, "open", too_late)
+    with pytest.raises(InvalidInputError, match="there is a file"):
+        service.backup(target)
+    assert target.read_bytes() == b"precious"
+    assert list(target.parent.iterdir()) == [target]
+
+
 WRITER = """
 import sys
 from session_sqlite import Event, SQLiteSessionService

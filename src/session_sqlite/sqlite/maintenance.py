@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
-from session_sqlite.sqlite.driver import Connection
+from session_sqlite.sqlite.driver import BUSY, Connection, primary_code
 from session_sqlite.sqlite.paths import file_text
 from session_sqlite.sqlite.search_index import OUR_WORDS, words_of_row
 from session_sqlite.transcript import html
@@ -94,7 +94,10 @@ def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             _copy(database, partial)
-            os.replace(partial, path)
+            if overwrite:
+                os.replace(partial, path)
+            else:
+                _move_to_a_new_name(partial, path)
         finally:
             _remove(partial)  # once more: an interrupt may have come in the way of the first
     except OSError as error:
@@ -130,18 +133,51 @@ def _check_target(database: SQLiteDatabase, path: Path, *, overwrite: bool) -> N
     if database.path is not None and path.exists() and path.samefile(database.path):
         raise InvalidInputError("a store cannot be backed up onto itself")
     if path.exists() and not overwrite:
-        raise InvalidInputError(f"there is a file at {str(path)!r}: name another, or say overwrite=True")
+        raise _is_there(path)
     if path.is_dir():
         raise InvalidInputError(f"{str(path)!r} is a directory: name a file in it")
     if database.path is not None and path in _companions(database.path):
         raise InvalidInputError("that file is a part of the store itself: name another")
     for companion in _companions(path):
         # SQLite would take it for a part of the copy. A store that is closed leaves none.
-        if companion.exists() and companion.stat().st_size:
+        found = _status(companion)
+        if found is not None and (found.st_size or _is_open(path)):
             raise InvalidInputError(
                 f"beside {str(path)!r} is {companion.name!r} of a store that is open, or that was not closed: name "
                 "another file"
             )
+
+
+def _is_there(path: Path) -> InvalidInputError:
+    return InvalidInputError(f"there is a file at {str(path)!r}: name another, or say overwrite=True")
+
+
+def _move_to_a_new_name(partial: Path, path: Path) -> None:
+    """Gives the finished copy its name, unless another process has made a file of that name meanwhile."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise _is_there(path) from None
+    except OSError:  # a file system without hard links
+        os.replace(partial, path)
+
+
+def _is_open(path: Path) -> bool:
+    """Says whether some process has the database open: then SQLite does not let it leave WAL mode."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=1)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    except sqlite3.DatabaseError as error:
+        return primary_code(error) in BUSY
+    return False
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """The state of a file; None if it is not there, or has just been removed by the last process that had it."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _companions(path: Path) -> list[Path]:
@@ -224,10 +260,11 @@ def _file(database: SQLiteDatabase) -> Iterator[Finding]:
     if path is None:
         return
     if os.name == "posix":
+        files = (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
         open_files = [
             file.name
-            for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
-            if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077
+            for file, found in ((file, _status(file)) for file in files)
+            if found is not None and stat.S_IMODE(found.st_mode) & 0o077
         ]
         if open_files:
             yield Finding(
@@ -244,8 +281,8 @@ def _file(database: SQLiteDatabase) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("file system", "ok", kind or "not known here")
-    wal = path.with_name(f"{path.name}-wal")
-    size = wal.stat().st_size if wal.exists() else 0
+    wal = _status(path.with_name(f"{path.name}-wal"))
+    size = 0 if wal is None else wal.st_size
     if size > LARGE_WAL_BYTES:
         yield Finding(
             "WAL", "warning", f"the WAL has {size:,} bytes: some process reads without end, or ended without closing",
