@@ -1,9 +1,13 @@
 """What the documentation shows runs: every Python block of the README, and every example."""
 
+import ast
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +44,140 @@ def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mplconfigdir"))
 
 
-def test_the_python_blocks_of_the_readme_run_in_order() -> None:
+@dataclass
+class Claim:
+    """An output that a comment states: behind a ``print`` and in the comment lines below it, or behind an expression.
+
+    ``…`` stands for any text, and runs of white space count as one. A comment behind anything else is prose, and so is
+    one behind an expression that is no Python value.
+    """
+
+    lines: range
+    stated: str
+    shown: list[str] = field(default_factory=list)
+
+    def holds(self) -> bool:
+        pattern = ".*".join(re.escape(" ".join(part.split())) for part in self.stated.split("…"))
+        text = " ".join(" ".join(self.shown).split())
+        # White space beside a placeholder belongs to it.
+        return re.fullmatch(pattern.replace(".*\\ ", ".*").replace("\\ .*", ".*"), text) is not None
+
+
+class Block:
+    """A Python block that notes what it prints, and where."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.tree = ast.parse(code)
+        self.outputs: list[str] = []
+        self.claims: list[Claim] = []
+        self.unstated: list[int] = []
+        self.comments = {
+            token.start[0]: token
+            for token in tokenize.generate_tokens(io.StringIO(code).readline)
+            if token.type == tokenize.COMMENT
+        }
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Expr):
+                self._read(node)
+
+    def _read(self, node: ast.Expr) -> None:
+        end = node.end_lineno or node.lineno
+        is_print = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print"
+        stated = [self.text(end)] if end in self.comments else []
+        if not is_print and not (stated and is_value(stated[0])):
+            return
+        below = end + 1
+        while (
+            is_print
+            and below in self.comments
+            and not self.comments[below].line[: self.comments[below].start[1]].strip()
+        ):
+            stated.append(self.text(below))
+            below += 1
+        if not stated:
+            self.unstated.append(end)
+        self.claims.append(Claim(range(node.lineno, end + 1), "\n".join(stated)))
+        if not is_print:
+            call = ast.Call(
+                ast.Name("print", ast.Load()), [ast.Call(ast.Name("repr", ast.Load()), [node.value], [])], []
+            )
+            node.value = ast.fix_missing_locations(ast.copy_location(call, node.value))
+
+    def text(self, line: int) -> str:
+        return self.comments[line].string.removeprefix("#")
+
+    def run(self, name: str, namespace: dict[str, Any]) -> None:
+        def noted(*values: object, sep: str = " ") -> None:
+            line = sys._getframe(1).f_lineno
+            text = sep.join(map(str, values))
+            self.outputs.append(text)
+            for claim in self.claims:
+                if line in claim.lines:
+                    claim.shown.append(text)
+
+        namespace["print"] = noted
+        exec(compile(self.tree, name, "exec"), namespace)  # noqa: S102 - the README is our own code
+
+
+def is_value(comment: str) -> bool:
+    """True for a comment that states a value, and not prose."""
+    try:
+        ast.literal_eval(comment.strip())
+    except (ValueError, SyntaxError):
+        return False
+    return True
+
+
+def test_the_readme_prints_what_its_comments_state() -> None:
     """As a reader meets them: the file that one section makes is there for the next; names are a section's own."""
     for blocks in sections().values():
         namespace: dict[str, Any] = {"__name__": "readme"}
-        for block in blocks:
-            exec(compile(block, str(ROOT / "README.md"), "exec"), namespace)  # noqa: S102 - the README is our own code
+        for code in blocks:
+            block = Block(code)
+            block.run(str(ROOT / "README.md"), namespace)
+            for claim in block.claims:
+                assert claim.holds(), f"README.md:{claim.lines[-1]} states {claim.stated!r}, and shows {claim.shown}"
+            assert block.unstated == [], "a print in the README without a comment that states what it prints"
+            assert any(claim.stated.replace("…", "").strip(" []()") for claim in block.claims), "nothing worth seeing"
+
+
+@pytest.mark.parametrize(
+    ("code", "is_true"),
+    [
+        ("print(1 + 1)  # 2", True),
+        ("print(1 + 1)  # 3", False),
+        ("print(1 + 1)  # 2: as it must be", False),
+        ("print('a', 5)  # a …", True),
+        ("print('b', 5)  # a …", False),
+        ("for n in (1, 2):\n    print(n)\n    # 1\n    # 2", True),
+        ("for n in (1, 2):\n    print(n)\n    # 1", False),
+        ("print(\n    7,\n)  # 7", True),
+        ("print(\n    7,\n)  # 8", False),
+        ("if False:\n    print(1)  # 1", False),
+        ("[1, 2]  # [1, 2]", True),
+        ("[1, 2]  # [1, 3]", False),
+        ("[1, 2]  # a list of numbers", True),
+    ],
+)
+def test_a_comment_that_states_another_output_is_found(code: str, is_true: bool) -> None:
+    block = Block(code)
+    block.run("block", {})
+    assert all(claim.holds() for claim in block.claims) == is_true
+
+
+def test_what_the_readme_erases_is_nowhere_in_the_file() -> None:
+    for title, blocks in sections().items():
+        namespace: dict[str, Any] = {"__name__": "readme"}
+        for code in blocks:
+            Block(code).run(title, namespace)
+        if title.startswith("Branch"):
+            break
+    files = [path for path in Path().iterdir() if path.name.startswith("sessions.db")]
+    assert files
+    for secret in (b"Where to?", b"555-0199", b"messages about a trip"):
+        assert not any(secret in path.read_bytes() for path in files)
+    assert b"Where to?" in Path("backup.db").read_bytes(), "the text would not be found if it were there"
 
 
 def test_no_python_block_of_the_readme_escapes() -> None:
