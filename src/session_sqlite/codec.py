@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import dataclasses
 import enum
 import functools
@@ -17,7 +18,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeGuard
 
@@ -33,6 +34,7 @@ MAX_DIGITS: Final = 4300  # Python's own limit for reading an integer back from 
 DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 NO_LIMIT: Final = 2**63
 LAST_POSSIBLE_SEQ: Final = 2**63 - 1
+MAX_SEQ: Final = 2**62  # what numbers an event; a session that is at this number could not go on
 
 SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
@@ -207,13 +209,32 @@ def _refuse(constant: str) -> float:
 _decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
 
 
-def _decode(text: str) -> Any:
-    """As ``_decoder.decode``, in half the time where nothing stands around the value, as in what `_encode` makes."""
+_HALF_PAIR_ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _decode(text: str, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of a column's JSON. Raises `ValueError` for one that this package would not have written.
+
+    As ``_decoder.decode``, in half the time where nothing stands around the value, as in what `_encode` makes.
+    """
     try:
         value, end = _decoder.raw_decode(text)
     except ValueError:
-        return _decoder.decode(text)
-    return value if end == len(text) else _decoder.decode(text)
+        value, end = _decoder.decode(text), len(text)
+    if end != len(text):
+        value = _decoder.decode(text)
+    if "\\u" in text and _HALF_PAIR_ESCAPED.search(text) and not _is_unicode(_encode(value)):
+        raise ValueError("half of a surrogate pair")
+    if text.count("{") + text.count("[") > max_depth and _is_deeper(value, max_depth):
+        raise ValueError("nested too deep")
+    return value
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if isinstance(value, (dict, list)):
+        items = value.values() if isinstance(value, dict) else value
+        return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
+    return False
 
 
 # No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
@@ -307,11 +328,11 @@ def _encode_object(value: object, path: str) -> str:
     return encode_json(value if isinstance(value, dict) else dict(value), path)
 
 
-def decode_object(value: object) -> dict[str, Any]:
+def decode_object(value: object, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The JSON object in a column. Raises `ValueError` for anything else."""
     if value == "{}":
         return {}
-    decoded = _decode(value)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
+    decoded = _decode(value, max_depth)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
     if type(decoded) is not dict:
         raise ValueError("not a JSON object")
     return decoded
@@ -397,7 +418,7 @@ def encode_state(delta: Mapping[str, Any]) -> str:
 
 def decode_state(column: object) -> dict[str, Any]:
     """The reverse of `encode_state`. Raises `ValueError` for anything else."""
-    decoded = decode_object(column)
+    decoded = decode_object(column, MAX_DEPTH + 1)
     for key, value in decoded.items():
         if type(value) is dict and len(value) == 1 and _LIKE_REMOVED.fullmatch(name := next(iter(value))):
             decoded[key] = REMOVE if name == "$remove" else {name[1:]: value[name]}
@@ -412,9 +433,37 @@ def decode_state_or_empty(column: object) -> dict[str, Any]:
         return {}
 
 
-def decode_state_value(name: str, column: object) -> Any:
-    """The value in a row of the state table; `REMOVE`, with a warning in the log, for one that is damaged."""
+def is_state_key(name: object) -> TypeGuard[str]:
+    """True for what a verb would store as the key of a state."""
     try:
+        return state_key(name) == name
+    except InvalidInputError:
+        return False
+
+
+def is_state(column: object) -> bool:
+    """True for a column that `decode_state` can read."""
+    try:
+        decode_state(column)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
+def is_state_row(name: object, column: object) -> bool:
+    """True for a row of the state table that `decode_state_value` can read."""
+    try:
+        _decode(column)  # type: ignore[arg-type]  # not text: TypeError
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return is_state_key(name)
+
+
+def decode_state_value(name: object, column: object) -> Any:
+    """The value in a row of the state table; `REMOVE`, with a warning in the log, for a row that is damaged."""
+    try:
+        if not is_state_key(name):
+            raise ValueError("not a key")
         return _decode(column)  # type: ignore[arg-type]  # not text: TypeError
     except (ValueError, TypeError, RecursionError):
         logger.warning("the state value %r cannot be read: it is left out", name)
@@ -463,7 +512,7 @@ def encode_actions(actions: object, *, of_message: bool) -> str:
 def decode_actions(column: object) -> tuple[ToolCall, ...]:
     """The tool calls in a column. Raises what `decode_event` takes for a row that cannot be read."""
     actions = []
-    decoded = _decode(column)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+    decoded = _decode(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
     if type(decoded) is not list:
         raise ValueError("not a list of tool calls")
     for one in decoded:
@@ -630,9 +679,10 @@ def decode_event(row: Sequence[Any]) -> Event:
         fields["unreadable"] = False
         fields["raw"] = ""
         if not (
-            type(author) is type(content) is type(reasoning) is type(id) is type(agent_id) is type(branch)
-            is type(invocation_id) is str
-            and type(seq) is int
+            type(author) is type(content) is type(reasoning) is type(id) is type(session_id) is type(agent_id)
+            is type(branch) is type(invocation_id) is str
+            and is_seq(seq)
+            and (supersedes is None or is_seq(supersedes))
             and when.tzinfo is UTC
             and (message is None or type(message) is str)
             and (message_id is None or type(message_id) is str)
@@ -642,6 +692,47 @@ def decode_event(row: Sequence[Any]) -> Event:
         return event
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return _unreadable_event(row)
+
+
+def is_seq(value: object) -> TypeGuard[int]:
+    """True for a number that an event can have in its session."""
+    return type(value) is int and 0 < value <= MAX_SEQ
+
+
+def seq_of(row: Sequence[Any]) -> int | float:
+    """Where an event's row stands among those of its session, as SQLite orders them, whatever its ``seq`` holds."""
+    seq = row[_SEQ]
+    return seq if isinstance(seq, (int, float)) else LAST_POSSIBLE_SEQ
+
+
+def beyond(row: Sequence[Any], newest_first: bool) -> int | float | str | None:
+    """What to compare with for the events that follow a row; None if only damaged ones could."""
+    seq = row[_SEQ]
+    if isinstance(seq, (int, float, str)):
+        return seq
+    return LAST_POSSIBLE_SEQ if newest_first else None
+
+
+def encode_place(place: int | float | str) -> int | str:
+    """A place as a cursor holds it."""
+    if isinstance(place, float):
+        return f"float {place.hex()}"
+    return f"text {place}" if isinstance(place, str) else place
+
+
+def decode_place(place: object) -> int | float | str:
+    """The reverse of `encode_place`. Raises `ValueError` for anything else."""
+    if type(place) is int and -(2**63) <= place < 2**63:
+        return place
+    kind, _, value = place.partition(" ") if isinstance(place, str) else ("", "", "")
+    if kind == "float":
+        return float.fromhex(value)
+    if kind != "text":
+        raise ValueError("not a place")
+    return value
+
+
+_SEQ: Final = EVENT_COLUMNS.index("seq")
 
 
 def decode_said(row: Sequence[Any]) -> Event:
@@ -669,7 +760,7 @@ def decode_said(row: Sequence[Any]) -> Event:
             fields["usage"] = decode_usage(usage)
         if metadata != "{}":
             fields["metadata"] = decode_object(metadata)
-        if not (type(author) is type(content) is type(reasoning) is type(id) is str):
+        if not (is_seq(seq) and type(author) is type(content) is type(reasoning) is type(id) is str):
             raise ValueError("a column holds something else")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         fields["unreadable"] = True
@@ -691,7 +782,7 @@ def _unreadable_event(row: Sequence[Any]) -> Event:
         invocation_id=str(columns["invocation_id"]),
         id=str(columns["id"]),
         created_at=decode_time(columns["created_at"]),
-        seq=seq if type(seq) is int else 0,
+        seq=seq if is_seq(seq) else 0,
         session_id=str(columns["session_id"]),
         unreadable=True,
         raw=_encode(columns),
@@ -785,30 +876,64 @@ def decode_session(row: Sequence[Any], kind: type[S]) -> S:
         fields["parent_seq"] = parent_seq
     except (ValueError, TypeError, RecursionError):
         return _damaged_session(row, kind)
-    is_sound = type(agent_id) is type(title) is str and type(last_seq) is int and type(parent_id) is not bytes
+    is_sound = (
+        type(id) is type(app_name) is type(user_id) is type(agent_id) is type(title) is str
+        and is_last_seq(last_seq)
+        and (parent_id is None or type(parent_id) is str)
+        and (parent_seq is None or is_last_seq(parent_seq))
+    )
     return session if is_sound and created.tzinfo is updated.tzinfo is UTC else _damaged_session(row, kind)
+
+
+def is_last_seq(value: object) -> TypeGuard[int]:
+    """True for a number that a session can be at."""
+    return type(value) is int and 0 <= value < MAX_SEQ
 
 
 def _damaged_session(row: Sequence[Any], kind: type[S]) -> S:
     session = object.__new__(kind)
     fields = session.__dict__
     fields.update(zip(SESSION_COLUMNS, row, strict=True))
-    try:
+    unreadable = unreadable_columns(row)
+    for name in unreadable:
+        fields[name] = str(_shown(fields[name])) if name in _NAMES else copy.copy(_UNKNOWN[name])
+    if "metadata" not in unreadable:
         fields["metadata"] = decode_object(fields["metadata"])
-    except (ValueError, TypeError, RecursionError):
-        logger.warning("the metadata of session %r cannot be read: it is shown as empty", fields["id"])
-        fields["metadata"] = {}
     for name in ("created_at", "updated_at"):
-        fields[name] = decode_time(fields[name])
-        if fields[name] is None:
-            logger.warning("the time %s of session %r cannot be read", name, fields["id"])
-    for name, type_, empty in (("agent_id", str, ""), ("title", str, ""), ("last_seq", int, 0)):
-        if type(fields[name]) is not type_:
-            logger.warning("the %s of session %r cannot be read: it is shown as %r", name, fields["id"], empty)
-            fields[name] = empty
-    if type(fields["parent_id"]) is bytes:
-        fields["parent_id"] = _shown(fields["parent_id"])
+        if name not in unreadable:
+            fields[name] = decode_time(fields[name])
+    logger.warning(
+        "of session %r cannot be read, and is shown as empty or as it is: %s", fields["id"], ", ".join(unreadable)
+    )
     return session
+
+
+_NAMES: Final = ("id", "app_name", "user_id")
+_UNKNOWN: Final[dict[str, Any]] = {
+    "agent_id": "", "title": "", "metadata": {}, "created_at": None, "updated_at": None, "last_seq": 0,
+    "parent_id": None, "parent_seq": None,
+}  # fmt: skip
+
+
+def unreadable_columns(row: Sequence[Any]) -> list[str]:
+    """The names of the columns of a session's row that do not hold what they should."""
+
+    def is_object(value: object) -> bool:
+        try:
+            decode_object(value)
+        except (ValueError, TypeError, RecursionError):
+            return False
+        return True
+
+    tests: tuple[Callable[[object], bool], ...] = (
+        *[lambda value: type(value) is str] * 5,
+        is_object,
+        *[lambda value: decode_time(value) is not None] * 2,
+        is_last_seq,
+        lambda value: value is None or type(value) is str,
+        lambda value: value is None or is_last_seq(value),
+    )
+    return [name for name, test, value in zip(SESSION_COLUMNS, tests, row, strict=True) if not test(value)]
 
 
 def decode_time(column: object) -> datetime | None:
@@ -825,7 +950,7 @@ def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
     call = dict(zip(TOOL_CALL_COLUMNS, row, strict=True))
     try:
         call["args"] = decode_object(call["args"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         if not isinstance(call["args"], str):  # a damaged row; text is the arguments of an invalid call
             call["args"] = {}
     call["created_at"] = decode_time(call["created_at"])
@@ -886,7 +1011,7 @@ def encode_cursor(scope: Iterable[str], position: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(_encode([*scope, *position]).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type]) -> list[Any]:
+def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> list[Any]:
     """The position in a cursor. Raises `InvalidInputError` if it is not one of this very list."""
     fault = InvalidInputError("the cursor is not one that this list returned")
     if not isinstance(cursor, str):
@@ -898,6 +1023,9 @@ def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type]) -
     if not isinstance(decoded, list) or decoded[: len(scope)] != list(scope):
         raise fault
     position = decoded[len(scope) :]
-    if [type(part) for part in position] != list(kinds):
+    allowed = [kind if isinstance(kind, tuple) else (kind,) for kind in kinds]
+    if len(position) != len(allowed) or any(
+        type(part) not in kind for part, kind in zip(position, allowed, strict=True)
+    ):
         raise fault
     return position

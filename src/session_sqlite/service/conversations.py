@@ -7,6 +7,7 @@ written, and then runs one transaction; each read is one statement.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,7 @@ from session_sqlite.service.scoped import SessionListing, as_is, missing
 from session_sqlite.session import Session
 
 T = TypeVar("T")
+_Place = int | float | str | None  # see `codec.beyond`
 
 DEFAULT_LIST_LIMIT: Final = 50
 MAX_METADATA_CLAUSES: Final = 20
@@ -47,7 +49,11 @@ class _EventQuery:
     newest_first: bool = False
     keep: Callable[[Event], bool] | None = None
 
-    def beyond(self, seq: int) -> _EventQuery:
+    def placed(self, row: Row) -> tuple[_Place, Event]:
+        """An event, with the place behind which the next one follows."""
+        return codec.beyond(row, self.newest_first), codec.decode_event(row)
+
+    def beyond(self, seq: int | float | str) -> _EventQuery:
         """The same request for what follows an event."""
         name, clause = ("before", queries.BEFORE) if self.newest_first else ("after", queries.AFTER)
         clauses = self.clauses if clause in self.clauses else (*self.clauses, clause)
@@ -218,7 +224,7 @@ class Conversations(HistoryQueries):
                     merged = codec.merge_metadata(stored[0][0], metadata)
                 except InvalidInputError:
                     raise
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     raise CorruptStoreError(f"the stored metadata of {key} is not a JSON object") from error
                 tx.run(queries.SET_METADATA, {**params, "metadata": merged})
             if changes or metadata is not None:
@@ -363,9 +369,10 @@ class Conversations(HistoryQueries):
         found = [] if limit == 0 else self._read_events(query, None if limit is None else limit + 1)
         if not found:
             self._require(query.key)
-        if limit is None or len(found) <= limit:
-            return Page(found, of=Event)
-        return Page(found[:limit], codec.encode_cursor(("events", *query.key), [found[limit - 1].seq]), of=Event)
+        page = [event for _, event in found[:limit]]
+        if limit is None or len(found) <= limit or (place := found[limit - 1][0]) is None:
+            return Page(page, of=Event)
+        return Page(page, codec.encode_cursor(("events", *query.key), [codec.encode_place(place)]), of=Event)
 
     def iter_events(self, session: Session | str, *, limit: int | None = None, **filters: Any) -> Iterator[Event]:
         """A stream of what `list_events` lists, with the same filters, in memory that does not grow.
@@ -382,7 +389,7 @@ class Conversations(HistoryQueries):
         query = self._event_query(session, **filters)
         limit = codec.optional_number(limit, "limit")
         self._require(query.key)
-        return self._chunks(query, limit)
+        return ([event for _, event in chunk] for chunk in self._chunks(query, limit))
 
     def last_events(self, session: Session | str, n: int) -> list[Event]:
         """The latest events, at most ``n``, oldest first, beginning at a turn (an event of the user).
@@ -397,13 +404,15 @@ class Conversations(HistoryQueries):
         return self._window(self._key_to_read(session), n)
 
     def convert_events(self, session: Session | str, convert: Callable[[Event], T]) -> list[T]:
-        """All events in order, each given to ``convert`` as it is read: one read, and never two lists in memory.
-
-        ``convert`` runs inside the read and must not use the service. A session that does not exist has no events.
-        """
+        """All events in order, each given to ``convert``: one read. A session that does not exist has no events."""
         key = self._key_to_read(session)
         sql = queries.joined(queries.EVENTS_AS_SAID, (queries.OF_SESSION,), queries.OLDEST_FIRST)
-        return self._database.read(sql, key.params(), lambda row: convert(codec.decode_said(row)))
+        rows = self._database.read(sql, key.params(), as_is)
+        rows.reverse()
+        converted = []
+        while rows:  # each row is let go as it is converted
+            converted.append(convert(codec.decode_said(rows.pop())))
+        return converted
 
     # ------------------------------------------------------------ state
 
@@ -512,10 +521,10 @@ class Conversations(HistoryQueries):
             keep = _uses_tool(tool)
         return _EventQuery(key, tuple(clauses), params, codec.flag(newest_first, "newest_first"), keep)
 
-    def _read_events(self, query: _EventQuery, limit: int | None) -> list[Event]:
+    def _read_events(self, query: _EventQuery, limit: int | None) -> list[tuple[_Place, Event]]:
         if query.keep is None:
-            return self._select(query, limit, codec.decode_event)
-        return [event for chunk in self._chunks(query, limit) for event in chunk]
+            return self._select(query, limit, query.placed)
+        return [pair for chunk in self._chunks(query, limit) for pair in chunk]
 
     def _select(self, query: _EventQuery, limit: int | None, make: Callable[[Row], T]) -> list[T]:
         order = queries.NEWEST_FIRST if query.newest_first else queries.OLDEST_FIRST
@@ -524,20 +533,20 @@ class Conversations(HistoryQueries):
         sql = queries.joined(queries.EVENTS, query.clauses, order + queries.LIMITED)
         return self._database.read(sql, {**query.params, "limit": limit}, make)
 
-    def _chunks(self, query: _EventQuery, limit: int | None) -> Iterator[list[Event]]:
-        """What a query finds, a list at a time; each list is one read, with nothing held between them."""
+    def _chunks(self, query: _EventQuery, limit: int | None) -> Iterator[list[tuple[_Place, Event]]]:
+        """What a query finds, with its place, a list at a time; each is one read, with nothing held between them."""
         while limit is None or limit > 0:
             size = CHUNK_EVENTS if limit is None or query.keep is not None else min(CHUNK_EVENTS, limit)
-            found = self._select(query, size, codec.decode_event)
-            kept = found if query.keep is None else [event for event in found if query.keep(event)]
+            found = self._select(query, size, query.placed)
+            kept = found if query.keep is None else [pair for pair in found if query.keep(pair[1])]
             if limit is not None:
                 kept = kept[:limit]
                 limit -= len(kept)
             if kept:
                 yield kept
-            if len(found) < size or not found[-1].seq:  # a damaged row may have no place
+            if len(found) < size or (place := found[-1][0]) is None:
                 return
-            query = query.beyond(found[-1].seq)
+            query = query.beyond(place)
 
     def _window(self, key: SessionKey, n: int) -> list[Event]:
         codec.whole_number(n, "n")
@@ -552,6 +561,8 @@ class Conversations(HistoryQueries):
     def _newest_summary(self, key: SessionKey) -> Event | None:
         query = _EventQuery(key, (queries.OF_SESSION, queries.A_SUMMARY), key.params(), newest_first=True)
         summaries = self._select(query, 1, codec.decode_event)
+        if summaries and summaries[0].unreadable:  # it stands for nothing; one before it may
+            summaries = [event for event in self._select(query, None, codec.decode_event) if not event.unreadable]
         return summaries[0] if summaries else None
 
     def _latest_turns(self, key: SessionKey, n: int, after: int | None = None) -> list[Event]:
@@ -563,26 +574,28 @@ class Conversations(HistoryQueries):
             params["after"] = after
         latest = _EventQuery(key, clauses, params, newest_first=True)
         # One more than asked for tells whether the window has everything, which is never cut.
-        found = self._select(latest, n + 1, codec.decode_event)
-        if not found:
+        placed = self._select(latest, n + 1, lambda row: (codec.seq_of(row), codec.decode_event(row)))
+        if not placed:
             self._require(key)
-        found.reverse()
+        placed.reverse()
+        found = [event for _, event in placed]
         if len(found) <= n:
             return found
         window = found[1:]
+        begin = placed[1][0]
         for index, event in enumerate(window):
             if event.author == "user":
                 return self._with_calls(latest, window[index:])
         oldest = after or 0
-        start = self._last_seq_before(queries.LAST_USER_SEQ_BEFORE, key, window[0].seq)
+        start = self._last_seq_before(queries.LAST_USER_SEQ_BEFORE, key, begin)
         if start is None or start <= oldest:  # nobody's turn: begin at an event that is not a result
             for index, event in enumerate(window):
                 if event.author != "tool":
                     return window[index:]
-            start = self._last_seq_before(queries.LAST_SEQ_BEFORE_NOT_A_RESULT, key, window[0].seq)
-        start = oldest if start is None else max(oldest, start - 1)
+            start = self._last_seq_before(queries.LAST_SEQ_BEFORE_NOT_A_RESULT, key, begin)
+        start = oldest if start is None else max(oldest, math.ceil(start) - 1)
         clauses = tuple(dict.fromkeys((*latest.clauses, queries.AFTER, queries.BEFORE)))
-        params = {**latest.params, "after": start, "before": window[0].seq}
+        params = {**latest.params, "after": start, "before": begin}
         window = self._select(_EventQuery(key, clauses, params), None, codec.decode_event) + window
         return self._with_calls(latest, window)
 
@@ -594,7 +607,7 @@ class Conversations(HistoryQueries):
         waiting: set[str] = set()
         for event in reversed(window):
             wait_for_calls(event, waiting)
-        if not waiting:
+        if not waiting or not window[0].seq:
             return window
         clauses = tuple(dict.fromkeys((*latest.clauses, queries.BEFORE)))
         earlier = _EventQuery(latest.key, clauses, {**latest.params, "before": window[0].seq}, newest_first=True)
@@ -607,7 +620,7 @@ class Conversations(HistoryQueries):
         # Then the calls are at the very beginning, or nowhere: a result of a tool may have been stored alone.
         return window if waiting else [*reversed(more), *window]
 
-    def _last_seq_before(self, sql: str, key: SessionKey, seq: int) -> int | None:
+    def _last_seq_before(self, sql: str, key: SessionKey, seq: float) -> int | None:
         rows = self._database.read(sql, {**key.params(), "before": seq}, as_is)
         return rows[0][0] if rows else None
 
@@ -639,7 +652,7 @@ class Conversations(HistoryQueries):
                 raise missing(key)
             rows, already = self._not_yet_stored(tx, key, batch)
             if (rows or not batch.rows) and batch.expected_seq is not None:
-                last_seq = known[0][0] if known else 0
+                last_seq = _last_seq(known[0], key) if known else 0
                 if last_seq != batch.expected_seq:
                     raise StaleSessionError(
                         f"{key} is at seq {last_seq}, not at {batch.expected_seq}: it was changed since; read it again"
@@ -655,7 +668,7 @@ class Conversations(HistoryQueries):
                 )
                 tx.run(queries.ADVANCE_SESSION, advance)
         if rows:
-            seq = tx.rows(queries.LAST_SEQ, params)[0][0] - len(rows)
+            seq = _last_seq(tx.rows(queries.LAST_SEQ, params)[0], key) - len(rows)
             delta: dict[str, Any] = {}
             for row in rows:
                 seq += 1
@@ -720,10 +733,18 @@ class Conversations(HistoryQueries):
         return [row for row, _ in fresh.values()], already
 
 
-def _position(place: object, name: str, key: SessionKey) -> int:
+def _last_seq(row: Row, key: SessionKey) -> int:
+    if not codec.is_last_seq(row[0]):
+        raise CorruptStoreError(f"the last_seq of {key} is damaged: check(repair=True) corrects it")
+    return row[0]
+
+
+def _position(place: object, name: str, key: SessionKey) -> int | float | str:
     if isinstance(place, str):
-        seq: int = codec.decode_cursor(place, ("events", *key), [int])[0]
-        return seq
+        try:
+            return codec.decode_place(codec.decode_cursor(place, ("events", *key), [(int, str)])[0])
+        except (ValueError, OverflowError):
+            raise InvalidInputError("the cursor is not one that this list returned") from None
     return codec.whole_number(place, name)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +16,13 @@ from typing import Any, Protocol
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Reading, Reads, Row, Transaction
-from session_sqlite.errors import EventNotFoundError, InvalidInputError, SessionExistsError, StaleSessionError
+from session_sqlite.errors import (
+    CorruptStoreError,
+    EventNotFoundError,
+    InvalidInputError,
+    SessionExistsError,
+    StaleSessionError,
+)
 from session_sqlite.models import REMOVE, Event
 from session_sqlite.service.agent_messages import AgentMessages
 from session_sqlite.service.conversations import present_state, write_state
@@ -97,19 +104,22 @@ class LifeCycle(AgentMessages):
                 raise SessionExistsError(f"{copy} exists already: give another session_id")
             if at is None:
                 until = tx.rows(queries.HIGHEST_SEQ, source.params())[0][0] or 0
+                # Of a damaged event it may be a text, which is beyond all numbers; the copy gives it a number again.
+                end = tx.rows(queries.LAST_PLACE, source.params())[0][0] or 0
             else:
-                until = _after_results(_spans(tx, source), _seq_of(tx, source, at))
-            events = {**source.params(), "until_seq": until}
+                until = end = _after_results(_spans(tx, source), _seq_of(tx, source, at))
+            events = {**source.params(), "until_seq": end}
             # A summary of events that are all gone still stands for something: the place before the first event.
             first = tx.rows(queries.COUNT_LONELY_SUMMARIES, events)[0][0] and 1
-            row = codec.encode_session(copy, agent_id="", title=title or old_title, metadata=None, state={}, now=now)
+            row = codec.encode_session(copy, agent_id="", title=title, metadata=None, state={}, now=now)
             row.update(
                 agent_id=agent_id,
+                title=title or old_title,
                 metadata=metadata,  # as it is stored, even if damaged
                 initial_state=codec.encode_state(own_state(tx, source, 0)),
                 last_seq=tx.rows(queries.COUNT_EVENTS_UNTIL, events)[0][0] + first,
                 parent_id=source.session_id,
-                parent_seq=until,
+                parent_seq=int(until),
             )
             tx.run(queries.INSERT_SESSION, row)
             tx.run(queries.COPY_EVENTS, {**events, "new_id": copy.session_id, "first": first})
@@ -161,7 +171,7 @@ class LifeCycle(AgentMessages):
                 begins = reading.rows(queries.USER_SEQS_NEWEST_FIRST, {**key.params(), "limit": count})
                 if not begins:
                     return 0, []
-                until = uncut(reading, key, begins[-1][0] - 1)
+                until = uncut(reading, key, math.ceil(begins[-1][0]) - 1)  # of a damaged event it may be a fraction
             sql = queries.joined(queries.EVENTS, (queries.OF_SESSION, queries.AFTER), queries.OLDEST_FIRST)
             return until, [codec.decode_event(row) for row in reading.rows(sql, {**key.params(), "after": until})]
 
@@ -169,7 +179,7 @@ class LifeCycle(AgentMessages):
             until, gone = look(tx)
             if gone:
                 state = own_state(tx, key, until)
-                present = {name for name, _ in tx.rows(queries.OWN_STATE, key.params())}
+                present = {name for name, _ in tx.rows(queries.OWN_STATE, key.params()) if codec.is_state_key(name)}
                 self._remove_events(tx, key, until)
                 write_state(tx, key, {**dict.fromkeys(present - state.keys(), REMOVE), **state}, now)
                 tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now})
@@ -216,14 +226,17 @@ class LifeCycle(AgentMessages):
         if not kept:
             return None
         spans, waiting = tool_spans(self._database.read(queries.EVENTS_WITH_TOOLS, key.params(), as_is))
-        if keep_last or any(seq >= kept[0].seq for seq in waiting):  # a turn that waits for a tool is not over
-            end = before_calls(spans, kept[0].seq - 1, lambda seq: self._user_seq_before(key, seq)) + 1
+        seqs = [event.seq for event in kept if event.seq]  # a damaged event may have none
+        if not seqs:
+            return None
+        if keep_last or any(seq >= seqs[0] for seq in waiting):  # a turn that waits for a tool is not over
+            end = math.ceil(before_calls(spans, seqs[0] - 1, lambda seq: self._user_seq_before(key, seq))) + 1
         else:
-            end = kept[-1].seq + 1
+            end = seqs[-1] + 1
         older = [
             event
             for event in self.list_events(_session_of(key), after=begin, before=end)
-            if not event.supersedes
+            if not event.supersedes and event.seq
         ]  # fmt: skip
         # LangChain is loaded when a summary is made, not before.
         messages_of = importlib.import_module("session_sqlite.langchain.messages").messages_of
@@ -337,7 +350,10 @@ def _seq_of(tx: Reading, key: SessionKey, event: Event | str | int) -> int:
         name = f"event {id!r}"
     if not found:
         raise EventNotFoundError(f"{key} has no {name}")
-    return codec.decode_event(found[0]).seq
+    seq = codec.decode_event(found[0]).seq
+    if not seq:  # to take it for the beginning would take back everything
+        raise CorruptStoreError(f"the place of {name} in {key} cannot be read: name another event")
+    return seq
 
 
 def own_state(tx: Reading, key: SessionKey, until: int) -> dict[str, Any]:

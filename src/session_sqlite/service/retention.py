@@ -237,8 +237,8 @@ class Retention(LifeCycle):
             first_young = self._database.read(queries.FIRST_SEQ_SINCE, {**params, "since": before}, as_is)[0][0]
             cut = last if first_young is None else first_young - 1
         if keep_last:
-            kept = self._latest_turns(key, keep_last) if last else []
-            cut = min(cut, kept[0].seq - 1 if kept else last)
+            kept = [event.seq for event in self._latest_turns(key, keep_last) if event.seq] if last else []
+            cut = min(cut, kept[0] - 1 if kept else last)
         if cut < last:
             begin = self._last_seq_before(queries.LAST_USER_SEQ_BEFORE, key, cut + 2)
             cut = 0 if begin is None else begin - 1
@@ -252,7 +252,8 @@ class Retention(LifeCycle):
             cut = uncut(reading, key, latest)
             gone: int = reading.rows(queries.COUNT_EVENTS_UNTIL, {**key.params(), "until_seq": cut})[0][0]
             left = reading.rows(queries.HIGHEST_SEQ, key.params())[0][0]
-            altogether = before is not None and stored[0][0] < before and (left is None or left <= cut)
+            is_old = before is not None and codec.decode_time(stored[0][0]) is not None and stored[0][0] < before
+            altogether = is_old and (left is None or left <= cut)
             return cut, gone, altogether
 
         def work(tx: Transaction) -> tuple[int, bool]:

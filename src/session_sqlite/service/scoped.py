@@ -222,7 +222,10 @@ class SessionListing:
         updated_at = columns["updated_at"]
         if not isinstance(updated_at, str):
             updated_at = codec.AFTER_ALL_TIMES  # as SQLite sorts what is damaged
-        return updated_at, columns["id"], columns["app_name"], columns["user_id"]
+        id, app, user = (
+            columns[name] if isinstance(columns[name], str) else "" for name in ("id", "app_name", "user_id")
+        )
+        return updated_at, id, app, user
 
 
 def _clauses_of(app: str | AnyOf, user: str | AnyOf) -> tuple[list[str], dict[str, Any]]:

@@ -9,6 +9,7 @@ what is missing and nothing else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,10 +18,12 @@ from typing import Any, Final
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Row, Transaction
-from session_sqlite.errors import InvalidInputError
+from session_sqlite.errors import CorruptStoreError, InvalidInputError
 from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.service.conversations import IDS_AT_ONCE, write_state
 from session_sqlite.service.scoped import as_is
+
+logger = logging.getLogger("session_sqlite")
 
 CHUNK: Final = 500  # rows that are read at a time
 _STORED_COLUMNS: Final = (*codec.SESSION_COLUMNS, "initial_state")
@@ -184,7 +187,11 @@ class WholeSessions:
         while True:
             sql = queries.joined(queries.SESSION_KEYS, (*clauses, *beyond), queries.SESSION_KEYS_IN_ORDER)
             keys = self._database.read(sql, bound, SessionKey._make)
-            yield from keys
+            for key in keys:
+                if all(isinstance(name, str) for name in key):
+                    yield key
+                else:
+                    logger.warning("a session whose id, app or user is no text is left out: see check()")
             if len(keys) < CHUNK:
                 return
             beyond = (queries.KEYS_BEYOND,)
@@ -206,13 +213,18 @@ class WholeSessions:
 
     def event_rows(self, stored: StoredSession) -> Iterator[list[Row]]:
         """The rows of the events that the session had when it was read, in order; nothing is held between lists."""
-        clauses = (queries.OF_SESSION, queries.AFTER, queries.UP_TO)
-        sql = queries.joined(queries.EVENTS, clauses, queries.OLDEST_FIRST + queries.LIMITED)
-        seq = codec.EVENT_COLUMNS.index("seq")
-        params = {**stored.key.params(), "after": 0, "until_seq": stored.columns["last_seq"], "limit": CHUNK}
-        while rows := self._database.read(sql, params, as_is):
-            yield rows
-            params["after"] = rows[-1][seq]
+        # Not up to `last_seq`: a damaged one would hide events.
+        end = self._database.read(queries.LAST_PLACE, stored.key.params(), as_is)[0][0]
+        clauses: tuple[str, ...] = (queries.OF_SESSION, queries.UP_TO)
+        params = {**stored.key.params(), "until_seq": end, "limit": CHUNK}
+        while True:
+            sql = queries.joined(queries.EVENTS, clauses, queries.OLDEST_FIRST + queries.LIMITED)
+            rows = self._database.read(sql, params, as_is)
+            if rows:
+                yield rows
+            if len(rows) < CHUNK or (place := codec.beyond(rows[-1], newest_first=False)) is None:
+                return
+            clauses, params["after"] = (queries.OF_SESSION, queries.AFTER, queries.UP_TO), place
 
     def count_events(self, clauses: Sequence[str], params: Mapping[str, Any]) -> int:
         """How many events the sessions have that the clauses fit."""
@@ -259,7 +271,7 @@ class WholeSessions:
         row.update(key.params(), id=codec.identifier(row["id"], "the event id"))
         if row["copied_from"] == key.session_id:
             row["copied_from"] = None
-        row["seq"] = codec.whole_number(row["seq"], "seq")
+        row["seq"] = row["seq"] if codec.is_seq(row["seq"]) else 0  # a damaged place: the next one
         if not isinstance(row["created_at"], (str, bytes)):
             row["created_at"] = now
         return row
@@ -316,7 +328,10 @@ class WholeSessions:
         if found:
             stored = dict(zip(codec.SESSION_COLUMNS, found[0], strict=True))
             grown = last_seq > stored["last_seq"]
-            if grown and piece.session["updated_at"] > stored["updated_at"]:
+            is_later = (
+                codec.decode_time(stored["updated_at"]) is None or piece.session["updated_at"] > stored["updated_at"]
+            )
+            if grown and is_later:
                 write_state(tx, piece.key, piece.state, now)
         tx.run(queries.ADVANCE_SESSION_TO, {**params, "last_seq": last_seq, "now": piece.session["updated_at"]})
         return placed
@@ -330,8 +345,11 @@ def _place(
     known: set[str] = set()
     taken: set[int] = set()
     last_seq: int = piece.session["last_seq"]
+    is_sound = True
     if session is not None:
         last_seq = session[codec.SESSION_COLUMNS.index("last_seq")]
+        if not (is_sound := codec.is_last_seq(last_seq)):
+            last_seq = 0
         ids = [row["id"] for row in piece.rows]
         for start in range(0, len(ids), IDS_AT_ONCE):
             sql, names = queries.with_ids(queries.IDS_OF_EVENTS, ids[start : start + IDS_AT_ONCE])
@@ -354,6 +372,8 @@ def _place(
         taken.add(seq)
         last_seq = max(last_seq, seq)
         rows.append({**row, "seq": seq})
+    if rows and not is_sound:
+        raise CorruptStoreError(f"the last_seq of {piece.key} is damaged: check(repair=True) corrects it")
     placed = Placed(piece.key, is_new=session is None, added=len(rows), known=repeated, moved=moved)
     return placed, rows, last_seq
 

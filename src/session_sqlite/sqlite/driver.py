@@ -67,6 +67,11 @@ def store_error(error: sqlite3.Error, store: str) -> StoreError:
         return StoreFullError(f"there is no room for the store {store}: nothing was written, free some disk ({name})")
     if code == sqlite3.SQLITE_CORRUPT:
         return CorruptStoreError(f"the store {store} is damaged: restore it from a backup ({name})")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return CorruptStoreError(
+            f"the rows of the store {store} contradict each other, and nothing was written: check(repair=True) mends "
+            f"the numbers of events ({name})"
+        )
     if code == sqlite3.SQLITE_NOTADB:
         return NotAStoreError(f"{store} is not a SQLite database and was left as it is ({name})")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
@@ -76,7 +81,8 @@ def store_error(error: sqlite3.Error, store: str) -> StoreError:
     return StoreError(f"the store {store} failed: {name}")
 
 
-def _lenient_text(data: bytes) -> str | bytes:
+def lenient_text(data: bytes) -> str | bytes:
+    """A text of SQLite's; the bytes themselves where they are not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -92,7 +98,7 @@ def read_damaged_text(
     connection: sqlite3.Connection, sql: str, params: Sequence[Any] | Params, make: Callable[[Row], T]
 ) -> list[T]:
     """Reads again where a column is not UTF-8; slower, so only then."""
-    connection.text_factory = _lenient_text
+    connection.text_factory = lenient_text
     try:
         with closing(connection.execute(sql, params)) as cursor:
             return [make(row) for row in cursor]

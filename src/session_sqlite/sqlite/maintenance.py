@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from session_sqlite import codec, queries, schema
 from session_sqlite.errors import InvalidInputError, StoreError
-from session_sqlite.sqlite.driver import BUSY, Connection, primary_code
+from session_sqlite.sqlite.driver import BUSY, Connection, lenient_text, primary_code
 from session_sqlite.sqlite.paths import file_text
-from session_sqlite.sqlite.search_index import OUR_WORDS, words_of_row
+from session_sqlite.sqlite.search_index import OUR_WORDS, progress, words_of_row
 from session_sqlite.transcript import html
 
 if TYPE_CHECKING:
@@ -334,21 +334,42 @@ def _foreign_keys(connection: sqlite3.Connection) -> Finding:
 
 
 def _order(connection: sqlite3.Connection) -> Finding:
-    behind = connection.execute(queries.COUNT_SESSIONS_BEHIND).fetchone()[0]
-    if behind:
+    wrong = connection.execute(queries.COUNT_WRONG_LAST_SEQS).fetchone()[0]
+    if wrong:
         return Finding(
-            "order", "error", f"{behind:,} sessions have events beyond their last_seq",
+            "order", "error",
+            f"{wrong:,} sessions have a last_seq that is no number, or events beyond it: they take no events",
             "check(repair=True) sets last_seq to the highest seq",
         )  # fmt: skip
     return Finding("order", "ok", "no session has an event beyond its last_seq")
 
 
+def _sessions(connection: sqlite3.Connection) -> Finding:
+    connection.text_factory = lenient_text
+    try:
+        bad: Counter[str] = Counter()
+        for row in connection.execute(queries.SESSIONS_TO_CHECK):
+            *columns, initial_state = row
+            bad.update(codec.unreadable_columns(columns))
+            bad["initial_state"] += not codec.is_state(initial_state)
+    finally:
+        connection.text_factory = str
+    del bad["last_seq"]  # of which the order tells
+    faults = [f"{name} of {count:,}" for name, count in bad.items() if count]
+    if faults:
+        return Finding(
+            "sessions", "error", f"columns of sessions that cannot be read and are shown as empty: {', '.join(faults)}",
+            "give those sessions new values with update_session, or restore the file from a backup",
+        )  # fmt: skip
+    return Finding("sessions", "ok", "every session can be read")
+
+
 def _readable(connection: sqlite3.Connection) -> Finding:
-    connection.text_factory = bytes
+    connection.text_factory = lenient_text
     try:
         bad = 0
         for row in connection.execute(queries.EVENTS):
-            bad += codec.decode_event(tuple(map(_text_or_bytes, row))).unreadable
+            bad += codec.decode_event(row).unreadable
     finally:
         connection.text_factory = str
     if bad:
@@ -359,13 +380,6 @@ def _readable(connection: sqlite3.Connection) -> Finding:
     return Finding("events", "ok", "every event can be read")
 
 
-def _text_or_bytes(value: Any) -> Any:
-    if isinstance(value, bytes):
-        with contextlib.suppress(UnicodeDecodeError):
-            return value.decode()
-    return value
-
-
 def _stray_state(connection: sqlite3.Connection) -> Finding:
     count = connection.execute(queries.COUNT_STRAY_STATE).fetchone()[0]
     if count:
@@ -373,18 +387,35 @@ def _stray_state(connection: sqlite3.Connection) -> Finding:
     return Finding("state", "ok", "every value belongs to a session, a user or an app")
 
 
+def _readable_state(connection: sqlite3.Connection) -> Finding:
+    connection.text_factory = lenient_text
+    try:
+        rows = connection.execute(queries.STATE_TO_CHECK)
+        bad = sum(not codec.is_state_row(*row) for row in rows)
+    finally:
+        connection.text_factory = str
+    if bad:
+        return Finding(
+            "values of state", "error", f"{bad:,} cannot be read and are left out",
+            "set those keys again with update_state, or restore the file from a backup",
+        )  # fmt: skip
+    return Finding("values of state", "ok", "every value can be read")
+
+
 def _search_index(connection: sqlite3.Connection) -> Finding:
     """Compares the index with the words that it should have: one count a word and column tells of ghosts too."""
     advice = "check(repair=True) builds the index again"
-    connection.text_factory = bytes
+    connection.text_factory = lenient_text
     try:
         connection.execute("BEGIN")
         try:
-            indexed, _, is_ours = connection.execute(queries.INDEXED, OUR_WORDS).fetchone()
+            indexed, _, is_ours = progress(connection.execute(queries.INDEXED, OUR_WORDS).fetchall())
+            if indexed is None:
+                return Finding("search index", "error", "how far it has got cannot be read", advice)
             waiting = connection.execute(queries.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
             expected: Counter[tuple[str, str]] = Counter()
             for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
-                for column, words in words_of_row(tuple(map(_text_or_bytes, row))).items():
+                for column, words in words_of_row(row).items():
                     for word in words.split(" "):
                         if word:
                             expected[(word, column)] += 1
@@ -392,7 +423,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
             with contextlib.closing(connection.execute(queries.VOCABULARY)) as rows:
                 found = Counter(
                     {
-                        (word.decode("utf-8", "replace"), column.decode()): count
+                        (word if isinstance(word, str) else repr(word), column): count
                         for word, column, count in rows
                     }
                 )  # fmt: skip
@@ -431,12 +462,14 @@ _LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] =
     ("integrity", _integrity),
     ("foreign keys", _foreign_keys),
     ("order", _order),
+    ("sessions", _sessions),
     ("events", _readable),
     ("state", _stray_state),
+    ("values of state", _readable_state),
 )
 _REPAIRS: Final[dict[str, Callable[[SQLiteDatabase], Any]]] = {
     "indexes": _reindex,
-    "order": lambda database: database.write(lambda tx: tx.run(queries.RAISE_LAST_SEQ, {})),
+    "order": lambda database: database.write(lambda tx: tx.run(queries.CORRECT_LAST_SEQ, {})),
     "state": lambda database: database.write(lambda tx: tx.run(queries.DELETE_STRAY_STATE, {})),
     "search index": _rebuild_index,
 }

@@ -67,7 +67,10 @@ class SQLiteSearchIndex:
             stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
             last_seq = stored[0][0] if stored else 0  # it may have gone by now
             prefixes = any(term.prefix for term in request.terms)
-            if last_seq <= (SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION):
+            # A damaged last_seq says nothing: the index answers the same.
+            if codec.is_last_seq(last_seq) and last_seq <= (
+                SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION
+            ):
                 return self._in_short_session(request, limit, offset)
         mark, last = self._catch_up()
         recent = []
@@ -79,7 +82,7 @@ class SQLiteSearchIndex:
             known = {one.row_id for one in recent}
             rest = self._indexed(request, limit - len(found), max(0, offset - len(recent)))
             found += [one for one in rest if one.row_id not in known]
-        if recent and self._database.read(queries.INDEXED, OUR_WORDS, tuple)[0][0] != mark:
+        if recent and (progress(self._database.read(queries.INDEXED, OUR_WORDS, tuple))[0] or 0) != mark:
             return self._find(request, limit, offset)  # the page may lack what those took the place of
         return found
 
@@ -167,22 +170,22 @@ class SQLiteSearchIndex:
         self._until_check -= count
         if self._until_check <= 0:
             self._until_check = CHECK_EVERY
-            mark, last, is_ours = tx.rows(queries.INDEXED, OUR_WORDS)[0]
-            if is_ours and (last or 0) - mark > LONGEST_TAIL:
+            mark, last, is_ours = progress(tx.rows(queries.INDEXED, OUR_WORDS))
+            if is_ours and mark is not None and last - mark > LONGEST_TAIL:
                 _index_chunk(tx, mark)
 
     def _catch_up(self) -> tuple[int, int]:
         """Indexes what it can; returns the mark and the last row, which are equal if that was everything."""
         while True:
-            mark, last, _ = self._database.read(queries.INDEXED, OUR_WORDS, tuple)[0]
-            if (last or 0) <= mark:
+            mark, last, _ = progress(self._database.read(queries.INDEXED, OUR_WORDS, tuple))
+            if mark is not None and last <= mark:
                 return mark, mark
             try:
                 self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
             except (CorruptStoreError, StoreClosedError):
                 raise
             except StoreError:  # read-only, busy, no room, a disk that fails: whoever cannot write can still scan
-                return mark, last
+                return mark or 0, last
 
     def rebuild(self) -> None:
         """Empties the index and fills it again, in one transaction."""
@@ -197,15 +200,25 @@ class SQLiteSearchIndex:
 
 def _start_over(tx: Transaction) -> None:
     tx.run(queries.EMPTY_INDEX, {})
-    tx.run(queries.SET_INDEXED, {"indexed": 0, **OUR_WORDS})
+    tx.run(queries.FORGET_INDEXED, {})
+    tx.run(queries.BEGIN_INDEXED, OUR_WORDS)
+
+
+def progress(rows: Sequence[Row]) -> tuple[int | None, int, bool]:
+    """How far the index has got (None if what says so is damaged), the last row there is, and if the words are ours."""
+    mark, last, is_ours = rows[0] if rows else (None, 0, False)
+    return mark if type(mark) is int and 0 <= mark <= (last or 0) else None, last or 0, bool(is_ours)
 
 
 def _mark(tx: Transaction) -> int:
-    """The last row that is indexed. An index whose words are of another version is emptied first."""
-    mark, _, is_ours = tx.rows(queries.INDEXED, OUR_WORDS)[0]
-    if not is_ours:
+    """The last row that is indexed.
+
+    An index whose words are of another version is emptied first, and so is one of which nobody knows what is in it.
+    """
+    mark, _, is_ours = progress(tx.rows(queries.INDEXED, OUR_WORDS))
+    if mark is None or not is_ours:
         _start_over(tx)
-    return int(mark)
+    return mark or 0
 
 
 def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
@@ -236,7 +249,8 @@ _USER: Final = EVENT_COLUMNS.index("user_id") + 1
 def words_of_row(row: Row) -> dict[str, str]:
     """The words of each column of the index, of an event's row that begins with its row_id."""
     event = codec.decode_event(row[1:])
-    return {**search.index_columns(event), "scope": search.scope_words(event, row[_APP], row[_USER])}
+    app, user = (name if isinstance(name, str) else repr(name) for name in (row[_APP], row[_USER]))  # damaged ones too
+    return {**search.index_columns(event), "scope": search.scope_words(event, app, user)}
 
 
 def _params(row: Row) -> dict[str, Any]:

@@ -100,9 +100,10 @@ def _session_record(stored: StoredSession) -> dict[str, Any]:
     record["metadata"] = _json_or_text(columns["metadata"])
     for name in ("created_at", "updated_at"):
         record[name] = _text_of(columns[name])
+    # What is damaged reads as empty.
     for name in ("last_seq", "parent_id", "parent_seq"):
-        if columns[name] is not None:
-            record[name] = columns[name]
+        if (value := getattr(stored.session, name)) is not None:
+            record[name] = value
     own = {name: value for name, value in stored.state.items() if not name.startswith(_SHARED)}
     if own:
         record["state"] = json.loads(codec.encode_state(own))
@@ -120,7 +121,7 @@ def event_line(row: Any) -> str:
         except (ValueError, TypeError, RecursionError):  # JSON that another program wrote, and that is not strict
             pass
     raw = {name: _raw(value) for name, value in columns.items() if name not in ("app_name", "user_id", "session_id")}
-    head = {"type": "event", "session_id": columns["session_id"], "seq": columns["seq"], "unreadable": True}
+    head = {"type": "event", "session_id": columns["session_id"], "seq": _raw(columns["seq"]), "unreadable": True}
     return _dumps({**head, "row": raw}) + "\n"
 
 
@@ -155,7 +156,9 @@ def _text_of(value: Any) -> str:
 
 
 def _raw(value: Any) -> Any:
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ---------------------------------------------------------------- in
