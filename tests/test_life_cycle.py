@@ -195,7 +195,7 @@ def test_everything_of_an_event_comes_along(service: SQLiteSessionService) -> No
         ]
     )
     fork = session.fork()
-    own = {"row_id", "session_id"}
+    own = {"row_id", "session_id", "copied_from"}  # which names the session that it is from
     theirs, ours = rows_of(service, session)["events"], rows_of(service, fork)["events"]
     assert [{k: v for k, v in row.items() if k not in own} for row in ours] == [
         {k: v for k, v in row.items() if k not in own} for row in theirs
