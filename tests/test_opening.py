@@ -663,6 +663,44 @@ def test_a_reader_that_may_not_write_the_folder_sees_what_others_write(open_fold
     assert seen[-1] > seen[0]
 
 
+APPENDING = """
+import sys
+from session_sqlite import Event, SQLiteSessionService
+for line in sys.stdin:
+    with SQLiteSessionService(sys.argv[1]) as service:
+        service.append_event("s", Event("user", line))
+    print("done", flush=True)
+"""
+
+
+@FORKING
+@pytest.mark.skipif(not POSIX or os.geteuid() != 0, reason="needs a writer whom the modes do not stop")
+def test_a_service_that_may_not_write_the_folder_sees_what_was_written_since_it_opened(open_folder: Path) -> None:
+    path = open_folder / "sessions.db"
+    fill(path, events=3)
+    protect(open_folder, path, 0o555, 0o644)
+    with subprocess.Popen(
+        [sys.executable, "-c", APPENDING, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+
+        def read() -> list[tuple[int, ...]]:
+            assert writer.stdin is not None
+            assert writer.stdout is not None
+            seen = []
+            with SQLiteSessionService(path, read_only=True) as service:
+                for _ in range(3):
+                    count = service.query("SELECT count(*) AS n FROM events")[0]["n"]
+                    seen.append((service.db["events"].count, len(service.list_events("s")), count))
+                    writer.stdin.write(b"x" * 20_000 + b"\n")
+                    writer.stdin.flush()
+                    assert writer.stdout.readline() == b"done\n"
+            return seen
+
+        assert as_ordinary_user(read) == [(3, 3, 3), (4, 4, 4), (5, 5, 5)]
+        assert writer.stdin is not None
+        writer.stdin.close()
+
+
 @FORKING
 @pytest.mark.skipif(not POSIX, reason="modes of files")
 def test_a_path_that_may_not_be_reached_is_an_error_of_ours(open_folder: Path) -> None:

@@ -54,6 +54,7 @@ from session_sqlite.sqlite.opening import (
     ConnectionWithoutLocks,
     StoreFile,
     has_log,
+    is_out_of_date,
     unless_changed,
 )
 from session_sqlite.sqlite.owner_queries import PROGRESS_STEPS, Guard, distinct, query_error
@@ -251,7 +252,7 @@ class SQLiteDatabase:
         self._check_open()
         thread = threading.current_thread()
         connection = self._for_sqlite_utils.get(thread)
-        if connection is None:
+        if connection is None or is_out_of_date(connection):
             # Of threads that have ended, but that somebody still refers to.
             for other in [other for other in list(self._for_sqlite_utils) if not other.is_alive()]:
                 self._of_ended_threads.add(self._for_sqlite_utils.pop(other))

@@ -45,6 +45,11 @@ class ChangedMeanwhile(sqlite3.OperationalError):
     sqlite_errorname = "SQLITE_BUSY"
 
 
+def is_out_of_date(connection: sqlite3.Connection) -> bool:
+    """Says whether a connection without locks was made before the file was last written."""
+    return isinstance(connection, ConnectionWithoutLocks) and connection.file.mark() != connection.mark
+
+
 @contextlib.contextmanager
 def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
     """Believes nothing, no error either, that a connection without locks read while the file was written."""
@@ -55,7 +60,7 @@ def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, StoreError) as error:
-        if file.mark() != connection.mark:
+        if is_out_of_date(connection):
             raise ChangedMeanwhile from error
         if isinstance(error, sqlite3.DatabaseError) and primary_code(error) == sqlite3.SQLITE_CORRUPT:
             raise CorruptStoreError(
@@ -63,7 +68,7 @@ def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
                 "written, to see whether it is damaged"
             ) from error
         raise
-    if file.mark() != connection.mark:
+    if is_out_of_date(connection):
         raise ChangedMeanwhile
 
 
