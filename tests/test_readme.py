@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import os
 import re
 import subprocess
@@ -164,6 +165,17 @@ def test_a_comment_that_states_another_output_is_found(code: str, is_true: bool)
     block = Block(code)
     block.run("block", {})
     assert all(claim.holds() for claim in block.claims) == is_true
+
+
+def test_no_example_or_notebook_states_an_output_that_nobody_compares() -> None:
+    """Their outputs are compared as a whole, and those in docstrings by doctest."""
+    sources = {path.name: path.read_text("utf-8") for path in (ROOT / "examples").glob("*.py")}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources |= {f"{path.name}, {i}": "".join(cell["source"]) for i, cell in enumerate(cells)
+                    if cell["cell_type"] == "code"}  # fmt: skip
+    stated = {name: [claim.stated for claim in Block(code).claims if claim.stated] for name, code in sources.items()}
+    assert {name: claims for name, claims in stated.items() if claims} == {}
 
 
 def test_what_the_readme_erases_is_nowhere_in_the_file() -> None:
