@@ -261,6 +261,22 @@ def test_an_import_counts_as_the_store_that_it_came_from(service: SQLiteSessionS
             assert [event.copied_from for event in other.list_events("another")] == ["s", "s", "a fork", "a fork"]
 
 
+def test_an_export_of_a_release_that_did_not_name_copies_is_counted_once_too(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    turn(session, 100)
+    fork = session.fork(session_id="fork")
+    turn(fork, 10)
+    turn(fork.fork(session_id="last"), 1)
+    records = [json.loads(line) for line in exported(service).splitlines()]
+    for record in records:
+        record.pop("copies", None)
+        record.pop("copied_from", None)
+    with SQLiteSessionService(":memory:") as other:
+        other.import_(io.StringIO("\n".join(map(json.dumps, records))))
+        assert figures(other) == [111, 3]
+        assert [event.copied_from for event in other.list_events("fork")] == ["s", "s", "", ""]
+
+
 def test_an_unreadable_copy_is_counted_once_too_and_imported_as_a_copy(path: Path) -> None:
     with SQLiteSessionService(path) as service:
         session = service.create_session(session_id="s")

@@ -22,7 +22,7 @@ EXPECTED = {
         "({'step': 2, 'user:lang': 'zh-CN'}, {'user:lang': 'zh-CN'})",
         "human  请帮我分析代码：main.go\n   ai  The file", " tool  func main()", "HumanMessage", "AIMessage",
         "['Thanks, please fix it.', 'Done: closed with defer.']", "Code review user 请帮我分析 代码", "event_count",
-        'Read {"path":"main.go"} ok func main()', "['tool_calls', 'usage_by_day', 'session_overview', 'transcript'], 4",
+        'Read {"path":"main.go"} ok func main()', "'usage_by_day',\n  'session_overview',\n  'transcript'],\n 4)",
     ],
     "02_langchain_memory": [
         "'You said before: 我叫 Ada.'", "Nice to meet you.", "Here you are: 100 g of oolong cost 15 €.",

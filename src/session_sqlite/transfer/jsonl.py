@@ -2,7 +2,8 @@ r"""The JSON Lines of an export: every session, event and state, lossless and re
 
 UTF-8, one JSON object a line, what it is under ``type``; a field that is missing is empty. Version 1:
 
-``header``: the first line: ``format`` (``"session-sqlite"``), ``version``, ``exported_at``, ``by``.
+``header``: the first line: ``format`` (``"session-sqlite"``), ``version``, ``exported_at``, ``by``, and ``copies``,
+    which is ``"named"`` if the events of forks say in ``copied_from`` where they were first said.
 ``state``: what sessions share, before the first that sees it: ``app_name``, for ``user:`` keys ``user_id``, ``state``.
 ``session``: ``app_name user_id id agent_id title metadata created_at updated_at last_seq parent_id parent_seq``, its
     own ``state``, and ``initial_state``, the state at its creation. Its events follow.
@@ -62,6 +63,7 @@ class Writer:
         """The first line."""
         header = {
             "type": "header", "format": FORMAT, "version": VERSION, "exported_at": codec.now_text(), "by": self._by,
+            "copies": "named",
         }  # fmt: skip
         yield _dumps(header) + "\n"
 
@@ -171,6 +173,7 @@ class _Reading:
     records: Iterator[tuple[int, dict[str, Any] | None, str]]
     waiting: list[tuple[int, dict[str, Any] | None, str]] = field(default_factory=list)
     ended: bool = False
+    names_copies: bool = True
 
     def next(self) -> tuple[int, dict[str, Any] | None, str] | None:
         return self.waiting.pop() if self.waiting else next(self.records, None)
@@ -186,6 +189,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
     if first is None or first[1] is None or first[1].get("format") != FORMAT:
         raise InvalidInputError("this is not an export of session-sqlite: its first line is no header")
     _check_version(first[1])
+    reading.names_copies = first[1].get("copies") == "named"
     while (current := reading.next()) is not None:
         number, record, reason = current
         where = f"line {number}"
@@ -200,6 +204,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
                 yield from _state(record, where)
             case "header":  # exports can be put one after the other
                 _check_version(record)
+                reading.names_copies = record.get("copies") == "named"
             case "end":
                 reading.ended = True
             case "event":
@@ -307,9 +312,16 @@ def _events(reading: _Reading, session: Mapping[str, Any]) -> Iterator[Event | S
             continue
         last_seq = seq if isinstance(seq, int) else last_seq
         try:
-            yield _event(record)
+            yield _event(record if reading.names_copies else _with_origin(record, session))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             yield Fault(where, _reason(error, "event"))
+
+
+def _with_origin(record: dict[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:
+    """An event of a fork, in an export of a release that did not name copies."""
+    parent, last, seq = session.get("parent_id"), session.get("parent_seq"), record.get("seq")
+    is_copy = isinstance(parent, str) and isinstance(last, int) and isinstance(seq, int) and 0 < seq <= last
+    return {**record, "copied_from": parent} if is_copy else record
 
 
 def _last_seq_of(session: Mapping[str, Any]) -> float:
