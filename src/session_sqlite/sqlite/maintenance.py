@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Level = Literal["ok", "warning", "error"]
 
 READERS_PATIENCE: Final = 1.0  # seconds: how long a purge waits for others to finish reading
+CHECKPOINT_PAUSE: Final = 0.02  # seconds
 LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
 # The WAL-reset bug: very rarely, checkpoints of two processes that meet corrupt the file.
 WAL_RESET_FIXED_IN: Final = (3, 51, 3)
@@ -210,6 +211,7 @@ def _empty_wal(connection: sqlite3.Connection) -> bool:
     while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         if time.monotonic() > deadline:
             return False
+        time.sleep(CHECKPOINT_PAUSE)
     return True
 
 
