@@ -46,6 +46,7 @@ from session_sqlite import (
     ToolCall,
 )
 from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
+from session_sqlite.sqlite import maintenance
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -1009,6 +1010,38 @@ def test_what_others_change_during_a_redaction_is_redacted_too(service: SQLiteSe
     assert json.loads(dump(service)["sessions"][0]["initial_state"]) == {"k": "… later"}
     assert not service.search("secret")
     assert service.check().ok
+
+
+def test_a_redaction_names_what_it_cannot_read_and_still_holds_the_text(
+    service: SQLiteSessionService, path: Path
+) -> None:
+    session = service.create_session(session_id="s", state={"k": "x"}, metadata={"m": 1})
+    session.add_event("user", "marzipan")
+    broken = """'{"k": "marzipan'"""
+    raw = sqlite3.connect(path)
+    raw.execute(f"UPDATE sessions SET metadata = {broken}, initial_state = CAST({broken} AS BLOB)")
+    raw.execute(f"UPDATE state SET value = {broken}")
+    raw.commit()
+    raw.close()
+    remaining = service.redact("marzipan").remaining
+    assert len([place for place in remaining if "metadata" in place or "state" in place]) == 3
+    assert "marzipan" not in str(remaining)
+
+
+def test_a_wait_for_those_who_read_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Busy:
+        def execute(self, sql: str) -> Busy:
+            asked.append(sql)
+            return self
+
+        def fetchone(self) -> tuple[int]:
+            return (1,)
+
+    monkeypatch.setattr(maintenance, "READERS_PATIENCE", 0.5)
+    assert not maintenance._empty_wal(Busy())  # type: ignore[arg-type]  # it is asked for this alone
+    assert 1 < len(asked) < 100
 
 
 BACKTRACKS = """

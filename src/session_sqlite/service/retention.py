@@ -361,6 +361,10 @@ class Retention(LifeCycle):
             for name, value in self._database.read(queries.OWN_STATE, key.params(), as_is):
                 if _state_holds(name, value, change):
                     holding.append(f"the state {name!r} of {key}")
+            for _, _, metadata, state in self._database.read(queries.SESSION_WITH_STATE, key.params(), as_is):
+                for place, column in (("metadata", metadata), ("state at creation", state)):
+                    if not codec.is_state(column) and _holds(column, change):
+                        holding.append(f"the {place} of {key}, which cannot be read")
         return holding
 
     def _shared_state_holding(
@@ -430,7 +434,13 @@ def _copies(tx: Reading, key: SessionKey) -> list[str]:
 
 def _state_holds(name: str, column: object, change: Callable[[str], str]) -> bool:
     value = codec.decode_state_value(name, column)
-    return value is not REMOVE and _walk(value, change) != value
+    return _holds(column, change) if value is REMOVE else _walk(value, change) != value
+
+
+def _holds(column: object, change: Callable[[str], str]) -> bool:
+    """True for a damaged column in which a redaction would change something."""
+    text = column.decode("utf-8", "backslashreplace") if isinstance(column, bytes) else str(column)
+    return change(text) != text
 
 
 def _redacted(event: Event, change: Callable[[str], str]) -> Event | None:
