@@ -12,11 +12,12 @@ import pytest
 from langchain_core.callbacks import adispatch_custom_event
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from packaging.version import Version
-from scripted import ScriptedModel, StreamingModel, calls
+from scripted import ScriptedModel, StoppedModel, StreamingModel, calls
 
 from session_sqlite import (
     ANY,
@@ -387,3 +388,94 @@ def test_a_client_that_sends_everything_at_each_turn_doubles_nothing(service: SQ
         run(model, messages, {"callbacks": [SessionRecorder(service, "s")]})
         messages.append(AIMessage(f"a{number}"))
     assert [text for _, text in shown(service)] == ["q0", "a0", "q1", "a1", "q2", "a2"]
+
+
+# ---------------------------------------------------------------- replies that are stopped
+
+
+def stopped_chain(history: Any, recorder: SessionRecorder, replies: list[AIMessage]) -> tuple[Any, StoppedModel, Any]:
+    model = StoppedModel(replies=replies)
+    prompt = ChatPromptTemplate([MessagesPlaceholder("history"), ("human", "{input}")])
+    chain = RunnableWithMessageHistory(
+        prompt | model, history, input_messages_key="input", history_messages_key="history"
+    )
+    return chain, model, {"configurable": {"session_id": "s"}, "callbacks": [recorder]}
+
+
+def stop_when_reached(chain: Any, model: StoppedModel, given: Any, config: Any, how: str) -> None:
+    async def main() -> None:
+        reached = asyncio.Event()
+        model.reached = reached.set
+
+        async def read() -> None:
+            async for _ in chain.astream(given, config):
+                pass
+
+        if how == "cancelled":
+            task = asyncio.create_task(read())
+            await asyncio.wait_for(reached.wait(), 30)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            stream = chain.astream(given, config)
+            async for chunk in stream:
+                if "two" in chunk.content:
+                    break
+            await stream.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_what_a_stopped_chain_had_said_is_kept_beside_its_history(service: SQLiteSessionService, how: str) -> None:
+    recorder = SessionRecorder(service, interrupted_only=True)
+    factory = SQLiteChatMessageHistory.factory(service=service)
+    replies = [AIMessage("Ready."), AIMessage("one two WAIT"), AIMessage("Five.")]
+    chain, model, config = stopped_chain(factory, recorder, replies)
+    asyncio.run(chain.ainvoke({"input": "Hello."}, config))
+    stop_when_reached(chain, model, {"input": "Count."}, config, how)
+    *_, question, reply = service.list_events("s")
+    assert (question.content, reply.content) == ("Count.", "one two")
+    assert reply.interrupted in ("CancelledError", "GeneratorExit")
+    asyncio.run(chain.ainvoke({"input": "Go on."}, config))
+    assert [message.content for message in model.seen[-1]] == ["Hello.", "Ready.", "Count.", "one two", "Go on."]
+    assert [text for _, text in shown(service)] == ["Hello.", "Ready.", "Count.", "one two", "Go on.", "Five."]
+
+
+def test_a_run_that_ends_well_is_left_to_the_history(service: SQLiteSessionService, run: Any) -> None:
+    model = StreamingModel(replies=[AIMessage("one BREAK"), AIMessage("one two")])
+    retried = model.with_retry(wait_exponential_jitter=False)
+    recorder = SessionRecorder(service, "s", interrupted_only=True)
+    RunnableLambda(lambda text: retried.invoke(text)).invoke("Count.", {"callbacks": [recorder]})
+    assert service.list_sessions() == []
+    with pytest.raises(ConnectionError):
+        StreamingModel(replies=[ConnectionError()]).invoke("Count.", {"callbacks": [recorder]})
+    assert service.list_sessions() == [], "nothing was said"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_a_recorded_reply_that_is_stopped_says_so(service: SQLiteSessionService, how: str) -> None:
+    model = StoppedModel(replies=[AIMessage("one two WAIT")])
+    stop_when_reached(model, model, "Count.", {"callbacks": [SessionRecorder(service, "s")]}, how)
+    question, reply = service.list_events("s")
+    assert (reply.content, bool(reply.interrupted), question.interrupted) == ("one two", True, "")
+    assert [message.content for message in SQLiteChatMessageHistory("s", service=service).messages] == [
+        "Count.", "one two"]  # fmt: skip
+
+
+def test_a_stream_that_is_closed_says_so(service: SQLiteSessionService) -> None:
+    model = StreamingModel(replies=[AIMessage("one two three")])
+    stream = model.stream("Count.", {"callbacks": [SessionRecorder(service, "s")]})
+    next(stream)
+    stream.close()
+    assert [(event.content, event.interrupted) for event in service.list_events("s")] == [
+        ("Count.", ""), ("one", "GeneratorExit")]  # fmt: skip
+
+
+def test_a_call_that_was_stopped_in_the_middle_is_not_sent_again(service: SQLiteSessionService) -> None:
+    model = StoppedModel(replies=[calls(("add", {"a": 1, "b": 2}, "c1"), text="Let me see.")])
+    stop_when_reached(model, model, "1 + 2?", {"callbacks": [SessionRecorder(service, "s")]}, "cancelled")
+    reply = SQLiteChatMessageHistory("s", service=service).messages[-1]
+    assert isinstance(reply, AIMessage)
+    assert (reply.content, reply.tool_calls, reply.invalid_tool_calls) == ("Let me see.", [], [])

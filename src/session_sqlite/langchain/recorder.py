@@ -23,6 +23,7 @@ from langchain_core.runnables.config import ensure_config
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError, SessionError
+from session_sqlite.langchain.interrupted import partial_reply, reason_of
 from session_sqlite.langchain.messages import event_to_messages, message_to_event
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.models import AnyOf, Event, ToolCall, Usage
@@ -46,6 +47,11 @@ class _Run:
     names: dict[str, str | None]  # the session_id, app_name and user_id that were given for it
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
     call_id: str = ""
+    top: _Run | None = dataclasses.field(default=None, repr=False)  # the root; None of itself
+    is_model: bool = False
+    over: str = ""  # of a root: "well" or "stopped", once it has ended
+    questions: list[Event] = dataclasses.field(default_factory=list)  # of a root, while they are not written down
+    stopped: Event | None = None  # of a root: the reply that was stopped
     asked: set[str] = dataclasses.field(default_factory=set)  # of a root: what users said in it
     began: float = dataclasses.field(default_factory=time.perf_counter)
 
@@ -65,8 +71,12 @@ class SessionRecorder(BaseCallbackHandler):
     of the tool with arguments, and output or error. A reply or tool that fails is an event too; what a person is asked
     in between (an interrupt) is not. ``metadata`` has the run's ``name`` and ``duration_ms``.
 
+    Of a reply that was stopped (its task was cancelled, its client went away, its model failed) the text that had been
+    streamed is stored, and `Event.interrupted` says what ended it; one without text is no message.
+
     To give a model its memory use `SQLiteChatMessageHistory` or `SessionHistoryMiddleware`, in another session: what
-    both of them write would stand there twice.
+    both of them write would stand there twice. With ``interrupted_only`` the recorder adds to the session of a chain's
+    history what that would lose, so that the next request has it.
 
     Args:
         service: The store, of any backend.
@@ -78,6 +88,8 @@ class SessionRecorder(BaseCallbackHandler):
         exclude_tags: The same, for runs with any of these tags.
         exclude_metadata: The same, for runs whose metadata have any of these values; for example
             ``{"lc_source": "summarization"}`` for the model calls of LangChain's ``SummarizationMiddleware``.
+        interrupted_only: Write down only replies that were stopped, each with its question: for a chain whose history,
+            in the same session, stores a run only when it has ended well.
         on_error: What follows a failed write: ``"log"`` writes an error to the log, ``"raise"`` ends the run.
 
     Example:
@@ -101,6 +113,7 @@ class SessionRecorder(BaseCallbackHandler):
         exclude_names: Collection[str] = (),
         exclude_tags: Collection[str] = (),
         exclude_metadata: Mapping[str, Any] | None = None,
+        interrupted_only: bool = False,
         on_error: Literal["log", "raise"] = "log",
     ) -> None:
         if not isinstance(service, SessionService):
@@ -116,6 +129,7 @@ class SessionRecorder(BaseCallbackHandler):
         super().__init__()
         self._service = service
         self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
+        self._interrupted_only = codec.flag(interrupted_only, "interrupted_only")
         self._exclude_names = frozenset(exclude_names)
         self._exclude_tags = frozenset(exclude_tags)
         self._exclude_metadata = dict(exclude_metadata or {})
@@ -138,7 +152,9 @@ class SessionRecorder(BaseCallbackHandler):
 
     def on_chain_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
         """Forgets the run; no event: what failed in it has its own."""
-        self._end(run_id)
+        run = self._end(run_id, "stopped")
+        if run is not None and run.root == run_id:
+            self._write_stopped(run)
 
     # ------------------------------------------------------------ models
 
@@ -151,7 +167,7 @@ class SessionRecorder(BaseCallbackHandler):
         **about: Any,
     ) -> None:
         """Writes down what users said since the model's last reply."""
-        self._begin(serialized, run_id, about)
+        self._begin(serialized, run_id, about).is_model = True
         prompt = messages[0] if messages else []
         replies = [index for index, message in enumerate(prompt) if isinstance(message, AIMessage)]
         since = prompt[replies[-1] + 1 :] if replies else prompt
@@ -161,13 +177,13 @@ class SessionRecorder(BaseCallbackHandler):
         self, serialized: dict[str, Any] | None, prompts: list[str], *, run_id: uuid.UUID, **about: Any
     ) -> None:
         """Writes down the prompt of a model that completes text."""
-        self._begin(serialized, run_id, about)
+        self._begin(serialized, run_id, about).is_model = True
         self._asked(run_id, [HumanMessage(prompt) for prompt in prompts])
 
     def on_llm_end(self, response: LLMResult, *, run_id: uuid.UUID, **about: Any) -> None:
         """Writes down the reply."""
         run = self._end(run_id)
-        if run is None:
+        if run is None or self._interrupted_only:
             return
         with_usage = _usage_of(response)
         replies = [generation for candidates in response.generations for generation in candidates]
@@ -179,13 +195,19 @@ class SessionRecorder(BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
         """Writes down that there was no reply, with what came of it before it failed."""
-        run = self._end(run_id)
+        run = self._end(run_id, "stopped")
         if run is None:
             return
-        response = about.get("response")
-        parts = [part for parts in response.generations for part in parts] if isinstance(response, LLMResult) else []
-        event = _event_of(parts[0]) if parts else Event("assistant")
-        self._write(run, [self._placed(event, run_id, run, error=_text_of(error))])
+        event = self._placed(_event_of_part(about.get("response"), error), run_id, run, error=error)
+        if not self._interrupted_only:
+            self._write(run, [event])
+        elif event.content:
+            root = run.top or run
+            root.stopped = event
+            # A root that is streamed is not told the configuration; what runs in it is.
+            root.names = {name: root.names[name] or value for name, value in run.names.items()}
+            if root.over == "stopped":
+                self._write_stopped(root)
 
     # ------------------------------------------------------------ tools
 
@@ -207,7 +229,7 @@ class SessionRecorder(BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: uuid.UUID, **about: Any) -> None:
         """Writes the call down, with its output."""
         run = self._end(run_id)
-        if run is None:
+        if run is None or self._interrupted_only:
             return
         message = next(_tool_messages(output), None)
         if message is not None:
@@ -223,7 +245,7 @@ class SessionRecorder(BaseCallbackHandler):
     def on_tool_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
         """Writes the call down, with its error."""
         run = self._end(run_id)
-        if run is None or _is_interrupt(error):
+        if run is None or _is_interrupt(error) or self._interrupted_only:
             return
         text = _text_of(error)
         event = Event("tool", actions=[ToolCall(run.name, run.args, id=run.call_id, error=text)])
@@ -257,6 +279,7 @@ class SessionRecorder(BaseCallbackHandler):
             or not self._exclude_names.isdisjoint(names)
             or not self._exclude_tags.isdisjoint(about.get("tags") or ())
             or any(key in metadata and metadata[key] == value for key, value in self._exclude_metadata.items()),
+            top=None if parent is None else parent.top or parent,
             agent=str(metadata.get("lc_agent_name") or ""),
             names={
                 "session_id": named("session_id", "thread_id"),
@@ -267,13 +290,14 @@ class SessionRecorder(BaseCallbackHandler):
         self._runs[run_id] = run
         return run
 
-    def _end(self, run_id: uuid.UUID) -> _Run | None:
+    def _end(self, run_id: uuid.UUID, how: str = "well") -> _Run | None:
         """Forgets a run; returns it if it is to be written down."""
         run = self._runs.get(run_id)
         if run is None:
             return None
-        if run.root == run_id:  # what never ended, like a stream that nobody read to its end, ends with it
-            for id in [id for id, other in list(self._runs.items()) if other.root == run_id and id != run_id]:
+        if run.root == run_id:  # what never ended ends with it, but for a reply: who closes a stream closes the
+            run.over = how  # outermost first, and then the model says how far it got
+            for id in [id for id, other in list(self._runs.items()) if other.root == run_id and not other.is_model]:
                 self._runs.pop(id, None)
         self._runs.pop(run_id, None)
         return None if run.excluded else run
@@ -282,7 +306,7 @@ class SessionRecorder(BaseCallbackHandler):
         run = self._runs[run_id]
         if run.excluded:
             return
-        asked = self._runs.get(run.root, run).asked
+        asked = (run.top or run).asked
         events: list[Event] = []
         for message in messages:
             event = message_to_event(message)
@@ -290,19 +314,34 @@ class SessionRecorder(BaseCallbackHandler):
             if key not in asked:
                 asked.add(key)
                 events.append(self._placed(event, run_id, run))
-        if events:
+        if self._interrupted_only:
+            (run.top or run).questions += events
+        elif events:
             named = [event for event in events if event.message_id]
             self._write(run, [event for event in events if not event.message_id], again=True)
             self._write(run, named, once=True)
 
+    def _write_stopped(self, root: _Run) -> None:
+        """Writes down what a history does not have of a run that was stopped in the middle of a reply."""
+        if root.stopped is not None:
+            self._write(root, [*root.questions, root.stopped])
+
     def _placed(
-        self, event: Event, run_id: uuid.UUID, run: _Run, *, usage: Usage | None = None, error: str | None = None
+        self,
+        event: Event,
+        run_id: uuid.UUID,
+        run: _Run,
+        *,
+        usage: Usage | None = None,
+        error: BaseException | None = None,
     ) -> Event:
         metadata: dict[str, Any] = {"name": run.name} if run.name else {}
         if event.author != "user":
             metadata["duration_ms"] = run.took()
         if error is not None:
-            metadata["error"] = error
+            metadata["error"] = _text_of(error)
+            if event.author != "tool":
+                metadata["interrupted"] = reason_of(error)
         return dataclasses.replace(
             event,
             agent_id=run.agent if codec.is_identifier(run.agent) else "",
@@ -341,6 +380,18 @@ class SessionRecorder(BaseCallbackHandler):
 
 
 # ---------------------------------------------------------------- what LangChain hands over
+
+
+def _event_of_part(response: object, error: BaseException) -> Event:
+    """What came of a reply before it was stopped, as far as a model may be shown it again."""
+    parts = [part for parts in response.generations for part in parts] if isinstance(response, LLMResult) else []
+    if not parts:
+        return Event("assistant")
+    message = getattr(parts[0], "message", None)
+    if not isinstance(message, BaseMessage):
+        return Event("assistant", parts[0].text)
+    kept = partial_reply(message, reason_of(error))
+    return Event("assistant") if kept is None else message_to_event(kept)
 
 
 def _event_of(generation: Generation) -> Event:
