@@ -216,3 +216,36 @@ def messages(draw: st.DrawFn) -> BaseMessage:
             draw(st.sets(st.sampled_from(sorted(cls.model_fields)), max_size=2))
         )
     return message
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[BaseMessage]:
+    """A conversation as agents leave it: calls of every kind, results late, twice, or without a call."""
+    messages: list[BaseMessage] = []
+    open_calls: list[str] = []
+    for turn in range(draw(st.integers(1, 8))):
+        messages.append(HumanMessage(f"question {turn} " + "x" * draw(st.integers(0, 40))))
+        for _ in range(draw(st.integers(0, 3))):
+            some_id = st.sampled_from(["c1", "c2", f"t{turn}"])
+            made = draw(st.lists(st.tuples(st.sampled_from("vic"), some_id), max_size=3))  # valid, invalid, content
+            content: list[Any] = [{"type": "text", "text": "so"}]
+            content += [{"type": "tool_use", "id": id, "name": "f", "input": {}} for kind, id in made if kind == "c"]
+            content += [{"type": "server_tool_use", "id": "s", "name": "f", "input": {}}] * draw(st.integers(0, 1))
+            messages.append(
+                AIMessage(
+                    content,  # type: ignore[arg-type]
+                    tool_calls=[{"name": "f", "args": {}, "id": id} for kind, id in made if kind == "v"],
+                    invalid_tool_calls=[
+                        {"name": "f", "args": "{", "id": id, "error": None} for kind, id in made if kind == "i"
+                    ],
+                )
+            )
+            open_calls += [id for _, id in made]
+            answered = draw(st.permutations(open_calls))[: draw(st.integers(0, len(open_calls)))]
+            for id in answered:
+                open_calls.remove(id)
+                messages.append(ToolMessage("r" * draw(st.integers(0, 9)), tool_call_id=id))
+        if draw(st.booleans()):
+            messages.append(ToolMessage("alone", tool_call_id=draw(st.sampled_from(["gone", "c1"]))))
+        messages.append(AIMessage(f"reply {turn}"))
+    return messages

@@ -9,14 +9,19 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from provider_rules import assert_accepted
 
 Reply = AIMessage | Exception | Callable[[list[BaseMessage]], AIMessage]
 
 
 class ScriptedModel(BaseChatModel):
-    """Gives its replies one after the other; a function makes one of the prompt, an exception is raised."""
+    """Gives its replies one after the other; a function makes one of the prompt, an exception is raised.
+
+    It refuses what providers refuse.
+    """
 
     replies: list[Any]
+    is_strict: bool = True
     seen: list[list[BaseMessage]] = []  # noqa: RUF012 - pydantic copies it
 
     @property
@@ -28,6 +33,8 @@ class ScriptedModel(BaseChatModel):
 
     def next_reply(self, messages: list[BaseMessage]) -> AIMessage:
         self.seen.append(list(messages))
+        if self.is_strict:
+            assert_accepted(messages)
         reply: Reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.language_models import FakeListLLM, SimpleChatModel
 from langchain_core.messages import (
@@ -25,10 +27,13 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
+from message_strategies import histories
+from provider_rules import assert_accepted
 
 from session_sqlite import (
     ANY,
@@ -577,6 +582,109 @@ def test_a_window_is_the_latest_whole_turns_that_fit(limits: Any, budgets: Any, 
             if isinstance(message, AIMessage):
                 called.update(call["id"] for call in message.tool_calls)
             assert not isinstance(message, ToolMessage) or message.tool_call_id in called, (limit, budget)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(histories(), st.none() | st.integers(1, 40), st.none() | st.integers(1, 600))
+def test_a_window_is_one_that_providers_accept_and_keeps_to_its_limits(
+    service: SQLiteSessionService, messages: list[BaseMessage], limit: int | None, budget: int | None
+) -> None:
+    whole = SQLiteChatMessageHistory("s", service=service)
+    whole.messages = messages
+    assert whole.messages == messages
+    history = SQLiteChatMessageHistory(
+        "s", service=service, limit=limit, max_tokens=budget, token_counter=count_tokens_approximately
+    )
+    window = history.messages
+    if limit is None and budget is None:
+        return
+    assert_accepted(window, each_answered=False)
+    turns = [message for message in window if isinstance(message, HumanMessage)]
+    assert turns == [message for message in messages if isinstance(message, HumanMessage)][-len(turns) :]
+    assert window[-1] == messages[-1]
+    assert all(message in messages for message in window)
+    results = {id(message) for message in window if isinstance(message, ToolMessage)}
+    assert len(results) == sum(isinstance(message, ToolMessage) for message in window)
+    too_large = (limit is not None and len(window) > limit) or (
+        budget is not None and count_tokens_approximately(window) > budget
+    )
+    if too_large:  # then it is the last turn, or what a late result joins
+        longer = SQLiteChatMessageHistory("s", service=service, limit=1).messages
+        assert window == longer
+
+
+ORPHANS: dict[str, list[BaseMessage]] = {
+    "a result without a call": [ToolMessage("r", tool_call_id="gone")],
+    "a malformed call": [
+        AIMessage("", invalid_tool_calls=[{"name": "f", "args": "{", "id": "c1", "error": None}]),
+        ToolMessage("r", tool_call_id="c1"),
+    ],
+    "a call in the content": [
+        AIMessage([{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]),
+        ToolMessage("r", tool_call_id="c1"),
+    ],
+    "a result too many": [
+        AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c1"}]),
+        ToolMessage("r", tool_call_id="c1"),
+        ToolMessage("again", tool_call_id="c1"),
+    ],
+}
+
+
+@pytest.mark.parametrize("limit", [None, 150])
+@pytest.mark.parametrize("name", ORPHANS)
+@pytest.mark.parametrize("where", ["everywhere", "in the last turn", "in the first turn"])
+def test_a_budget_of_tokens_is_kept_and_used(
+    service: SQLiteSessionService, where: str, name: str, limit: int | None
+) -> None:
+    whole = SQLiteChatMessageHistory("s", service=service)
+    for turn in range(60):
+        has_it = where == "everywhere" or turn == (59 if where == "in the last turn" else 0)
+        odd = ORPHANS[name] if has_it else []
+        whole.add_messages([HumanMessage(f"question {turn}, please"), *odd, AIMessage(f"the reply {turn}")])
+    history = SQLiteChatMessageHistory("s", service=service, limit=limit, max_tokens=300)
+    window = history.messages
+    assert_accepted(window)
+    assert 300 - 50 <= count_tokens_approximately(window) <= 300
+    events = service.last_events("s", 30)
+    assert 24 <= len(events) <= 30
+    assert events[0].author == "user"
+
+
+@pytest.mark.parametrize("more", [-3, 3], ids=["less for a list", "more for a list"])
+def test_a_counter_may_count_a_list_as_more_or_less_than_its_messages(service: SQLiteSessionService, more: int) -> None:
+    def count(messages: list[BaseMessage]) -> int:
+        return max(0, sum(10 + (more if position else 0) for position, _ in enumerate(messages)))
+
+    whole = SQLiteChatMessageHistory("s", service=service)
+    for turn in range(20):
+        whole.add_messages([HumanMessage(f"q{turn}"), AIMessage(f"r{turn}")])
+    window = SQLiteChatMessageHistory("s", service=service, max_tokens=120, token_counter=count).messages
+    assert count(window) <= 120 < count(whole.messages[-len(window) - 2 :])
+
+
+def test_a_late_result_stands_behind_its_reply(service: SQLiteSessionService) -> None:
+    """The user spoke while a tool was at work."""
+    late: list[BaseMessage] = [
+        HumanMessage("one"), AIMessage("", tool_calls=[TOOL_CALL]), HumanMessage("two"), AIMessage("yes"),
+        ToolMessage("late", tool_call_id="call-1"),
+    ]  # fmt: skip
+    SQLiteChatMessageHistory("s", service=service).messages = [HumanMessage("zero"), AIMessage("yes"), *late]
+    for window in ({"limit": 2}, {"limit": 5}, {"max_tokens": 1}, {"max_tokens": 40}):
+        history = SQLiteChatMessageHistory("s", service=service, **window)  # type: ignore[arg-type]
+        assert texts(history) == ["one", "", "late", "two", "yes"]
+        assert_accepted(history.messages)
+
+
+def test_results_in_the_content_of_a_user_s_message_begin_no_turn(service: SQLiteSessionService) -> None:
+    answer = HumanMessage([{"type": "tool_result", "tool_use_id": "call-1", "content": "4"}])
+    SQLiteChatMessageHistory("s", service=service).messages = [
+        HumanMessage("zero"), AIMessage("yes"), HumanMessage("one"), AIMessage("", tool_calls=[TOOL_CALL]), answer,
+        AIMessage("four"),
+    ]  # fmt: skip
+    for window in ({"limit": 2}, {"limit": 5}, {"max_tokens": 1}):
+        history = SQLiteChatMessageHistory("s", service=service, **window)  # type: ignore[arg-type]
+        assert [message.type for message in history.messages] == ["human", "ai", "human", "ai"]
 
 
 @pytest.mark.parametrize("counter", [letters, Listener()], ids=["function", "model"])

@@ -941,3 +941,13 @@ def test_the_numbers_of_a_window_are_those_of_a_history(service: SQLiteSessionSe
         assert budget == shown
         assert shown[0].text.startswith("summary")
         assert len(shown) <= max(3, limit)
+
+
+def test_a_fork_keeps_every_result_of_calls_that_have_one_id(service: SQLiteSessionService) -> None:
+    session = service.create_session(session_id="s")
+    session.add_event("user", "go")
+    session.add_event("assistant", actions=[ToolCall("Read", {"n": 1}, id="x"), ToolCall("Read", {"n": 2}, id="x")])
+    first = session.add_event("tool", "one", actions=[ToolCall("Read", id="x")])
+    session.add_event("tool", "two", actions=[ToolCall("Read", id="x")])
+    session.add_event("tool", "alone", actions=[ToolCall("Read", id="x")])
+    assert [event.content for event in session.fork(at=first).events()] == ["go", "", "one", "two"]

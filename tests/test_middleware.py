@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware import (
     AgentMiddleware,
@@ -25,6 +27,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, Remove
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
+from message_strategies import histories
+from provider_rules import assert_accepted
 from scripted import ScriptedModel, StoppedModel, StreamingModel, calls
 
 from session_sqlite import (
@@ -39,8 +43,8 @@ from session_sqlite import (
     ToolCall,
 )
 from session_sqlite.langchain.messages import message_to_event
-from session_sqlite.langchain.middleware import NO_RESULT
 from session_sqlite.langchain.overlap import overlap
+from session_sqlite.langchain.turns import NO_RESULT, NOT_RUN
 from session_sqlite.transcript import terminal_text
 
 S = {"configurable": {"session_id": "s"}}
@@ -408,6 +412,188 @@ def test_a_run_that_a_checkpointer_resumes_doubles_nothing(service: SQLiteSessio
         assert sorted(shown(service, mode)) == sorted(
             [("user", "Go."), ("assistant", "Both."), ("tool", "2"), ("tool", "fine"), ("assistant", "Done.")]
         )
+
+
+def broken(id: str, name: str = "add") -> dict[str, Any]:
+    return {"name": name, "args": '{"a": ', "id": id, "error": "not JSON", "type": "invalid_tool_call"}
+
+
+def block(id: str, name: str = "add") -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": name, "input": {"a": 1, "b": 1}}
+
+
+ADD = {"name": "add", "args": {"a": 1, "b": 1}, "id": "c1", "type": "tool_call"}
+SEARCHED = [
+    {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}},
+    {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
+]
+REPLIES = {
+    "a malformed call": AIMessage("", invalid_tool_calls=[broken("c1")]),
+    "two malformed calls": AIMessage("", invalid_tool_calls=[broken("c1"), broken("c2")]),
+    "two malformed calls with one id": AIMessage("", invalid_tool_calls=[broken("c1"), broken("c1")]),
+    "a malformed call beside a good one": AIMessage("", tool_calls=[ADD], invalid_tool_calls=[broken("c2")]),
+    "a malformed call with the id of a good one": AIMessage("", tool_calls=[ADD], invalid_tool_calls=[broken("c1")]),
+    "a call in the content": AIMessage([block("c1")]),
+    "two calls in the content with one id": AIMessage([block("c1"), block("c1")]),
+    "a call in the content beside a good one": AIMessage([block("c1"), block("c2")], tool_calls=[ADD]),
+    "a call in both places": AIMessage([block("c1")], tool_calls=[ADD]),
+    "a tool that the provider ran": AIMessage([*SEARCHED, block("c1")], tool_calls=[ADD]),
+}
+
+
+# In mode "record" what a model is asked is the checkpointer's affair, and LangChain answers malformed calls only.
+AND_RECORDED = [name for name in REPLIES if "content" not in name and "id" not in name and "places" not in name]
+MODES = [*((name, "memory") for name in REPLIES), *((name, "record") for name in AND_RECORDED)]
+
+
+@pytest.mark.parametrize("saver", [None, InMemorySaver], ids=["alone", "with a checkpointer"])
+@pytest.mark.parametrize(("name", "mode"), MODES)
+def test_every_call_of_a_reply_has_its_result_behind_it(
+    service: SQLiteSessionService, run: Run, name: str, saver: Any, mode: Any
+) -> None:
+    """The model refuses what a provider would refuse."""
+    given = REPLIES[name].model_copy(deep=True)
+    model = ScriptedModel(replies=[given, *(AIMessage(f"reply {number}") for number in range(4))])
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode), checkpointer=saver and saver())
+    config = {"configurable": {"session_id": "s", "thread_id": "t"}}
+    for number in range(3):
+        run(agent, said(f"{number}?"), config)
+    stored = [event for event in service.list_events("s") if event.author == "tool"]
+    if mode == "memory" or saver:
+        # Each once, and directly behind the reply.
+        count = sum(call.status == "pending" for call in service.list_events("s")[1].actions)
+        assert [event.seq for event in stored] == list(range(3, 3 + count))
+        assert {call["status"] for call in service.tool_calls()} <= {"ok", "error"}
+        window = SQLiteChatMessageHistory("s", service=service, max_tokens=100000).messages
+        assert_accepted(window)
+        assert len(window) == service.get_session("s").last_seq
+
+
+def test_a_call_that_was_not_run_says_why(service: SQLiteSessionService) -> None:
+    model = ScriptedModel(replies=[AIMessage("", invalid_tool_calls=[broken("c1")]), AIMessage("ok")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    for number in range(2):
+        agent.invoke(said(f"{number}?"), S)
+    assert texts(model.seen[-1]) == ["0?", "", NOT_RUN, "1?"]
+
+
+@pytest.mark.parametrize("window", [{}, {"limit": 20}, {"max_tokens": 10000}], ids=str)
+def test_a_result_without_its_call_is_kept_and_never_sent(
+    service: SQLiteSessionService, run: Run, window: dict[str, Any]
+) -> None:
+    history = SQLiteChatMessageHistory("s", service=service)
+    history.add_messages([HumanMessage("a"), ToolMessage("alone", tool_call_id="gone"), AIMessage("b")])
+    model = ScriptedModel(replies=[AIMessage("1"), AIMessage("2"), AIMessage("3")])
+    agent = agent_of(model, SessionHistoryMiddleware(service, **window))
+    for number in range(2):
+        run(agent, said(f"{number}?"), S)
+    run(agent, {"messages": [ToolMessage("alone too", tool_call_id="gone too"), HumanMessage("2?")]}, S)
+    assert texts(model.seen[-1]) == ["a", "b", "0?", "1", "1?", "2", "2?"]
+    assert sorted(text for author, text in shown(service) if author == "tool") == ["alone", "alone too"]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(), st.none() | st.integers(1, 40), st.none() | st.integers(1, 600))
+def test_whatever_a_session_holds_a_model_is_asked_what_providers_accept(
+    messages: list[BaseMessage], limit: int | None, budget: int | None
+) -> None:
+    with SQLiteSessionService(":memory:") as service:
+        SQLiteChatMessageHistory("s", service=service).messages = messages
+        twice = calls(("add", {"a": 1, "b": 1}, "c1"), ("add", {"a": 2, "b": 1}, "c1"))
+        model = ScriptedModel(replies=[twice, AIMessage("A"), AIMessage("B")])
+        agent = agent_of(model, SessionHistoryMiddleware(service, limit=limit, max_tokens=budget))
+        for number in range(2):
+            agent.invoke(said(f"{number}?"), S)
+        assert model.replies == []
+        stored = [event.message_id for event in service.list_events("s") if event.message_id]
+        assert len(stored) == len(set(stored))
+
+
+@pytest.mark.parametrize("saver", [None, InMemorySaver], ids=["alone", "with a checkpointer"])
+@pytest.mark.parametrize("equal", [False, True], ids=["two calls", "the same call twice"])
+def test_two_calls_with_one_id_have_two_results(
+    service: SQLiteSessionService, run: Run, saver: Any, equal: bool
+) -> None:
+    second = {"a": 1, "b": 1} if equal else {"a": 2, "b": 2}
+    model = ScriptedModel(
+        replies=[calls(("add", {"a": 1, "b": 1}, "x"), ("add", second, "x")), AIMessage("A"), AIMessage("B")]
+    )
+    agent = agent_of(model, SessionHistoryMiddleware(service), checkpointer=saver and saver())
+    state = run(agent, said("Go."), {"configurable": {"session_id": "s", "thread_id": "t"}})
+    results = ["2", "2" if equal else "4"]
+    assert texts(state["messages"]) == ["Go.", "", *results, "A"]
+    assert [text for _, text in shown(service)] == texts(state["messages"])
+    run(agent, said("And?"), {"configurable": {"session_id": "s", "thread_id": "t"}})
+    assert texts(model.seen[-1]) == ["Go.", "", *results, "A", "And?"]
+    assert [text for _, text in shown(service)] == [*texts(model.seen[-1]), "B"]
+    assert [(call["args"], call["output"]) for call in reversed(service.tool_calls())] in (
+        [({"a": 1, "b": 1}, results[0]), (second, results[1])],
+        [(second, results[1]), ({"a": 1, "b": 1}, results[0])],
+    )
+
+
+def test_results_of_one_id_are_stored_in_the_order_of_their_calls(service: SQLiteSessionService, run: Run) -> None:
+    late = threading.Event()
+
+    @tool
+    def wait(number: int) -> str:
+        """The first waits for the last."""
+        if number == 0:
+            late.wait(10)
+        if number == 2:
+            late.set()
+        return str(number)
+
+    made = calls(*(("wait", {"number": number}, "x") for number in range(3)))
+    model = ScriptedModel(replies=[made, AIMessage("A"), AIMessage("B")])
+    agent = agent_of(model, SessionHistoryMiddleware(service), tools=[wait])
+    run(agent, said("Go."), S)
+    run(agent, said("And?"), S)
+    assert texts(model.seen[-1]) == ["Go.", "", "0", "1", "2", "A", "And?"]
+    assert [text for author, text in shown(service) if author == "tool"] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("equal", [False, True], ids=["two calls", "the same call twice"])
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_a_run_that_is_resumed_keeps_both_results_of_one_id(
+    service: SQLiteSessionService, run: Run, mode: Any, equal: bool, failing: int
+) -> None:
+    attempts: list[int] = []
+    done = threading.Event()
+
+    @tool
+    def flaky(number: int) -> str:
+        """One of its first two calls fails."""
+        attempts.append(number)
+        if len(attempts) == 2 if equal else number == failing and attempts.count(number) == 1:
+            done.wait(10)
+            raise RuntimeError("once")
+        return f"fine {number}"
+
+    class Signal(AgentMiddleware[Any, Any]):
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            result = handler(request)
+            done.set()
+            return result
+
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            result = await handler(request)
+            done.set()
+            return result
+
+    numbers = [0, 0] if equal else [0, 1]
+    model = ScriptedModel(replies=[calls(*(("flaky", {"number": n}, "x") for n in numbers)), AIMessage("Done.")])
+    agent = agent_of(
+        model, SessionHistoryMiddleware(service, mode=mode), Signal(), tools=[flaky], checkpointer=InMemorySaver()
+    )
+    with pytest.raises(RuntimeError):
+        run(agent, said("Go."), T)
+    state = run(agent, None, T)
+    results = [f"fine {number}" for number in numbers]
+    assert texts(state["messages"]) == ["Go.", "", *results, "Done."]
+    assert sorted(text for author, text in shown(service) if author == "tool") == results
+    assert_accepted(SQLiteChatMessageHistory("s", service=service, limit=100).messages)
 
 
 def test_a_late_result_takes_the_place_of_the_one_that_was_missing(service: SQLiteSessionService) -> None:

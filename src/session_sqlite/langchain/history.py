@@ -11,10 +11,12 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, get_buffer_string
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
@@ -27,9 +29,10 @@ from session_sqlite.langchain.messages import (
     read_event,
 )
 from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.turns import answers_in_content, paired
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
-from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls
+from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls, within_reach
 from session_sqlite.service.scoped import checked_scope, others_said
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
@@ -68,8 +71,9 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         token_counter: Counts the tokens of a list of messages, or a chat model that does; LangChain's approximation
             if not given.
 
-    A window (``limit``, ``max_tokens``) begins at a turn of the user, so a tool's result is never without its call;
-    if the last turn alone is larger than the window it comes whole; a window of 0 is empty. After
+    A window (``limit``, ``max_tokens``) begins at a turn of the user. In it the results of a reply's tool calls stand
+    right behind the reply, as providers want them, and a result without its call is left out. If the last turn alone is
+    larger than the window it comes whole; a window of 0 is empty. After
     `SessionService.summarize_session` the newest summary comes first, in place of what it supersedes. Nothing is
     deleted by a window.
 
@@ -194,12 +198,15 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         try:
             if self._limit == 0 or self._max_tokens == 0:
                 return messages_of(self.service.last_events(self._session, 0))
-            if self._max_tokens is not None:
-                return self._latest_turns()
-            if self._limit is not None:
+            if self._max_tokens is None and self._limit is not None:
                 window = self.service.last_events(self._session, self._limit)
-                # A user's event that says nothing is where the events' window may begin, but no turn of messages.
-                return _within_count(window, self._limit) if _begins_a_turn(window) else self._latest_turns()
+                messages = messages_of(window)
+                # A native event may be several messages. A user's event that says nothing, or only brings results, is
+                # where the events' window may begin, but no turn of messages.
+                if len(messages) <= self._limit and _begins_a_turn(window):
+                    return paired(messages)
+            if self._max_tokens is not None or self._limit is not None:
+                return self._latest_turns()
             return gathered(self.service.convert_events(self._session, read_event))
         except SessionNotFoundError:
             return []  # nothing was said yet
@@ -309,39 +316,68 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         """The latest turns that fit, read from the end; at least the last one."""
         limit, max_tokens = self._limit, self._max_tokens
         head = _summary(self.service.last_events(self._session, 1))
-        used = count = 0
-
-        def fits(newest_first: list[Event]) -> bool:
-            nonlocal used, count
-            messages = [message for event in reversed(newest_first) for message in event_to_messages(event)]
-            count += len(messages)
+        events = self.service.iter_events(
+            self._session, newest_first=True, after=head[0].supersedes if head else 0
+        )  # fmt: skip
+        chosen: list[_Turn] = []  # newest first
+        shown = messages_of(head)
+        count, tokens = len(shown), 0 if max_tokens is None else self._count_tokens(shown)
+        for turn in _turns(event for event in events if not event.supersedes):
+            # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
+            count += len(turn.messages)
             if max_tokens is not None:
-                used += self._count_tokens(messages)
-            return (max_tokens is None or used <= max_tokens) and (limit is None or count <= limit)
+                tokens += self._count_tokens(turn.messages)
+                if tokens > max_tokens and chosen:  # counters may count a list as less than its parts
+                    tokens = self._count_tokens(_joined(shown, [*chosen, turn]))
+            if ((max_tokens is not None and tokens > max_tokens) or (limit is not None and count > limit)) and chosen:
+                break
+            chosen.append(turn)
+        if max_tokens is not None:  # or as more
+            while len(chosen) > 1 and self._count_tokens(_joined(shown, chosen)) > max_tokens:
+                chosen.pop()
+        # Read again as one: what cannot be read is one line in the log.
+        return paired(messages_of([*head, *(event for turn in reversed(chosen) for event in turn.events)]))
 
-        if head:
-            fits(head)
-        chosen: list[Event] = []  # newest first
-        turn: list[Event] = []  # newest first, until its user's message and the calls of its results are found
-        waiting: set[str] = set()
-        superseded = head[0].supersedes if head else 0
-        for event in self.service.iter_events(self._session, newest_first=True, after=superseded):
-            if event.supersedes:
-                continue
-            turn.append(event)
-            wait_for_calls(event, waiting)
-            if len(turn) > LOOK_BACK_EVENTS:
-                waiting.clear()  # a result may have been stored without its call
-            if _is_said_by_the_user(event) and not waiting:
-                if not fits(turn) and chosen:
-                    turn = []
-                    break
-                chosen += turn
-                turn = []
-        # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
-        if turn and (fits(turn) or not chosen):
-            chosen += turn
-        return messages_of([*head, *reversed(chosen)])
+
+class _Turn(NamedTuple):
+    """A turn of the conversation, or several that a tool's late result joins.
+
+    Attributes:
+        events: Its events, oldest first.
+        messages: What a model is shown of it.
+    """
+
+    events: list[Event]
+    messages: list[BaseMessage]
+
+
+def _turns(newest_first: Iterable[Event]) -> Iterator[_Turn]:
+    """The turns of a session, newest first; at last what stands before the first one, which is no turn."""
+    stream = iter(newest_first)
+    ahead: deque[Event] = deque()  # events that were read to look for calls in them
+    turn: deque[Event] = deque()
+    waiting: Counter[str] = Counter()  # the turn's results whose calls were not met yet
+    while (event := ahead.popleft() if ahead else next(stream, None)) is not None:
+        turn.appendleft(event)
+        wait_for_calls(event, waiting)
+        if not _is_said_by_the_user(event):
+            continue
+        if waiting:
+            ahead.extend(islice(stream, LOOK_BACK_EVENTS - len(ahead)))
+            waiting = within_reach(waiting, ahead)
+        if not waiting:
+            yield _Turn([*turn], _shown(turn))
+            turn.clear()
+    if turn:
+        yield _Turn([*turn], _shown(turn))
+
+
+def _shown(events: Iterable[Event]) -> list[BaseMessage]:
+    return paired([message for event in events for message in event_to_messages(event)])
+
+
+def _joined(head: list[BaseMessage], newest_first: list[_Turn]) -> list[BaseMessage]:
+    return [*head, *(message for turn in reversed(newest_first) for message in turn.messages)]
 
 
 def _events(messages: object) -> list[Event]:
@@ -361,37 +397,17 @@ def _summary(window: list[Event]) -> list[Event]:
 
 
 def _is_said_by_the_user(event: Event) -> bool:
-    return event.author == "user" and bool(event_to_messages(event))
+    """Whether a turn begins here: not with an event that says nothing, or that only brings a tool's result."""
+    if event.author != "user":
+        return False
+    messages = event_to_messages(event)
+    return bool(messages) and not answers_in_content(messages[0])
 
 
 def _begins_a_turn(window: list[Event]) -> bool:
     """Whether the first event, after a summary, is no user's event without a message (unreadable, or only state)."""
     first = window[len(_summary(window)) :][:1]
     return not first or first[0].author != "user" or _is_said_by_the_user(first[0])
-
-
-def _within_count(window: list[Event], limit: int) -> list[BaseMessage]:
-    """A native event may be several messages: drops the oldest turns while there are too many."""
-    messages = messages_of(window)
-    if len(messages) <= limit:
-        return messages
-    head = len(_summary(window))  # each is one message
-    starts = [index for index in range(head, len(messages)) if isinstance(messages[index], HumanMessage)]
-    fitting = [
-        index for index in starts if head + len(messages) - index <= limit and not _lacks_a_call(messages[index:])
-    ]
-    whole = [index for index in starts if not _lacks_a_call(messages[index:])]
-    begin = (fitting or whole[-1:] or starts[-1:] or [head])[0]
-    return messages[:head] + messages[begin:]
-
-
-def _lacks_a_call(messages: list[BaseMessage]) -> bool:
-    called: set[str | None] = set()
-    for message in messages:
-        if isinstance(message, ToolMessage) and message.tool_call_id not in called:
-            return True
-        called.update(call.get("id") for call in getattr(message, "tool_calls", ()))
-    return False
 
 
 def _token_counter(counter: object) -> TokenCounter:

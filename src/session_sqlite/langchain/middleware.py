@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 import logging
+import threading
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -26,8 +27,9 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.langchain.messages import event_to_messages, message_to_event
 from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, not_run, paired, result_id
 from session_sqlite.models import AnyOf, Event
 from session_sqlite.service import SessionService
 from session_sqlite.service.scoped import checked_scope
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("session_sqlite")
 
 EVERYTHING: Final = 2**53  # a window that has no end
-NO_RESULT: Final = "There is no result: the run ended before this tool call did."
 UNSEEN: Final = "unknown"  # what ended a run that nobody saw ending
 _RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
 
@@ -153,6 +154,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             self._window["limit"] = EVERYTHING
         # The messages of runs as they were last seen. A state hands on the same objects until one of them is edited.
         self._seen: weakref.WeakValueDictionary[tuple[Session, str], BaseMessage] = weakref.WeakValueDictionary()
+        # Of replies with several calls of one id, until the next reply: the results that are not stored yet, by place.
+        self._twins: dict[tuple[Session, str | None, str], dict[int, list[BaseMessage] | None]] = {}
+        self._lock = threading.RLock()
 
     # ------------------------------------------------------------ hooks
 
@@ -171,7 +175,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> ModelResponse[Any]:
         """Stores what came into the state since (a summary, an answer to an interrupt), then the model's reply."""
         session = self._session(request.runtime)
-        before = _messages_in(request.state)
+        request, before = self._acceptable(session, request)
         self._save(session, before)
         self._goes_on(session, before)
         streamed = Streamed() if self._keeps else None
@@ -189,7 +193,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> ModelResponse[Any]:
         """The same as `wrap_model_call`, awaited."""
         session = self._session(request.runtime)
-        before = _messages_in(request.state)
+        request, before = self._acceptable(session, request)
         await in_thread(self._save, session, before)
         await in_thread(self._goes_on, session, before)
         streamed = Streamed() if self._keeps else None
@@ -211,14 +215,14 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """Stores what came into the state since (a call that a person edited), then the tool's result."""
         session = self._session(request.runtime)
         before = _messages_in(request.state)
-        self._save(session, before)
+        twin = self._before_tool(session, request, before)
         try:
             with _in_tool(session, request):
                 result = handler(request)
         except BaseException as error:
-            self._stopped(session, before, error)
+            self._tool_stopped(session, before, error, twin)
             raise
-        self._save(session, _with_ids(_messages_of_result(result), before))
+        self._after_tool(session, _with_ids(_messages_of_result(result), before, twin), twin)
         return result
 
     async def awrap_tool_call(
@@ -227,17 +231,17 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """The same as `wrap_tool_call`, awaited."""
         session = self._session(request.runtime)
         before = _messages_in(request.state)
-        await in_thread(self._save, session, before)
+        twin = await in_thread(self._before_tool, session, request, before)
         try:
             with _in_tool(session, request):
                 result = await handler(request)
         except GeneratorExit as error:
-            self._stopped(session, before, error)
+            self._tool_stopped(session, before, error, twin)
             raise
         except BaseException as error:
-            await to_the_end(self._stopped, session, before, error)
+            await to_the_end(self._tool_stopped, session, before, error, twin)
             raise
-        await in_thread(self._save, session, _with_ids(_messages_of_result(result), before))
+        await in_thread(self._after_tool, session, _with_ids(_messages_of_result(result), before, twin), twin)
         return result
 
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
@@ -277,6 +281,79 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         partial = {reply[0].id or "": _partial_id(before[-1].id)} if _with_ids(reply, before) and before else {}
         self._save(session, reply, instead_of=partial)
         self._goes_on(session, before)
+
+    # ------------------------------------------------------------ calls and their results
+
+    def _acceptable(
+        self, session: Session, request: ModelRequest[Any]
+    ) -> tuple[ModelRequest[Any], Sequence[BaseMessage]]:
+        """A request with one result for each call, right behind its reply; and the state with the results in it.
+
+        LangChain itself answers a call whose arguments are malformed, in the request, and in the state once the model
+        has replied: without an id, which we give the answer now.
+        """
+        before = _messages_in(request.state)
+        state = {message.id: message for message in before}
+        answers = [message for message in request.messages if isinstance(message, ToolMessage) and message.id is None]
+        if answers:
+            asked = _with_ids(list(request.messages), (), only=answers)
+            state |= {message.id: message for message in answers}
+            before = [state[message.id] for message in asked if message.id in state]
+        with self._lock:
+            for key in [key for key in self._twins if key[0] == session and key[1] in state]:
+                del self._twins[key]
+        if self._mode == "memory":
+            whole = paired(request.messages, no_result)
+            if whole != list(request.messages):
+                asked_ids = {message.id for message in request.messages}
+                before = [*before, *(message for message in whole if message.id not in asked_ids)]
+                request = request.override(messages=cast("Any", whole))
+        return request, before
+
+    def _before_tool(self, session: Session, request: ToolCallRequest, before: Sequence[BaseMessage]) -> _Twin | None:
+        """Stores what came into the state since; says which call this is, if the reply has several with its id."""
+        self._save(session, before)
+        asked, id = request.tool_call, request.tool_call["id"] or ""
+        caller = _caller(id, before)
+        calls = [] if caller is None else [call for call in calls_to_answer(caller) if call.id == id]
+        if caller is None or len(calls) < 2:
+            return None
+        ids = [result_id(caller, id, place) for place in range(len(calls))]
+        with self._lock:
+            stored: Mapping[str, int] = {}
+            with self._failures(session):
+                stored = self._service.find_messages(session, ids)
+            others = {place for place, call in enumerate(calls) if isinstance(call.args, str) or ids[place] in stored}
+            group = self._twins.setdefault((session, caller.id, id), {})
+            what = (asked["name"], asked["args"])
+            same = [place for place, call in enumerate(calls) if (call.name, call.args) == what]
+            # Calls that are equal in everything: each run takes another one, and first those without a result.
+            place = min(same or range(len(calls)), key=lambda one: (one in group, ids[one] in stored, one))
+            group[place] = None
+            return _Twin(id, ids[place], place, len(calls), others, group)
+
+    def _tool_stopped(
+        self, session: Session, before: Sequence[BaseMessage], error: BaseException, twin: _Twin | None
+    ) -> None:
+        self._stopped(session, before, error)
+        self._after_tool(session, [], twin)
+
+    def _after_tool(self, session: Session, messages: list[BaseMessage], twin: _Twin | None) -> None:
+        """Stores a result; that of a later call with the same id waits for those before it, so their order is kept."""
+        if twin is None:
+            self._save(session, messages)
+            return
+        with self._lock:
+            twin.group[twin.place] = messages
+            ready: list[BaseMessage] = []
+            for place in range(twin.of):
+                held = twin.group.get(place, [] if place in twin.others else None)
+                if held is None:  # it runs, or did not begin
+                    break
+                ready += held
+                if held:
+                    twin.group[place] = []
+            self._save(session, ready)
 
     # ------------------------------------------------------------ which session
 
@@ -324,7 +401,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._note_what_was_left(session, messages)
         messages = self._without_what_was_sent_again(session, messages)
         if self._mode == "record":
-            self._save(session, messages, anew=True)
+            # LangChain answers malformed calls once the model is asked, when the user's next message is stored already.
+            whole = paired(messages, not_run)
+            shown = {message.id for message in whole}
+            self._save(session, [*whole, *(message for message in messages if message.id not in shown)], anew=True)
             return None if messages is given else _instead(messages)
         known = self._service.find_messages(session, _ids(messages))
         # What is changed in the state, like a thread that was edited in its checkpointer, is so before it is read.
@@ -334,8 +414,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         new = [message for message in messages if message.id not in known]
         if not new and stored and is_partial(stored[-1]):  # the model is asked again for what it could not end
             stored.pop()
-        whole = _answered([*stored, *new])
+        whole = paired([*stored, *new], no_result)
+        # A result whose call is not in the window, or nowhere, is stored and not shown.
+        unseen = {message.id for message in new} - {message.id for message in whole}
         self._save(session, [message for message in whole if message.id not in have])
+        self._save(session, [message for message in new if message.id in unseen])
         return None if whole == list(given) else _instead(whole)
 
     def _note_what_was_left(self, session: Session, messages: Sequence[BaseMessage]) -> None:
@@ -351,7 +434,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             goes_on = {message.id for message in messages[-1:]}
             for event in last:
                 waits = event.author == "user" or any(
-                    call.status == "pending" for call in event.actions if event.author != "tool"
+                    not isinstance(call.args, str)  # a malformed call is not run, so the reply is the last of its run
+                    for message in event_to_messages(event)
+                    for call in calls_to_answer(message)
                 )
                 if waits and event.message_id and event.message_id not in goes_on and not event.interrupted:
                     self._service.mark_interrupted(session, [event.message_id], UNSEEN)
@@ -361,7 +446,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         with self._failures(session):
             known = self._service.find_messages(session, _ids(messages))
             unknown = [message for message in messages if message.id not in known]
-            again = stored_again(self._reader, session, unknown, in_order=_in_order, may_lack=_is_ours)
+            again = stored_again(self._reader, session, unknown, in_order=paired, may_lack=_is_ours)
             if again:
                 stored = {message.id: old for message, old in zip(unknown, again, strict=False)}
                 whole = [stored.get(message.id, message) for message in messages]
@@ -506,6 +591,26 @@ def _session_within(run: _ToolRun) -> Session:
 # ---------------------------------------------------------------- messages
 
 
+class _Twin(NamedTuple):
+    """A call among several of one reply that have the same id.
+
+    Attributes:
+        call_id: That id.
+        result_id: The id of its result.
+        place: Which of them it is, from 0.
+        of: How many there are.
+        others: The places of those that are not run, since they are malformed, or have a stored result.
+        group: Their results that are not stored yet, by place; None while a call runs.
+    """
+
+    call_id: str
+    result_id: str
+    place: int
+    of: int
+    others: set[int]
+    group: dict[int, list[BaseMessage] | None]
+
+
 def _field(context: object, name: str) -> Any:
     return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
 
@@ -532,29 +637,41 @@ def _ids(messages: Sequence[BaseMessage]) -> list[str]:
     return [message.id for message in messages if message.id is not None]
 
 
-def _with_ids(messages: list[BaseMessage], before: Sequence[BaseMessage]) -> list[BaseMessage]:
+def _with_ids(
+    messages: list[BaseMessage],
+    before: Sequence[BaseMessage],
+    twin: _Twin | None = None,
+    only: Sequence[BaseMessage] | None = None,
+) -> list[BaseMessage]:
     """Gives an id to each message that has none; the state, where they go next, would give one too late."""
-    for message in messages:
+    for index, message in enumerate(messages):
+        if only is not None and not any(message is one for one in only):
+            continue
+        if twin is not None and message.id is None and getattr(message, "tool_call_id", None) == twin.call_id:
+            message.id = twin.result_id
+        if message.id is None and isinstance(message, ToolMessage):
+            earlier = [*before, *messages[:index]]
+            caller = _caller(message.tool_call_id, earlier)
+            if caller is not None:
+                place = _free_place(caller, message.tool_call_id, earlier)
+                message.id = result_id(caller, message.tool_call_id, place)
         if message.id is None:
-            caller = None
-            if isinstance(message, ToolMessage):
-                caller = _caller(message.tool_call_id, [*before, *messages])
-                message.id = None if caller is None else _result_id(caller, message.tool_call_id)
-            if message.id is None:
-                message.id = str(uuid.uuid4())
+            message.id = str(uuid.uuid4())
     return messages
 
 
-def _caller(call_id: str, messages: Sequence[BaseMessage]) -> AIMessage | None:
+def _caller(call_id: str | None, messages: Sequence[BaseMessage]) -> AIMessage | None:
     for message in reversed(messages):
-        if isinstance(message, AIMessage) and any(call["id"] == call_id for call in message.tool_calls):
+        if isinstance(message, AIMessage) and any(call.id == call_id for call in calls_to_answer(message)):
             return message
     return None
 
 
-def _result_id(caller: AIMessage, call_id: str) -> str:
-    """The same whenever the call is run, so that a second result takes the place of the first."""
-    return str(uuid.uuid5(_RESULT_IDS, f"{caller.id}/{call_id}"))
+def _free_place(caller: AIMessage, call_id: str, messages: Sequence[BaseMessage]) -> int:
+    """Which of the calls with this id of a reply the next result is of, by the results that it has so far."""
+    ids = {message.id for message in messages}
+    places = range(sum(call.id == call_id for call in calls_to_answer(caller)))
+    return next((place for place in places if result_id(caller, call_id, place) not in ids), 0)
 
 
 def _latest(messages: Sequence[BaseMessage]) -> set[int]:
@@ -564,42 +681,9 @@ def _latest(messages: Sequence[BaseMessage]) -> set[int]:
     return {*users[-1:], *range(replies[-1] if replies else 0, len(messages))}
 
 
-def _answered(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """The messages with the results of each reply's tool calls right behind it, in order; there is one for each.
-
-    Results of parallel runs may be anywhere in a session, and a run that ended early has left calls without one.
-    """
-    callers: dict[str, int] = {}  # of each call the last reply, so far, that made it
-    answers: dict[tuple[int, str], ToolMessage] = {}
-    moved: set[int] = set()
-    for index, message in enumerate(messages):
-        if isinstance(message, AIMessage):
-            callers.update((call["id"], index) for call in message.tool_calls if call["id"])
-        elif isinstance(message, ToolMessage) and message.tool_call_id in callers:
-            answers[callers[message.tool_call_id], message.tool_call_id] = message
-            moved.add(index)
-    whole: list[BaseMessage] = []
-    for index, message in enumerate(messages):
-        if index in moved:
-            continue
-        whole.append(message)
-        if isinstance(message, AIMessage):
-            calls = [(call["id"], call["name"]) for call in message.tool_calls if call["id"]]
-            whole += [answers.get((index, id)) or _no_result(message, id, name) for id, name in calls]
-    return whole
-
-
-def _in_order(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Stored messages as a model was shown them: results of parallel tools are stored as they come."""
-    have = {message.id for message in messages}
-    return [message for message in _answered(messages) if message.id in have]
-
-
 def _is_ours(message: BaseMessage) -> bool:
     """Whether it is a message that we made, of which a client may know nothing."""
-    if isinstance(message, ToolMessage):
-        return message.status == "error" and message.content == NO_RESULT
-    return is_partial(message)
+    return is_placeholder(message) or is_partial(message)
 
 
 def _instead(messages: Sequence[BaseMessage]) -> dict[str, Any]:
@@ -609,7 +693,3 @@ def _instead(messages: Sequence[BaseMessage]) -> dict[str, Any]:
 def _partial_id(last: str | None) -> str:
     """The id of what is kept of a reply to this message; a second one takes the place of the first."""
     return str(uuid.uuid5(_RESULT_IDS, f"{last}/interrupted"))
-
-
-def _no_result(caller: AIMessage, call_id: str, name: str) -> ToolMessage:
-    return ToolMessage(NO_RESULT, tool_call_id=call_id, name=name, status="error", id=_result_id(caller, call_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -602,23 +603,25 @@ class Conversations(HistoryQueries):
     def _with_calls(self, latest: _EventQuery, window: list[Event]) -> list[Event]:
         """The window from further back, if it has results of tools whose calls stand not far before it.
 
-        That is so where the user spoke while a tool was at work.
+        That is so where the user spoke while a tool was at work. A result whose call is nowhere, since it was stored
+        alone, moves nothing.
         """
-        waiting: set[str] = set()
+        waiting: Counter[str] = Counter()
         for event in reversed(window):
             wait_for_calls(event, waiting)
         if not waiting or not window[0].seq:
             return window
         clauses = tuple(dict.fromkeys((*latest.clauses, queries.BEFORE)))
-        earlier = _EventQuery(latest.key, clauses, {**latest.params, "before": window[0].seq}, newest_first=True)
-        more: list[Event] = []
-        for event in self._select(earlier, LOOK_BACK_EVENTS, codec.decode_event):
-            more.append(event)
+        query = _EventQuery(latest.key, clauses, {**latest.params, "before": window[0].seq}, newest_first=True)
+        earlier = self._select(query, LOOK_BACK_EVENTS, codec.decode_event)
+        if not (waiting := within_reach(waiting, earlier)):
+            return window
+        for index, event in enumerate(earlier):
             wait_for_calls(event, waiting)
-            if event.author == "user" and not waiting:
-                return [*reversed(more), *window]
-        # Then the calls are at the very beginning, or nowhere: a result of a tool may have been stored alone.
-        return window if waiting else [*reversed(more), *window]
+            if event.author == "user" and not (waiting := within_reach(waiting, earlier[index + 1 :])):
+                return [*reversed(earlier[: index + 1]), *window]
+        # Then the calls stand at the very beginning of the session, before its first turn; or the turn is too long.
+        return [*reversed(earlier), *window] if len(earlier) < LOOK_BACK_EVENTS else window
 
     def _last_seq_before(self, sql: str, key: SessionKey, seq: float) -> int | None:
         rows = self._database.read(sql, {**key.params(), "before": seq}, as_is)
@@ -752,13 +755,27 @@ def _uses_tool(name: str) -> Callable[[Event], bool]:
     return lambda event: any(action.name == name for action in event.actions)
 
 
-def wait_for_calls(event: Event, waiting: set[str]) -> None:
-    """Reads events backwards: the ids of results whose calls were not met yet."""
-    names = {action.id or f"{event.id}:{position}" for position, action in enumerate(event.actions)}
+def wait_for_calls(event: Event, waiting: Counter[str]) -> None:
+    """Reads events backwards: counts the results whose calls were not met yet, by the ids of the calls."""
     if event.author == "tool":
-        waiting |= {action.id for action in event.actions if action.id}
-    else:
-        waiting -= names
+        waiting.update(action.id for action in event.actions if action.id)
+        return
+    for position, action in enumerate(event.actions):
+        id = action.id or f"{event.id}:{position}"
+        if id in waiting and action.status == "pending":
+            waiting[id] -= 1
+            if not waiting[id]:
+                del waiting[id]
+
+
+def within_reach(waiting: Counter[str], earlier: Iterable[Event]) -> Counter[str]:
+    """What remains of results that wait, without those whose calls are not among the events before them."""
+    missing = waiting.copy()
+    for event in earlier:
+        if not missing:
+            break
+        wait_for_calls(event, missing)
+    return waiting - missing
 
 
 def _metadata_filter(metadata: object, clauses: list[str], params: dict[str, Any]) -> Mapping[str, Any]:

@@ -276,19 +276,18 @@ def tool_spans(rows: Iterable[Row]) -> tuple[list[tuple[int, int]], list[int]]:
     A cut between the two would leave a call or a result alone. Takes the rows of `queries.EVENTS_WITH_TOOLS`; also
     returns the seqs of the calls that still wait.
     """
-    waiting: dict[str, int] = {}
+    waiting: dict[str, list[int]] = {}  # of each id the calls of the last event that has it: several may have one id
     spans = []
     for seq, id, author, column in rows:
+        named: dict[str, list[int]] = {}
         for position, action in enumerate(codec.decode_actions_or_empty(column)):
             name = action.id or f"{id}:{position}"
-            if author == "tool":
-                if name in waiting:
-                    spans.append((waiting.pop(name), seq))
-            elif action.status == "pending":
-                waiting[name] = seq
-            else:
-                waiting.pop(name, None)
-    return sorted(spans), list(waiting.values())
+            if author != "tool":
+                named.setdefault(name, []).extend([seq] if action.status == "pending" else [])
+            elif waiting.get(name):
+                spans.append((waiting[name].pop(), seq))
+        waiting.update(named)
+    return sorted(spans), [seq for calls in waiting.values() for seq in calls]
 
 
 def _spans(tx: Reading, key: SessionKey) -> list[tuple[int, int]]:
