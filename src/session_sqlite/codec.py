@@ -681,7 +681,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         if not (
             type(author) is type(content) is type(reasoning) is type(id) is type(session_id) is type(agent_id)
             is type(branch) is type(invocation_id) is str
-            and is_seq(seq)
+            and type(seq) is int and 0 < seq <= MAX_SEQ  # as `is_seq`, without a call for each event
             and (supersedes is None or is_seq(supersedes))
             and when.tzinfo is UTC
             and (message is None or type(message) is str)

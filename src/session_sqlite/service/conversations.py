@@ -367,6 +367,11 @@ class Conversations(HistoryQueries):
             newest_first=newest_first,
         )
         limit = codec.optional_number(limit, "limit")
+        if limit is None and query.keep is None:
+            events = self._select(query, None, codec.decode_event)
+            if not events:
+                self._require(query.key)
+            return Page(events, of=Event)
         found = [] if limit == 0 else self._read_events(query, None if limit is None else limit + 1)
         if not found:
             self._require(query.key)
