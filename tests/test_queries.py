@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -236,6 +239,113 @@ def test_db_is_a_read_only_sqlite_utils_database(store: SQLiteSessionService) ->
     if not store._sqlite.read_only:
         store.get_session("s").add_event("user", "three")
         assert store.db["events"].count == 3
+
+
+# ---------------------------------------------------------------- what a query may take
+
+
+def long_text(size: int, of: str = "a") -> str:
+    """SQL for a long text."""
+    return f"replace(hex(zeroblob({size // len(of)})), '00', '{of}')"
+
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+GREEDY = {
+    "random bytes": "SELECT length(randomblob(1e9))",
+    "zeros": "SELECT zeroblob(1e9)",
+    "a precision": "SELECT length(printf('%.*c', 900000000, 'x'))",
+    "a precision as a text": "SELECT length(printf('%.*c', '900000000', 'x'))",
+    "a width": "SELECT length(format('%900000000d', 1))",
+    "a replacement that grows": f"SELECT length(replace({long_text(1_000_000)}, 'a', {long_text(1_000_000)}))",
+    "a pattern": f"SELECT {long_text(10_000_000)} LIKE {long_text(20_000)} || 'b'",
+    "characters to trim": f"SELECT length(trim({long_text(10_000_000)}, {long_text(100_000, 'x')} || 'a'))",
+    "many long values in a row": "SELECT " + ", ".join("hex(zeroblob(30000000))" for _ in range(40)),
+    "many zeros in a row": "SELECT " + ", ".join("zeroblob(60000000)" for _ in range(40)),
+    "many copies in a row": f"SELECT {', '.join('x' for _ in range(100))} FROM (SELECT {long_text(9_000_000)} AS x)",
+    "many columns": "SELECT " + ", ".join("1" for _ in range(500)),
+    "many long rows": f"{NUMBERS} SELECT zeroblob(60000000) FROM n LIMIT 10000",
+    "many rows of middling length": f"{NUMBERS} SELECT hex(zeroblob(30000)) FROM n",
+    "a text that doubles": "WITH RECURSIVE n(x) AS (SELECT 'aaaa' UNION ALL SELECT x || x FROM n) SELECT x FROM n",
+    "an array": f"SELECT json_array_length('[' || {long_text(60_000_000, '1,')} || '1]')",
+    "an array as a table": f"SELECT count(*) FROM json_each('[' || {long_text(60_000_000, '1,')} || '1]')",
+    "a format of times": f"SELECT length(strftime({long_text(60_000_000, '%f')}))",
+    "a search": f"SELECT 1 FROM search_index WHERE search_index MATCH ({long_text(8_000_000, 'word ')} || 'x')",
+}
+TAKE = """
+import resource, sys, time
+from session_sqlite import QueryError, SQLiteSessionService
+with SQLiteSessionService(sys.argv[1], read_only=True) as service:
+    service.query("SELECT 1")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for sql in sys.argv[2:]:
+        began = time.monotonic()
+        try:
+            service.query(sql, timeout=1)
+            print("answered", sql[:200])
+        except QueryError as error:
+            assert "user-defined" not in str(error)
+        if time.monotonic() - began > 10:  # alone it takes 3 s at most
+            print("took", time.monotonic() - began, sql[:200])
+    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    if taken > 500:
+        print("took", taken, "MB")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="memory is measured where POSIX is")
+def test_no_query_takes_much_longer_than_its_time_or_half_a_gigabyte(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session().add_event("user", "word")
+        service.search("word", user_id=ANY)
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE, str(path), *GREEDY.values()], capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+LONG_ANSWERS = [
+    (f"SELECT instr({long_text(2_000_000)}, {long_text(1_000_000)} || 'b')", 0),
+    (f"SELECT instr({long_text(1_000_000)} || 'bc', 'bc')", 1_000_001),
+    (f"SELECT length(replace({long_text(1_000_000)} || 'b', 'b', 'cc'))", 1_000_002),
+    (f"SELECT {long_text(1_000_000)} || 'B' LIKE '%{'a' * 900}b'", 1),
+    (f"SELECT {long_text(1_000_000)} LIKE '%{'_a' * 400}b'", 0),
+    (f"SELECT {long_text(1_000_000)} LIKE 'a%_a%a'", 1),
+    (f"SELECT {long_text(1_000_000)} || '100%' LIKE '%0!%' ESCAPE '!'", 1),
+    (f"SELECT {long_text(1_000_000)} || 'É' LIKE '%aé'", 0),
+    (f"SELECT {long_text(1_000_000)} || 'b]c' GLOB 'a*[^a]?[b-d]'", 1),
+    (f"SELECT {long_text(1_000_000)} || 'b]c' GLOB '*[]]c'", 1),
+    (f"SELECT {long_text(1_000_000)} GLOB 'A*'", 0),
+    (f"SELECT length({long_text(20_000_000)} || 'b')", 20_000_001),
+    (f"SELECT length(trim({long_text(1_000_000)} || 'b', 'a'))", 1),
+    (f"SELECT length(group_concat({long_text(1_000_000)})) FROM (SELECT 1 UNION ALL SELECT 2)", 2_000_001),
+    (f"SELECT json_array_length('[' || {long_text(1_000_000, '1,')} || '1]')", 500_001),
+    ("SELECT printf('%05.1f|%-4s|%,d|%c', 2.5, 'ab', 1234567, 'xyz')", "002.5|ab  |1,234,567|x"),
+    ("SELECT format('%.*f', 2, 1.5)", "1.50"),
+    ("SELECT 'a' LIKE 'A', 1 LIKE 1, NULL LIKE 'a' IS NULL", 1),
+]  # fmt: skip
+
+
+def test_long_values_are_answered_as_sqlite_does(service: SQLiteSessionService) -> None:
+    with closing(sqlite3.connect(":memory:")) as plain:
+        for sql, expected in LONG_ANSWERS:
+            [row] = service.query(sql)
+            assert next(iter(row.values())) == expected, sql[:200]
+            assert tuple(row.values()) == plain.execute(sql).fetchone(), sql[:200]
+
+
+def test_the_largest_event_can_be_queried(service: SQLiteSessionService) -> None:
+    text = "请 x" * 1_300_000  # 7.8 MB
+    service.create_session().add_event("user", text, actions=[ToolCall("Read", {"path": "p"}, output="x")])
+    service.search("missing")
+    assert service.query("SELECT * FROM events")[0]["content"] == text
+    assert service.query("SELECT content FROM events WHERE content LIKE '%请 x请%'") == [{"content": text}]
+    assert service.query("SELECT count(*) AS n FROM events WHERE content LIKE ?", [f"%{text[:300]}%"]) == [{"n": 1}]
+    assert service.query("SELECT name FROM tool_calls") == [{"name": "Read"}]
+    assert service.query("SELECT length(content) AS n FROM events WHERE content = ?", [text]) == [{"n": len(text)}]
+    assert len(service.query("SELECT * FROM transcript")) >= 1
+    [row] = service.query("SELECT events.content FROM search_index('x') JOIN events ON row_id = search_index.rowid")
+    assert row == {"content": text}
 
 
 # ---------------------------------------------------------------- tool_calls()

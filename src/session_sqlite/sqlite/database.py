@@ -32,6 +32,7 @@ from session_sqlite.errors import (
     InvalidInputError,
     QueryError,
     ReadOnlyStoreError,
+    SessionError,
     StoreBusyError,
     StoreClosedError,
     StoreError,
@@ -57,7 +58,7 @@ from session_sqlite.sqlite.opening import (
     is_out_of_date,
     unless_changed,
 )
-from session_sqlite.sqlite.owner_queries import PROGRESS_STEPS, Guard, distinct, query_error
+from session_sqlite.sqlite.owner_queries import Guard, distinct, has_long_values, is_too_long
 from session_sqlite.sqlite.paths import MEMORY, path_text
 from session_sqlite.sqlite.search_index import SQLiteSearchIndex
 
@@ -265,17 +266,17 @@ class SQLiteDatabase:
             self._for_sqlite_utils[thread] = connection
         return Database(connection, execute_plugins=False)
 
-    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float) -> Rows:
+    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:
         """See `SQLiteSessionService.query`."""
+        guard = Guard(timeout, largest_event)
         call = Call(sys._getframe())
         try:
             with self._translated():
-                return self._query(call, sql, params, timeout)
+                return self._query(call, sql, params, guard)
         finally:
             self._end(call)
 
-    def _query(self, call: Call, sql: str, params: Sequence[Any] | Params, timeout: float) -> Rows:
-        guard = Guard(time.monotonic() + timeout)
+    def _query(self, call: Call, sql: str, params: Sequence[Any] | Params, guard: Guard) -> Rows:
         try:
             connection = self._reader_of_its_own(call)
             with unless_changed(connection):
@@ -285,15 +286,21 @@ class SQLiteDatabase:
                     connection.execute(touch).fetchall()
                 if self._index is not None:
                     connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
-                connection.set_authorizer(guard.allows)
-                connection.set_progress_handler(guard.tick, PROGRESS_STEPS)
+                long = has_long_values(params)
                 try:
-                    return _rows(call, connection, sql, params)
-                except (sqlite3.Error, sqlite3.Warning) as error:
-                    guard.raise_what_came(error)
-                    raise query_error(error, timeout) from error
-                except (OverflowError, ValueError) as error:
-                    raise QueryError("a parameter is not a value that SQLite has") from error
+                    return _rows(call, connection, sql, params, guard, long=long)
+                except sqlite3.Error as error:
+                    if long or not is_too_long(error):
+                        raise
+                return _rows(call, connection, sql, params, guard, long=True)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            if isinstance(error, ChangedMeanwhile):
+                raise
+            raise guard.error(error) from error
+        except (OverflowError, ValueError) as error:
+            if isinstance(error, SessionError):
+                raise
+            raise QueryError("a parameter is not a value that SQLite has") from error
         finally:
             self._give_back(call)
 
@@ -614,18 +621,27 @@ class SQLiteDatabase:
         self._lost_by_fork = self.path is None
 
 
-def _rows(call: Call, connection: Connection, sql: str, params: Sequence[Any] | Params) -> Rows:
+def _rows(
+    call: Call, connection: Connection, sql: str, params: Sequence[Any] | Params, guard: Guard, *, long: bool
+) -> Rows:
     """The rows of a query of the caller's, as dicts."""
-    call.cursor = cursor = connection.execute(sql, params)
-    if cursor.description is None:
-        raise QueryError("the query returns no rows: query() takes one SELECT")
-    names = distinct([column[0] for column in cursor.description])
-    try:
-        return Rows((dict(zip(names, row, strict=True)) for row in cursor), names)
-    except sqlite3.OperationalError as error:
-        if not is_damaged_text(error):
-            raise
-    return Rows(read_damaged_text(connection, sql, params, lambda row: dict(zip(names, row, strict=True))), names)
+    with closing(guard.watch(connection, long=long)):
+        if long:
+            guard.measure(connection, sql, params)
+        call.cursor = cursor = connection.execute(sql, params)
+        if cursor.description is None:
+            raise QueryError("the query returns no rows: query() takes one SELECT")
+        names = distinct([column[0] for column in cursor.description])
+
+        def row_of(row: Row) -> dict[str, Any]:
+            return guard.count(row, dict(zip(names, row, strict=True)))
+
+        try:
+            return Rows(map(row_of, cursor), names)
+        except sqlite3.OperationalError as error:
+            if not is_damaged_text(error):
+                raise
+        return Rows(read_damaged_text(connection, sql, params, row_of), names)
 
 
 _OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]

@@ -122,8 +122,12 @@ class SQLiteSessionService(SessionService):
             params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
             timeout: How many seconds it may take.
 
+        A value that the query makes may have 64 MB (or the largest event's size, if that is more; that size with JSON;
+        fewer if a row has many), a pattern of LIKE or GLOB 1,000 bytes, a row 200 columns, and all rows together
+        256 MB of memory.
+
         Raises:
-            QueryError: It does more than read, is more than one statement, is wrong, or took too long.
+            QueryError: It does more than read, is more than one statement, is wrong, or took too long or too much.
 
         Example:
             >>> with SQLiteSessionService(":memory:") as service:
@@ -135,7 +139,7 @@ class SQLiteSessionService(SessionService):
         if isinstance(params, str) or not isinstance(params, (Sequence, Mapping)):
             raise InvalidInputError("params must be a sequence or a mapping of values")
         check_seconds(timeout, "timeout")
-        return self._sqlite.query(sql, params, timeout)
+        return self._sqlite.query(sql, params, timeout, self._max_event_bytes)
 
     def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Copies the store, as of one moment, into one new file while others go on writing; returns its path.
