@@ -167,3 +167,11 @@ def test_a_fitted_line_fits(text: str, width: int) -> None:
 def test_visible_text_is_printable_in_one_line(text: str) -> None:
     assert len(visible(text).splitlines()) <= 1
     assert not set(DANGEROUS) & set(visible(text, lines=True))
+
+
+def test_arguments_that_are_no_json_are_shown_as_the_model_wrote_them() -> None:
+    event = Event(
+        "assistant", actions=[ToolCall("Read", '{"path": "ma', id="c1")], message="{}", created_at=WHEN, seq=1
+    )
+    assert '  → Read {"path": "ma' in rendered(event).splitlines()
+    assert "{&quot;path&quot;: &quot;ma" in event._repr_html_()

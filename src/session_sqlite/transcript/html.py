@@ -23,6 +23,7 @@ from session_sqlite.transcript import style
 from session_sqlite.transcript.text import (
     Entry,
     Gap,
+    arguments_text,
     entries,
     first_and_last,
     interruption_text,
@@ -326,11 +327,12 @@ class _Form:
         """A call with what it brought: its own output, or the event that answered it."""
         error = result.actions[0].error if result is not None else call.error
         status = "error" if error is not None else "ok" if result is not None else call.status
-        arguments = json_text(call.args) if call.args else ""
+        arguments = arguments_text(call)
         said = {"ok": "ok", "error": "failed", "pending": "no result yet"}[status]
         parts = []
         if call.args:
-            parts.append(f'<p class="label">Arguments</p>{self.code(_pretty(call.args), wrap=True)}')
+            shown = arguments if isinstance(call.args, str) else _pretty(call.args)
+            parts.append(f'<p class="label">Arguments</p>{self.code(shown, wrap=True)}')
         if result is not None:
             at = f" of #{_escaped(result.seq)} {_time(result.created_at)}"
             parts += [f'<p class="label">Result{at}</p>', *self.output(result.content), *self.images(result)]

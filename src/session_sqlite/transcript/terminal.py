@@ -12,6 +12,7 @@ from typing import Final
 
 from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
 from session_sqlite.transcript.text import (
+    arguments_text,
     display_width,
     fitted,
     interruption_text,
@@ -112,7 +113,7 @@ class _Terminal:
             yield from (f"  {line}".rstrip() for line in lines_of(event.content))
         for action in event.actions:
             if event.author != "tool":
-                yield from self.cut_line(f"  → {self.tool(action)} ", json_text(action.args) if action.args else "")
+                yield from self.cut_line(f"  → {self.tool(action)} ", arguments_text(action))
             yield from self.result(action, event.content)
         for key, value in event.state.items():
             change = "removed" if value is REMOVE else f"= {json_text(value)}"

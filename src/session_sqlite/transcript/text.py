@@ -19,7 +19,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from session_sqlite.models import Event, Usage
+from session_sqlite.models import Event, ToolCall, Usage
 
 TAB_COLUMNS: Final = 8
 
@@ -113,6 +113,13 @@ def interruption_text(event: Event) -> str:
 def json_text(value: Any) -> str:
     """A value as JSON in one line."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def arguments_text(call: ToolCall) -> str:
+    """The arguments of a call in one line: JSON, or what the model wrote if that was none; empty if it has none."""
+    if isinstance(call.args, str):
+        return call.args
+    return json_text(call.args) if call.args else ""
 
 
 def lines_of(text: str) -> list[str]:

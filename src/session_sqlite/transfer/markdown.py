@@ -85,7 +85,8 @@ def _event(event: Event) -> str:
 def _tool(event: Event, action: ToolCall) -> str:
     parts = []
     if event.author != "tool":
-        parts.append(f"*Call of {_line(action.name)}*\n\n{_code(_json(action.args), 'json') if action.args else ''}")
+        args = _code(action.args) if isinstance(action.args, str) else _code(_json(action.args), "json")
+        parts.append(f"*Call of {_line(action.name)}*\n\n{args if action.args else ''}")
     if action.output is not None:
         output = action.output
         parts.append(f"*Output*\n\n{_code(output) if isinstance(output, str) else _code(_json(output), 'json')}")
