@@ -7,6 +7,7 @@ The model is `found`, some twenty lines of plain Python over `unicodedata`. Ever
 from __future__ import annotations
 
 import ast
+import base64
 import contextlib
 import gzip
 import json
@@ -719,6 +720,59 @@ def test_all_pages_together_are_all_hits(three: SQLiteSessionService, filters: d
     else:
         assert set(hits) == set(every)
     assert every.next_cursor is None
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"newest_first": True}, {"author": "user"}, {"author": "user", "newest_first": True}, {"session": "0"},
+     {"session": "0", "newest_first": True}, {"app_name": ANY, "user_id": ANY}, {"user_id": ANY, "newest_first": True},
+     {"fields": ["content"]}],
+)  # fmt: skip
+@pytest.mark.parametrize("query", ["word pad", "wo* pad*"])
+def test_each_hit_is_on_one_page_whatever_is_appended_between_the_pages(
+    three: SQLiteSessionService, filters: dict[str, Any], query: str
+) -> None:
+    chance = random.Random(5)
+
+    def append(count: int) -> None:
+        # What they say changes how rare a word is and how long events are, and so the ranks of all others.
+        for _ in range(count):
+            words = " ".join(chance.choices(["word", "word", "pad", "pad", "other"], k=chance.choice([2, 5, 40])))
+            three.append_events(chance.choice("01"), [Event("user", words), Event("assistant", words + " more")])
+
+    for name in "01":
+        three.create_session(session_id=name)
+    append(30)
+    three.search("word")
+    append(5)
+    every = three.search(query, limit=ALL_OF_THEM, **filters)
+    seen: list[SearchHit[Any]] = []
+    cursor = None
+    while True:
+        page = three.search(query, cursor=cursor, limit=5, **filters)
+        seen += page
+        if (cursor := page.next_cursor) is None:
+            break
+        append(chance.choice([0, 1, 6, 20]))
+        if chance.random() < 0.5:
+            three.search("word")
+    assert len(seen) == len(every)
+    assert {hit.event for hit in seen} == {hit.event for hit in every}
+    if filters.get("newest_first"):
+        assert [hit.event for hit in seen] == [hit.event for hit in every]
+
+
+def test_a_cursor_of_many_pages_stays_short_and_a_forged_one_is_refused(service: SQLiteSessionService) -> None:
+    service.create_session().add_events([Event("user", "word")] * 3000)
+    page = service.search("word", limit=2000)
+    assert page.next_cursor is not None
+    assert len(page.next_cursor) < 6000
+    assert len(service.search("word", limit=2000, cursor=page.next_cursor)) == 1000
+    scope = json.loads(base64.urlsafe_b64decode(page.next_cursor + "=="))[:-2]
+    for position in ([3], [-1, ""], [2**70, ""], [3, "no base 85 \x7f"], [3, "abcdef"], ["3", ""], [3, 3]):
+        forged = base64.urlsafe_b64encode(json.dumps([*scope, *position]).encode()).decode().rstrip("=")
+        with pytest.raises(InvalidInputError):
+            service.search("word", cursor=forged)
 
 
 def test_the_best_come_first_and_the_score_falls(path: Path) -> None:

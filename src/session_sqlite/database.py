@@ -90,8 +90,8 @@ class Found:
 class SearchIndex(Protocol):
     """What finds words faster than a scan. It gives the same answers."""
 
-    def find(self, request: Request, limit: int, offset: int) -> list[Found]:
-        """The hits in the request's order, from ``offset`` on; it sees every event whose append has returned."""
+    def find(self, request: Request, limit: int) -> list[Found]:
+        """The first hits in the request's order; it sees every event whose append has returned."""
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """Takes out the words of a session's events after a seq and up to one, which are about to be removed."""

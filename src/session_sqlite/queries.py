@@ -299,6 +299,8 @@ EVENT_SINCE = "events.created_at >= :since"
 EVENT_UNTIL = "events.created_at < :until"
 EVENT_ROWS = "SELECT events.row_id FROM events"
 ROW_AFTER = "events.row_id > :after_row"
+ROW_UP_TO = "events.row_id <= :until_row"
+NEWEST_ROW = "SELECT coalesce(max(row_id), 0) FROM events"
 ROWS = "events.row_id IN ({})"
 NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
 
@@ -333,9 +335,9 @@ HITS_BY_RANK = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, rank
           FROM search_index
-         WHERE search_index MATCH :match
+         WHERE search_index MATCH :match AND rowid <= :until_row
          ORDER BY rank
-         LIMIT :limit OFFSET :offset) AS hits
+         LIMIT :limit_with_seen) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
 # Without a rank: bm25 first counts every phrase in the whole index, also for a search in one session.
@@ -343,9 +345,9 @@ HITS_NEWEST_FIRST = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, NULL AS rank
           FROM search_index
-         WHERE search_index MATCH :match
+         WHERE search_index MATCH :match AND rowid <= :until_row
          ORDER BY rowid DESC
-         LIMIT :limit OFFSET :offset) AS hits
+         LIMIT :limit_with_seen) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
 # With conditions on the events themselves every match has to be looked at.
@@ -353,20 +355,19 @@ ALL_HITS = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, rank
           FROM search_index
-         WHERE search_index MATCH :match) AS hits
+         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
 ALL_HITS_UNRANKED = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, NULL AS rank
           FROM search_index
-         WHERE search_index MATCH :match) AS hits
+         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
 {_HIT_JOINS}
 """  # noqa: S608
-BY_RANK = "ORDER BY hits.rank, hits.row_id"
-BY_RANK_LIMITED = "ORDER BY hits.rank, hits.row_id LIMIT :limit OFFSET :offset"
-BY_ROW = "ORDER BY hits.row_id DESC"
-BY_ROW_LIMITED = "ORDER BY hits.row_id DESC LIMIT :limit OFFSET :offset"
+UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
+BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
+BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
 # Four ranges of an index, whatever the number of sessions.
 HAS_OTHERS = """
 SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)

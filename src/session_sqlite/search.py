@@ -34,6 +34,7 @@ FIELDS: Final = ("content", "reasoning", "tools")
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 SNIPPET_CHARACTERS: Final = 160
+LAST_ROW: Final = 2**63 - 1
 # What a query may have, so that no search takes long. A word that begins so costs what all words cost that do.
 LONGEST_QUERY: Final = 100_000  # characters
 MOST_WORDS: Final = 100
@@ -215,6 +216,8 @@ class Request:
         clauses: Further conditions on events, as constants of `queries`.
         params: What they bind.
         newest_first: By the order of appending instead of by rank.
+        until_row: Only events up to this row, the order of appending in the whole store.
+        seen: Rows that earlier pages had.
     """
 
     terms: tuple[Term, ...]
@@ -225,6 +228,8 @@ class Request:
     clauses: tuple[str, ...]
     params: Mapping[str, Any]
     newest_first: bool
+    until_row: int = LAST_ROW
+    seen: frozenset[int] = frozenset()
 
     def match_expression(self, *, scoped: bool) -> str:
         """The request as an FTS5 query over the columns of `index_columns` and a column ``scope``.

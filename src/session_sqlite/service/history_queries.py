@@ -5,9 +5,13 @@ The part of `SessionService` that reads across sessions and writes nothing.
 
 from __future__ import annotations
 
+import base64
+import heapq
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate, islice
 from typing import Any, Final
 
 from session_sqlite import codec, queries
@@ -16,7 +20,7 @@ from session_sqlite.database import Database, Found, Params, Row
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import ANY, AnyOf, SearchHit, SessionOverview
 from session_sqlite.pages import Page, Rows, WhyEmpty
-from session_sqlite.search import FIELDS, Request, parse, score, snippet
+from session_sqlite.search import FIELDS, LAST_ROW, Request, parse, score, snippet
 from session_sqlite.service.scoped import ScopedService, SessionListing, as_is
 from session_sqlite.session import Session
 
@@ -66,7 +70,8 @@ class HistoryQueries(ScopedService):
             since: Only from this time on (inclusive).
             until: Only before this time (exclusive).
             limit: At most so many hits.
-            cursor: The ``next_cursor`` of the page before, of the same search.
+            cursor: The ``next_cursor`` of the page before, of the same search. Each hit is on one page, whatever is
+                appended meanwhile: that is found by the next search that begins without a cursor.
             newest_first: The latest appended first; otherwise the best first.
             app_name: The app, if not the service's; `ANY` for all.
             user_id: The user, if not the service's; `ANY` for all.
@@ -78,23 +83,36 @@ class HistoryQueries(ScopedService):
         text = codec.text(query, "query")
         limit = codec.whole_number(limit, "limit")
         request = self._search_request(text, session, author, fields, since, until, newest_first, app_name, user_id)
-        scope = ("search", text, *map(repr, (request.app_name, request.user_id, request.session_id, request.fields)),
+        scope = ("hits", text, *map(repr, (request.app_name, request.user_id, request.session_id, request.fields)),
                  *map(repr, (sorted(request.params.items()), request.newest_first)))  # fmt: skip
-        offset = 0 if cursor is None else codec.decode_cursor(cursor, scope, [int])[0]
+        if cursor is not None:
+            request = _after_page(request, codec.decode_cursor(cursor, scope, [int, str]))
         if session is not None:
             self._require(self._key_to_read(session))
-        why_empty = self._why_empty(session, app_name, user_id)
         if not request.terms or limit == 0:
             self._database.read(queries.NOTHING, {}, as_is)  # a closed store is an error, whatever is asked
-            return Page(of=SearchHit, why_empty=why_empty)
+            return Page()
         index = self._database.index
         if index is not None:
-            found = index.find(request, limit + 1, offset)
+            found = index.find(request, limit + 1)
         else:
-            found = in_order(scan(self._database, request), request)[offset : offset + limit + 1]
-        hits = [self._hit(one, request) for one in found[:limit]]
-        cursor = codec.encode_cursor(scope, [offset + limit]) if len(found) > limit else None
-        return Page(hits, cursor, of=SearchHit, why_empty=why_empty)
+            found = in_order(scan(self._database, request), request, limit + 1)
+        page = found[:limit]
+        hits = [self._hit(one, request) for one in page]
+        return Page(hits, codec.encode_cursor(scope, self._position(page, request)) if len(found) > limit else None)
+
+    def _position(self, page: Sequence[Found], request: Request) -> list[Any]:
+        """Where a page ended. The newest first, that is a row. By rank it is which rows were shown.
+
+        A score depends on what else is in the store, so it cannot tell where a page ended once something is appended.
+        What is appended after the first page is not in those that follow.
+        """
+        if request.newest_first:
+            return [page[-1].row_id - 1, ""]
+        until_row = request.until_row
+        if until_row == LAST_ROW:
+            until_row = self._database.read(queries.NEWEST_ROW, {}, as_is)[0][0]
+        return [until_row, _packed(request.seen.union(one.row_id for one in page))]
 
     def session_overviews(
         self,
@@ -404,8 +422,9 @@ def scan(database: Database, request: Request, after_row: int = 0) -> Iterator[F
     tenant = tenant_clauses(request)
     # Of a part of the file by its place, of all of it by its owner.
     where = [queries.ROW_AFTER] if after_row else tenant
-    params = {**request.params, "after_row": after_row}
-    rows = database.read(queries.joined(queries.EVENT_ROWS, where), params, lambda row: int(row[0]))
+    params = {**request.params, "after_row": after_row, "until_row": request.until_row}
+    statement = queries.joined(queries.EVENT_ROWS, [*where, queries.ROW_UP_TO])
+    rows = [row for row in database.read(statement, params, lambda row: int(row[0])) if row not in request.seen]
     rows.sort(reverse=True)
     events = queries.joined(queries.EVENTS_WITH_SESSIONS, [queries.ROWS, *tenant, *request.clauses],
                             queries.NEWEST_ROWS_FIRST)  # fmt: skip
@@ -417,9 +436,33 @@ def scan(database: Database, request: Request, after_row: int = 0) -> Iterator[F
                 yield replace(found, score=fits)
 
 
-def in_order(found: Iterable[Found], request: Request) -> list[Found]:
-    """What was found, in the request's order."""
-    return sorted(found, key=lambda one: one.row_id if request.newest_first else one.score, reverse=True)
+def in_order(found: Iterable[Found], request: Request, limit: int) -> list[Found]:
+    """The first of what was found (the last appended first), in the request's order."""
+    if request.newest_first:
+        return list(islice(found, limit))
+    return heapq.nlargest(limit, found, key=lambda one: one.score)
+
+
+def _packed(rows: Iterable[int]) -> str:
+    """Rows as short text: the distance of each to the one before."""
+    steps, before = [], 0
+    for row in sorted(rows):
+        steps.append(f"{row - before:x}")
+        before = row
+    return base64.b85encode(zlib.compress(" ".join(steps).encode())).decode()
+
+
+def _after_page(request: Request, position: Sequence[Any]) -> Request:
+    """The request for what follows a page; see `HistoryQueries._position`."""
+    until_row, packed = position
+    try:
+        steps = zlib.decompress(base64.b85decode(packed)).split() if packed else []
+        seen = frozenset(accumulate(int(step, 16) for step in steps))
+    except (ValueError, zlib.error):
+        raise InvalidInputError("the cursor is not one that this list returned") from None
+    if not all(0 <= row <= LAST_ROW for row in (until_row, *seen)):
+        raise InvalidInputError("the cursor is not one that this list returned")
+    return replace(request, until_row=until_row, seen=seen)
 
 
 def tenant_clauses(request: Request) -> list[str]:

@@ -10,8 +10,10 @@ empties it, and searches fill it again; until then they scan.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from session_sqlite import codec, queries, search
@@ -47,22 +49,22 @@ class SQLiteSearchIndex:
         self._database = database
         self._until_check = 1
 
-    def find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+    def find(self, request: search.Request, limit: int) -> list[Found]:
         """See `SearchIndex.find`."""
         try:
-            return self._find(request, limit, offset)
+            return self._find(request, limit)
         except CorruptStoreError:
             # Most likely the index alone: another program changed the text of an event that was removed later.
             try:
                 self._database.write(_start_over)
-                return self._find(request, limit, offset)
+                return self._find(request, limit)
             except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
                 pass
         except StoreFullError:  # a large answer is sorted in a temporary file
             pass
-        return in_order(scan(self._database, request), request)[offset : offset + limit]
+        return in_order(scan(self._database, request), request, limit)
 
-    def _find(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+    def _find(self, request: search.Request, limit: int) -> list[Found]:
         if request.session_id is not None:
             stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
             last_seq = stored[0][0] if stored else 0  # it may have gone by now
@@ -71,24 +73,18 @@ class SQLiteSearchIndex:
             if codec.is_last_seq(last_seq) and last_seq <= (
                 SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION
             ):
-                return self._in_short_session(request, limit, offset)
+                return self._in_short_session(request, limit)
         mark, last = self._catch_up()
-        recent = []
-        if last > mark:
-            recent = in_order(scan(self._database, request, mark), request)
-        found = recent[offset : offset + limit]
+        found = in_order(scan(self._database, request, mark), request, limit) if last > mark else []
         if mark and len(found) < limit:
-            # What is both in the tail and in the index was indexed by another process in between.
-            known = {one.row_id for one in recent}
-            rest = self._indexed(request, limit - len(found), max(0, offset - len(recent)))
-            found += [one for one in rest if one.row_id not in known]
-        if recent and (progress(self._database.read(queries.INDEXED, OUR_WORDS, tuple))[0] or 0) != mark:
-            return self._find(request, limit, offset)  # the page may lack what those took the place of
+            # Not what is behind the mark, though another process may have indexed it in between.
+            indexed = replace(request, until_row=min(request.until_row, mark))
+            found += self._indexed(indexed, limit - len(found))
         return found
 
-    def _in_short_session(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+    def _in_short_session(self, request: search.Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
-        clauses = [*tenant_clauses(request), *request.clauses]
+        clauses = [*tenant_clauses(request), queries.ROW_UP_TO, *request.clauses]
         texts = queries.joined(queries.SEARCHED_TEXTS, [*clauses, queries.EVENT_BEFORE], queries.LAST_EVENTS_FIRST)
         events = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
         may_match = search.quick_test(request.terms)
@@ -99,52 +95,55 @@ class SQLiteSearchIndex:
             except (AttributeError, TypeError):  # not text: decoding makes something of a damaged row
                 return row[0], row[1]
 
-        wanted = offset + limit if request.newest_first else max(RANKED_IN_SESSION, offset + limit)
-        params = {**request.params, "before_seq": BEYOND_SEQ, "limit": CHUNK_TEXTS}
+        wanted = limit if request.newest_first else max(RANKED_IN_SESSION, limit + len(request.seen))
+        bound = {**request.params, "until_row": request.until_row}
+        params = {**bound, "before_seq": BEYOND_SEQ, "limit": CHUNK_TEXTS}
         found: list[Found] = []
         while len(found) < wanted and (tested := self._database.read(texts, params, test)):
             params["before_seq"] = tested[-1][0]
             rows = [row_id for _, row_id in tested if row_id is not None]
             for begin in range(0, len(rows), READ_AT_ONCE):
                 sql, ids = queries.with_ids(events, rows[begin : begin + READ_AT_ONCE])
-                for row in self._database.read(sql, {**request.params, **ids}, tuple):
+                for row in self._database.read(sql, {**bound, **ids}, tuple):
                     one = Found.from_row(row, 0.0)
                     if fits := search.score(one.event, request):
                         found.append(Found(one.row_id, one.event, one.session_row, fits))
                 if len(found) >= wanted:
                     break
-        ranked = in_order(found[:RANKED_IN_SESSION], request)
-        return [*ranked, *found[RANKED_IN_SESSION:]][offset : offset + limit]
+        ranked = in_order(found[:RANKED_IN_SESSION], request, RANKED_IN_SESSION)
+        return _unseen([*ranked, *found[RANKED_IN_SESSION:]], request)[:limit]
 
-    def _indexed(self, request: search.Request, limit: int, offset: int) -> list[Found]:
+    def _indexed(self, request: search.Request, limit: int) -> list[Found]:
         if request.session_id is None or request.newest_first:
-            return self._hits(request, limit, offset, newest_first=request.newest_first)
+            return self._hits(request, limit, newest_first=request.newest_first)
         # In one session the latest hits are ranked among themselves, and those before them follow in their order.
-        ranked = in_order(self._hits(request, RANKED_IN_SESSION, 0, newest_first=True), request)
-        found = ranked[offset : offset + limit]
-        if len(ranked) == RANKED_IN_SESSION and len(found) < limit:
-            more = max(RANKED_IN_SESSION, offset)
-            found += self._hits(request, limit - len(found), more, newest_first=True)
+        latest = self._hits(replace(request, seen=frozenset()), RANKED_IN_SESSION, newest_first=True)
+        found = _unseen(in_order(latest, request, RANKED_IN_SESSION), request)[:limit]
+        if len(latest) == RANKED_IN_SESSION and len(found) < limit:
+            earlier = replace(request, until_row=latest[-1].row_id - 1)
+            found += self._hits(earlier, limit - len(found), newest_first=True)
         return found
 
-    def _hits(self, request: search.Request, limit: int, offset: int, *, newest_first: bool) -> list[Found]:
+    def _hits(self, request: search.Request, limit: int, *, newest_first: bool) -> list[Found]:
         # The word of a user who is the only one in the store would be looked up in vain in every event.
         tenants = ("app_name" in request.params, "user_id" in request.params)
         scoped = request.session_id is not None or (
             all(tenants) and bool(self._database.read(queries.HAS_OTHERS, request.params, tuple)[0][0])
         )
         params: dict[str, Any] = {
-            **request.params, "match": request.match_expression(scoped=scoped), "limit": limit, "offset": offset,
+            **request.params, "match": request.match_expression(scoped=scoped), "limit": limit,
+            "until_row": request.until_row, "limit_with_seen": min(limit + len(request.seen), search.LAST_ROW),
         }  # fmt: skip
-        tenant = tenant_clauses(request)
+        clauses = tenant_clauses(request)
+        if request.seen:
+            clauses.append(queries.UNSEEN)
+            params["seen"] = json.dumps(sorted(request.seen))
         if request.clauses or tenants in ((True, False), (False, True)):
             statement = queries.ALL_HITS_UNRANKED if newest_first else queries.ALL_HITS
-            tail = queries.BY_ROW_LIMITED if newest_first else queries.BY_RANK_LIMITED
-            sql = queries.joined(statement, [*tenant, *request.clauses], tail)
-        elif newest_first:
-            sql = queries.joined(queries.HITS_NEWEST_FIRST, tenant, queries.BY_ROW)
         else:
-            sql = queries.joined(queries.HITS_BY_RANK, tenant, queries.BY_RANK)
+            statement = queries.HITS_NEWEST_FIRST if newest_first else queries.HITS_BY_RANK
+        order = queries.BY_ROW if newest_first else queries.BY_RANK
+        sql = queries.joined(statement, [*clauses, *request.clauses], order)
         return self._database.read(sql, params, lambda row: _found(row, request))
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
@@ -255,6 +254,10 @@ def words_of_row(row: Row) -> dict[str, str]:
 
 def _params(row: Row) -> dict[str, Any]:
     return {"row_id": row[0], **words_of_row(row)}
+
+
+def _unseen(found: list[Found], request: search.Request) -> list[Found]:
+    return [one for one in found if one.row_id not in request.seen]
 
 
 def _found(row: Row, request: search.Request) -> Found:
