@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
-from session_sqlite.unicode_table import IGNORABLE, REPLACED, is_single, kind_of
+from session_sqlite.unicode_table import IGNORABLE, LATIN, SEMITIC, is_single, kind_of
 
 Span = tuple[int, int]
 
@@ -42,14 +42,16 @@ MOST_PREFIXES: Final = 10
 
 _LATIN: Final = (
     "A-Za-z\u00c0-\u02af\u1d00-\u1d25\u1d6b-\u1dbf\u1e00-\u1eff\u2184\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f"
+    "\U0001df00-\U0001df1e"
 )
 _GREEK: Final = "\u0370-\u03e1\u03f0-\u03ff\u1f00-\u1fff"
 _CYRILLIC: Final = "\u0400-\u0482\u048a-\u052f\u1c80-\u1c8f\ua640-\ua66e\ua680-\ua69b"
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
-_HAS_ACCENTS = re.compile(f"[\u00c0-\u024f\u1e00-\u1eff\u0370-\u03ff\u1f00-\u1fff{_ACCENTS}]")
+_HAS_ACCENTS = re.compile(f"[\u00c0-\u024f\u1e00-\u1eff\u0370-\u03ff\u0451\u1f00-\u1fff{_ACCENTS}]")
 _WITH_ACCENTS = re.compile(f"([{_LATIN}{_GREEK}])[{_ACCENTS}]+|([{_CYRILLIC}])([{_ACCENTS}]+)")
 _IGNORED = re.compile(f"[{IGNORABLE}]+")
-_REPLACED = re.compile(f"[{''.join(REPLACED)}]")
+_SEMITIC = re.compile(f"[{''.join(SEMITIC)}]")
+_OTHER_LATIN = re.compile(f"[{''.join(LATIN)}]")
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 
 
@@ -98,13 +100,9 @@ def _to_ascii(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
 
-def _replaced(match: re.Match[str]) -> str:
-    return REPLACED[match[0]]
-
-
 # These make another letter of a Cyrillic one, as they stand in pairs; on any other letter they mark the stress.
 _NOT_STRESS: Final = {"\u0433\u0301", "\u043a\u0301", "\u0435\u0300", "\u0438\u0300"}  # ѓ ќ ѐ ѝ
-_STRESS: Final = frozenset("\u0300\u0301\u0483\u0484\u0485\u0486\u0487")
+_STRESS: Final = frozenset("\u0300\u0301")
 _YO: Final = "\u0435\u0308"  # ё
 
 
@@ -133,11 +131,11 @@ def fold(text: str) -> str:
     if not _UNUSUAL.search(text):
         return _FULL_WIDTH.sub(_to_ascii, text).lower()
     text = unicodedata.normalize("NFKC", _without_unassigned(_IGNORED.sub("", text))).casefold()
-    text = _REPLACED.sub(_replaced, text)
+    text = _SEMITIC.sub(lambda match: SEMITIC[match[0]], text)
     if _HAS_ACCENTS.search(text):
         # Accents are marks only when they are taken apart; other scripts are put together again.
         text = _WITH_ACCENTS.sub(_without_accents, unicodedata.normalize("NFD", text))
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", _OTHER_LATIN.sub(lambda match: LATIN[match[0]], text))
 
 
 def words(text: str) -> list[str]:

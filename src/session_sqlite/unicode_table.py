@@ -76,12 +76,16 @@ _OPTIONAL_MARKS: Final = (
     (0x0610, 0x061A), (0x0640, 0x0640), (0x064B, 0x065F), (0x0670, 0x0670), (0x06D6, 0x06DC), (0x06DF, 0x06E4),
     (0x06E7, 0x06E8), (0x06EA, 0x06ED), (0x0898, 0x089F), (0x08CA, 0x08E1), (0x08E3, 0x08FF),
 )  # fmt: skip
-# Letters with something above, below or through them that Unicode does not take apart, and those that are written with
-# these where a keyboard has no others.
+_ALEF: Final = "\u0627"
+_FORMS_OF_ALEF: Final = "\u0622\u0623\u0625\u0671\u0672\u0673\u0773\u0774" + "".join(map(chr, range(0x0870, 0x0883)))
+SEMITIC: Final = {
+    **{chr(code): "" for first, last in _OPTIONAL_MARKS for code in range(first, last + 1)},
+    **dict.fromkeys(_FORMS_OF_ALEF, _ALEF),
+}
+# Latin letters with something above, below or through them that Unicode does not take apart, and those that are written
+# with these where a keyboard has no others.
 _OTHER_FORMS: Final = {
-    "\u0627": "\u0622\u0623\u0625\u0671\u0672\u0673\u0773\u0774" + "".join(map(chr, range(0x0870, 0x0883))),  # alef
-    "\u0435": "\u0451",  # of Cyrillic letters ё alone
-    "a": "\u1d8f\u2c65", "ae": "\u00e6\u01e3\u01fd", "b": "\u0180\u0183\u0253\u1d6c\u1d80\ua797",
+    "a": "\u1d8f\u2c65", "ae": "\u00e6", "b": "\u0180\u0183\u0253\u1d6c\u1d80\ua797",
     "c": "\u0188\u023c\u0255\ua793\ua794\U0001df1d",
     "d": "\u00f0\u0111\u018c\u0221\u0256\u0257\u1d6d\u1d81\u1d91\ua7c8", "e": "\u0247\u0259\u025b\u1d92\u2c78\uab34",
     "f": "\u0192\u1d6e\u1d82\ua799", "g": "\u01e5\u0260\u0261\u1d83\ua7a1", "h": "\u0127\u0266\u2c68\ua795",
@@ -89,7 +93,7 @@ _OTHER_FORMS: Final = {
     "k": "\u0199\u1d84\u2c6a\ua741\ua743\ua745\ua7a3",
     "l": "\u0142\u019a\u0234\u026b\u026c\u026d\u1d85\u2c61\ua749\ua78e\uab37\uab38\uab39\U0001df11\U0001df13",
     "m": "\u0271\u1d6f\u1d86\uab3a", "n": "\u014b\u019e\u0235\u0272\u0273\u1d70\u1d87\ua791\ua7a5\uab3b",
-    "o": "\u00f8\u01ff\u0254\u0275\u2c7a\ua74b\ua74d\U0001df1b", "oe": "\u0153",
+    "o": "\u00f8\u0254\u0275\u2c7a\ua74b\ua74d\U0001df1b", "oe": "\u0153",
     "p": "\u01a5\u1d71\u1d7d\u1d88\ua751\ua753\ua755", "q": "\u0138\u024b\u02a0\ua757\ua759",
     "r": "\u024d\u027c\u027d\u027e\u1d72\u1d73\u1d89\ua7a7\uab47\uab49\U0001df16",
     "s": "\u023f\u0282\u1d74\u1d8a\ua7a9\ua7ca\U0001df1e",
@@ -98,10 +102,7 @@ _OTHER_FORMS: Final = {
     "x": "\u1d8d\uab56\uab57\uab58\uab59", "y": "\u01b4\u024f\u1eff\uab5a",
     "z": "\u01b6\u0225\u0240\u0290\u0291\u1d76\u1d8e\u2c6c",
 }  # fmt: skip
-REPLACED: Final = {
-    **{chr(code): "" for first, last in _OPTIONAL_MARKS for code in range(first, last + 1)},
-    **{form: letter for letter, forms in _OTHER_FORMS.items() for form in forms},
-}
+LATIN: Final = {form: letter for letter, forms in _OTHER_FORMS.items() for form in forms}
 
 
 @functools.cache
