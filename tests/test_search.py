@@ -1162,6 +1162,53 @@ def test_a_snippet_stays_short_in_text_that_has_no_place_to_cut(service: SQLiteS
     assert datetime.now(UTC) - began < timedelta(seconds=15)
 
 
+LONG_TEXTS = {
+    "ASCII": ("word lorem ipsum dolor sit amet ", 7_000_000, "word"),
+    "one word": ("word ", 7_000_000, "word"),
+    "Chinese": ("代码请帮我分析这段。", 2_300_000, "代码"),
+    "accents": ("café déjà vu naïve word ", 3_000_000, "deja"),
+    "marks": ("слово ёлка за\u0301мок ❤️ 👨\u200d👩\u200d👧 ", 1_500_000, "елка"),
+    "Thai": ("ประเทศไทย น้ำ ", 2_300_000, "ไทย"),
+}
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+@pytest.mark.parametrize("in_tools", [False, True])
+def test_one_long_event_does_not_make_a_search_slow(service: SQLiteSessionService, name: str, in_tools: bool) -> None:
+    unit, length, query = LONG_TEXTS[name]
+    text = unit * (length // len(unit))
+    session = service.create_session()
+    session.add_events([Event("user", f"{unit} {number}") for number in range(19)])
+    session.add_event(
+        "assistant", "…" if in_tools else text, actions=[ToolCall("Read", {"file": text})] if in_tools else []
+    )
+    service.search("index")
+    for where in ({}, {"session": session}, {"newest_first": True}):
+        began = time.process_time()
+        hits = service.search(query, **where)  # type: ignore[arg-type]
+        assert time.process_time() - began < 1  # half a second, on a machine that has nothing else to do
+        assert len(hits) == 20
+        for hit in hits:
+            assert hit.spans
+            assert all(has(hit.snippet[begin:end], query, prefix=False) for begin, end in hit.spans)
+            assert len(hit.snippet) < 500
+
+
+@pytest.mark.parametrize("unit", ["a few words, ", "слово ёлка ❤️ ", "代码。", "ไทย "])
+def test_a_word_far_into_a_long_text_is_shown(service: SQLiteSessionService, unit: str) -> None:
+    session = service.create_session()
+    for place in (0, 900, 5_000, 99_999, 150_000, 600_000, 2_000_000):
+        session.clear()
+        text = unit * (place // len(unit)) + " Target-Word here " + unit * 3000
+        session.add_event("user", text.replace("Target-Word", "target-word") if place > search.LOOKED_AT else text)
+        for query, slices in (("target", ["arget"]), ('"target word"', ["arget-", "ord"]), ("tar* her*", ["ar", "er"])):
+            for where in ({}, {"session": session}, {"newest_first": True}):
+                [hit] = service.search(query, **where)  # type: ignore[arg-type]
+                shown = [hit.snippet[begin:end] for begin, end in hit.spans]
+                assert shown, (query, place)
+                assert all(part in "".join(shown) for part in slices)
+
+
 def test_spans_are_exactly_what_matched(service: SQLiteSessionService) -> None:
     session = service.create_session()
     for content, query, slices in [

@@ -34,6 +34,12 @@ FIELDS: Final = ("content", "reasoning", "tools")
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 SNIPPET_CHARACTERS: Final = 160
+SNIPPET_REACH: Final = (
+    1000  # characters, and twice the longest term: so far the places overlap that a snippet is sought in
+)
+LOOKED_AT: Final = 1_000_000  # characters of a text that are looked at for a snippet; more of ASCII, which folds faster
+LONG_TEXT: Final = 100_000  # characters
+LEAST_SCORE: Final = 1e-6
 LAST_ROW: Final = 2**63 - 1
 # What a query may have, so that no search takes long. A word that begins so costs what all words cost that do.
 LONGEST_QUERY: Final = 100_000  # characters
@@ -308,9 +314,29 @@ def index_columns(event: Event) -> dict[str, str]:
     return {name: " ".join(words(text)) if text else "" for name, text in field_texts(event).items()}
 
 
-def score(event: Event, request: Request) -> float:
-    """How well an event fits, without an index: 0 if it does not have all terms, else more for more of them."""
-    folded = [fold(text) for text in request.texts(event) if text]
+def score(event: Event, request: Request, *, is_hit: bool = False) -> float:
+    """How well an event fits, without an index: 0 if it does not have all terms, else more for more of them.
+
+    Of a long text the beginning is enough if all terms are in it, or if the event ``is_hit`` anyway.
+    """
+    texts = [text for text in request.texts(event) if text]
+    if any(len(text) > LONG_TEXT for text in texts):
+        if fits := _score([_beginning(text) for text in texts], request):
+            return fits
+        if is_hit:
+            return LEAST_SCORE
+    return _score(texts, request)
+
+
+def _beginning(text: str) -> str:
+    """Up to `LONG_TEXT` characters, to the end of a word; nothing if no word ends there."""
+    if len(text) <= LONG_TEXT:
+        return text
+    return text[: max(0, *(text.rfind(mark, 0, LONG_TEXT) for mark in " \n\u3001\u3002\uff0c"))]
+
+
+def _score(texts: Sequence[str], request: Request) -> float:
+    folded = [fold(text) for text in texts]
     divided: list[str] = []
     total = 0.0
     are_few = len(request.terms) <= MOST_PATTERNS
@@ -321,8 +347,7 @@ def score(event: Event, request: Request) -> float:
             return 0.0
         else:
             divided = divided or [f" {' '.join(_divide(text))} " for text in folded]
-            phrase = f" {' '.join(term.words)}{'' if term.prefix else ' '}"
-            found = sum(text.count(phrase) for text in divided)
+            found = sum(text.count(_phrase(term)) for text in divided)
         if not found:
             return 0.0
         total += found / (found + 1 + sum(map(len, folded)) / 1000)
@@ -397,12 +422,51 @@ def _is_in_word(character: str) -> bool:
 
 
 def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
-    """A piece of the first text that has a term, and where in it the terms are (character offsets, ends exclusive)."""
+    """A piece of the first text that has a term, and where in it the terms are (character offsets, ends exclusive).
+
+    However long a text is, a bounded part of it is looked at; if the terms are beyond, its beginning is shown.
+    """
     texts = [text for text in request.texts(event) if text]
     for text in texts:
-        if spans := locate(text, request.terms):
-            return cut(text, spans)
+        for begin, end in _places(text, request.terms):
+            found = locate(text[begin:end], request.terms, is_begin=begin == 0, is_end=end >= len(text))
+            if found:
+                return cut(text, [(start + begin, stop + begin) for start, stop in found])
     return cut(texts[0], ()) if texts else ("", ())
+
+
+def _places(text: str, terms: Sequence[Term]) -> Iterator[Span]:
+    """The places in a text, from its beginning, that seem to have one of the terms."""
+    reach = SNIPPET_REACH + 2 * max(sum(len(word) + 1 for word in term.words) for term in terms)
+    last = LOOKED_AT * 10 if text.isascii() else LOOKED_AT
+    for begin in range(0, max(1, min(len(text), last) - reach), 3 * reach):
+        end = begin + 4 * reach
+        if len(text) <= 4 * reach or _has_any(fold(text[begin:end]), terms):
+            yield begin, end
+    if len(text) > last:  # a word that is written as it is looked for is found quickly
+        for term in terms:
+            at = text.find(max(term.words, key=len), last)
+            if at >= 0:
+                yield max(0, at - reach), at + 3 * reach
+
+
+def _has_any(folded: str, terms: Sequence[Term]) -> bool:
+    divided = ""
+    are_few = len(terms) <= MOST_PATTERNS
+    for term in terms:
+        if are_few and _pattern(term) is not None:
+            if next(_spans(folded, term), None) is not None:
+                return True
+        elif all(word in folded for word in term.words if word != GAP):
+            divided = divided or f" {' '.join(_divide(folded))} "
+            if _phrase(term) in divided:
+                return True
+    return False
+
+
+def _phrase(term: Term) -> str:
+    """The term as it stands in words that are joined by spaces."""
+    return f" {' '.join(term.words)}{'' if term.prefix else ' '}"
 
 
 def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
@@ -411,6 +475,8 @@ def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
     has_digits = any(character.isdigit() for word in words for character in word)
 
     def may_match(content: str, reasoning: str, actions: str) -> bool:
+        if len(content) + len(reasoning) + len(actions) > LONG_TEXT:
+            return True  # `score` may find the terms at its beginning
         if actions == "[]":
             folded = fold("\n".join((content, reasoning)))
         elif has_digits or "\\u" in actions or ("\\" in actions and not actions.isascii()):
@@ -422,8 +488,11 @@ def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
     return may_match
 
 
-def locate(text: str, terms: Sequence[Term]) -> list[Span]:
-    """Where the terms are in a text, in order and merged where they overlap."""
+def locate(text: str, terms: Sequence[Term], *, is_begin: bool = True, is_end: bool = True) -> list[Span]:
+    """Where the terms are in a text, in order and merged where they overlap.
+
+    A piece of a longer text may have a word cut in two where it is not its begin or end: what stands there is left out.
+    """
     folded, origins = _fold_with_origins(text)
     tokens: list[tuple[str, int, int]] = []
     places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
@@ -448,6 +517,8 @@ def locate(text: str, terms: Sequence[Term]) -> list[Span]:
                 spans.append((origins[begin][0], origins[end - 1][1]))
     merged: list[Span] = []
     for begin, end in sorted(spans):
+        if (begin == 0 and not is_begin) or (end == len(text) and not is_end):
+            continue
         if merged and begin < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -560,6 +631,7 @@ class _Identity(Sequence[Span]):
 # A cut before one of these, or after a joiner, would tear one visible character: vowels and finals of Hangul, joiners,
 # the skin tones of emoji, tag characters; and marks, which are not listed here.
 _CONTINUES = re.compile("[\u1160-\u11ff\u200c\u200d\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
+LONGEST_FLAGS: Final = 1000  # letters of flags in a row that are counted
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
 
 
@@ -572,7 +644,7 @@ def _is_between_characters(text: str, index: int) -> bool:
         return False
     if _FLAG.match(before) and _FLAG.match(after):
         start = index
-        while start and _FLAG.match(text[start - 1]):
+        while start > max(0, index - LONGEST_FLAGS) and _FLAG.match(text[start - 1]):
             start -= 1
         return (index - start) % 2 == 0
     return True

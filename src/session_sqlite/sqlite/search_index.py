@@ -264,4 +264,4 @@ def _found(row: Row, request: search.Request) -> Found:
     if row[-1] is not None:
         return Found.from_row(row[:-1], -row[-1])
     found = Found.from_row(row[:-1], 0.0)
-    return Found(found.row_id, found.event, found.session_row, search.score(found.event, request))
+    return Found(found.row_id, found.event, found.session_row, search.score(found.event, request, is_hit=True))
