@@ -1249,3 +1249,36 @@ def test_a_hundred_levels_are_kept_and_one_more_is_refused(service: Any, session
     assert stored.metadata == service.list_events("s")[0].metadata == nested(100)
     with pytest.raises(NotSerializableError):
         service.append_event("s", Event("user", metadata=nested(101)))
+
+
+def test_a_note_that_a_run_was_interrupted_stands_at_a_message_until_it_is_taken_away(
+    service: Any, session: Any
+) -> None:
+    asked = Event("user", "Count.", message_id="m1", metadata={"mine": 1}, id="e1")
+    service.append_events("s", [asked, Event("user", "native", id="e2")])
+    assert service.mark_interrupted("s", ["m1", "e2", "no such"], "CancelledError") == 2
+    assert service.mark_interrupted("s", ["m1", "e2"], "CancelledError") == 0
+    first, second = service.list_events("s")
+    assert first.metadata == {"mine": 1, "interrupted": "CancelledError"}
+    assert second.interrupted == "CancelledError"
+    assert [one.interrupted for one in service.session_overviews()] == ["CancelledError"]
+    assert service.mark_interrupted("s", ["m1", "e2"], "") == 2
+    assert service.list_events("s")[0].metadata == {"mine": 1}
+    assert [one.interrupted for one in service.session_overviews()] == [""]
+    assert service.mark_interrupted("missing", ["m1"], "CancelledError") == 0
+    for wrong in (("s", ["m1"], 3), ("s", [3], "x"), ("", ["m1"], "x")):
+        with pytest.raises(InvalidInputError):
+            service.mark_interrupted(*wrong)
+
+
+def test_a_message_takes_the_place_of_another(service: Any, session: Any) -> None:
+    service.append_messages("s", [Event("user", "Count.", message_id="m1"), Event("assistant", "one", message_id="p")])
+    service.mark_interrupted("s", ["p"], "CancelledError")
+    whole = Event("assistant", "one two", message_id="m2")
+    for _ in range(2):
+        (stored,) = service.append_messages("s", [whole], instead_of={"m2": "p", "m3": "m1"})
+    assert (stored.seq, stored.content, stored.message_id, stored.interrupted) == (2, "one two", "m2", "")
+    assert service.find_messages("s", ["m1", "p", "m2"]) == {"m1": 1, "m2": 2}
+    service.append_messages("s", [Event("user", "new", message_id="m4")], instead_of={"m4": "no such"})
+    assert [event.content for event in service.list_events("s")] == ["Count.", "one two", "new"]
+    assert [hit.event.seq for hit in service.search("two")] == [2]
