@@ -53,6 +53,7 @@ LONG = "请帮我分析这段代码 and say where it is wrong"
 def stored(event: Event) -> Event:
     """The event after the way through its row."""
     row = codec.encode_event(event, KEY, codec.now_text(), codec.DEFAULT_MAX_EVENT_BYTES)
+    row["seq"] = 1
     back = codec.decode_event(tuple(row[name] for name in codec.EVENT_COLUMNS))
     assert not back.unreadable
     return back

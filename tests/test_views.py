@@ -261,6 +261,24 @@ def test_the_calls_of_messages_that_were_stored_before_are_derived_anew(path: Pa
         assert service.check().ok
 
 
+def test_the_calls_of_an_export_of_an_earlier_release_are_derived_anew(tmp_path: Path, path: Path) -> None:
+    target = tmp_path / "export.jsonl"
+    with SQLiteSessionService(":memory:") as service:
+        history = SQLiteChatMessageHistory("s", service=service)
+        history.add_messages([reply_with_other_calls()])
+        messages = history.messages
+        service.export(target)
+    lines = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
+    (event,) = (line for line in lines if line.get("author") == "assistant")
+    event["actions"] = [call for call in event["actions"] if call["name"] == "Run"]
+    del event["message"]["$meta"]
+    target.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with SQLiteSessionService(path) as service:
+        service.import_(target)
+        assert sorted(name for name, *_ in named_calls(path)) == ["Read", "Run", "Write", "web_search"]
+        assert SQLiteChatMessageHistory("s", service=service).messages == messages
+
+
 def test_calls_of_two_sessions_and_two_users_never_meet(path: Path, service: SQLiteSessionService) -> None:
     for user in ("a", "b"):
         for name in ("s", "t"):

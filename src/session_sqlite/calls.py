@@ -44,6 +44,10 @@ _DATA_URL: Final = re.compile(r"data:[\w.+/;=-]{0,100},")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
+# In the text of a stored message these come before calls that are not its ``tool_calls``.
+PARTS_WITH_CALLS: Final = ('"invalid_tool_calls":', '"content":[', '"additional_kwargs":')
+
+
 class Call(NamedTuple):
     """A call of a reply.
 
@@ -110,6 +114,8 @@ def derived(message: str, content: str, reasoning: str, actions: Sequence[ToolCa
     Raises:
         ValueError: The message is damaged.
     """
+    if not any(part in message for part in PARTS_WITH_CALLS):  # most messages are not taken apart
+        return list(actions), message
     stored = json.loads(message)
     if not isinstance(stored, dict) or stored.get("type") not in ("ai", "AIMessageChunk"):
         return list(actions), message
