@@ -26,6 +26,7 @@ from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
 from message_strategies import histories
 from provider_rules import assert_accepted
@@ -757,6 +758,20 @@ def test_what_the_state_says_of_a_message_is_what_is_stored_and_shown(
     ]
     assert [hit.event.seq for hit in service.search("edited")] == [position + 1]
     assert service.check().ok
+
+
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_a_result_that_another_takes_the_place_of_is_stored_and_shown_once(
+    service: SQLiteSessionService, run: Run, mode: Any
+) -> None:
+    agent, model, messages = edited_thread(service, mode)
+    result = ToolMessage("edited", tool_call_id="c1")
+    update = [RemoveMessage(REMOVE_ALL_MESSAGES), *messages[:2], result, *messages[3:]]
+    agent.update_state(T, {"messages": update})
+    run(agent, said("And?"), T)
+    expected = ["1 + 2?", "Let me see.", "edited", "It is 3.", "How are you?", "Fine.", "And?"]
+    assert texts(model.seen[-1]) == expected
+    assert [text for _, text in shown(service)] == [*expected, "ok"]
 
 
 @pytest.mark.parametrize("mode", ["memory", "record"])

@@ -421,6 +421,26 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._save(session, [message for message in new if message.id in unseen])
         return None if whole == list(given) else _instead(whole)
 
+    def _with_results_in_place(
+        self, session: Session, messages: Sequence[BaseMessage], known: Mapping[str, int]
+    ) -> Sequence[BaseMessage]:
+        """The state with the stored result's id for a new result of the same call that stands in its stead."""
+        ids = set(_ids(messages))
+        olds: dict[str, str] = {}
+        for message in messages:
+            if isinstance(message, ToolMessage) and message.id is not None and message.id not in known:
+                caller = _caller(message.tool_call_id, messages)
+                old = None if caller is None else result_id(caller, message.tool_call_id, 0)
+                if old is not None and old not in ids:
+                    olds[message.id] = old
+        stored = self._service.find_messages(session, olds.values()) if olds else {}
+        if not stored:
+            return messages
+        return [
+            message.model_copy(update={"id": old}) if (old := olds.get(message.id or "")) in stored else message
+            for message in messages
+        ]
+
     def _note_what_was_left(self, session: Session, messages: Sequence[BaseMessage]) -> None:
         """Notes that a run before this one, which nobody saw ending (its process was killed), has left no reply.
 
@@ -445,6 +465,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         """The state with the stored message, once, for each that a client sent again without its id."""
         with self._failures(session):
             known = self._service.find_messages(session, _ids(messages))
+            messages = self._with_results_in_place(session, messages, known)
             unknown = [message for message in messages if message.id not in known]
             again = stored_again(self._reader, session, unknown, in_order=paired, may_lack=_is_ours)
             if again:
