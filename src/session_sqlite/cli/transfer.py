@@ -58,6 +58,14 @@ def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: 
         say_nothing_found(service)
 
 
+def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        width = max(map(len, importers.FORMATS))
+        for name, known in importers.FORMATS.items():
+            click.echo(f"{name:{width}}  {known.about}")
+        ctx.exit()
+
+
 @click.command("import")
 @click.argument("source", metavar="FILE", type=click.Path())
 @click.option(
@@ -67,6 +75,14 @@ def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: 
     default="auto",
     show_default=True,
     help="What the file is.",
+)
+@click.option(
+    "--list-formats",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="List what FILE can be.",
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing, only say what would come.")
 @click.option("--app", metavar="NAME", help="Make them sessions of this app.")
@@ -86,9 +102,7 @@ def import_(
 ) -> None:
     """Bring in conversations from an export or from another program's file.
 
-    Exports of this program, other stores of it, ChatGPT's conversations.json (or the whole zip), chats in OpenAI's form
-    as JSON or JSON Lines (also gzipped), LangChain's message_store tables and file histories, sessions of the OpenAI
-    Agents SDK, logs.db of llm, the Go package session-sqlite.
+    Exports and stores of this program, and what other programs keep: `--list-formats` names them. JSON may be gzipped.
 
     Nothing comes twice, and what is there stays. Sessions of a file that does not say whose they are get the app and
     user "default". FILE may be "-" for the input.

@@ -177,11 +177,8 @@ class Exchange(Retention):
 
         Args:
             source: A path, or an open file (of JSON).
-            format: What it is; ``"auto"`` finds out. ``"jsonl"``: an export; ``"store"``: another store of this
-                package; ``"chatgpt"``: ``conversations.json``, or the whole zip; ``"openai-chat"``: JSON or JSON
-                Lines of ``{"messages": […]}``, or a list of messages, gzipped too; ``"langchain-sql"``,
-                ``"langchain-file"``: histories of langchain-community; ``"openai-agents"``: its ``SQLiteSession``;
-                ``"llm"``: the tool's ``logs.db``; ``"aster"``: the Go package session-sqlite.
+            format: What it is; ``"auto"`` finds out. The README has a table of the formats, and so has
+                ``session-sqlite import --list-formats``.
             dry_run: Write nothing, only report what would come.
             app_name: Whose app the sessions are. If not given the source says it, or else the service.
             user_id: Whose user; the same. Name both for a file that a user brings: it may say that it is another's.

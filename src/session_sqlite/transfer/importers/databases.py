@@ -98,6 +98,37 @@ LLM_PARTS: Final = "SELECT * FROM parts WHERE message_hash = :hash ORDER BY posi
 LLM_FRAGMENT: Final = "SELECT content FROM fragments WHERE id = :id"
 LLM_ATTACHMENT: Final = "SELECT id, type, path, url, length(content) AS bytes FROM attachments WHERE id = :id"
 
+# LangGraph: a checkpoint's id tells its time, so the greatest is the latest.
+LANGGRAPH_THREADS: Final = """
+SELECT thread_id, checkpoint_ns, max(checkpoint_id)
+  FROM checkpoints
+ GROUP BY thread_id, checkpoint_ns
+ ORDER BY thread_id, checkpoint_ns
+"""
+LANGGRAPH_LATEST: Final = """
+SELECT thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata
+  FROM checkpoints
+ WHERE thread_id IS :thread AND checkpoint_ns IS :namespace AND checkpoint_id IS :checkpoint
+"""
+LANGGRAPH_STEPS: Final = """
+SELECT checkpoint_id, parent_checkpoint_id
+  FROM checkpoints
+ WHERE thread_id IS :thread AND checkpoint_ns IS :namespace
+ ORDER BY checkpoint_id DESC
+"""
+LANGGRAPH_WRITES: Final = """
+SELECT checkpoint_id, channel, type, value
+  FROM writes
+ WHERE thread_id IS :thread AND checkpoint_ns IS :namespace
+ ORDER BY checkpoint_id, task_id, idx
+"""
+LANGGRAPH_WAITING: Final = """
+SELECT count(*)
+  FROM writes
+ WHERE thread_id IS :thread AND checkpoint_ns IS :namespace AND checkpoint_id IS :checkpoint
+   AND channel NOT IN ('__error__', '__no_writes__', '__interrupt__', '__resume__')
+"""
+
 
 class Database:
     """Another program's SQLite file, read-only, as of one moment."""

@@ -1,4 +1,7 @@
-"""The formats that are known, and finding out which one a source has."""
+"""The formats that are known, and finding out which one a source has.
+
+What a format is about stands here once: `session-sqlite import --list-formats` and the README show it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from session_sqlite.transfer.importers import (
     chatgpt,
     exports,
     langchain_histories,
+    langchain_messages,
+    langgraph,
     llm_logs,
     openai_agents,
 )
@@ -30,6 +35,7 @@ Arrivals = Iterator[Arrival | SharedState | Fault | Note]
 class DatabaseFormat:
     """What a SQLite file can be."""
 
+    about: str
     is_one: Callable[[Database], bool]
     read: Callable[[Database], Arrivals]
 
@@ -38,21 +44,42 @@ class DatabaseFormat:
 class JsonFormat:
     """What a JSON file can be."""
 
+    about: str
     is_one: Callable[[JsonFile], bool]
     read: Callable[[JsonFile], Arrivals]
 
 
 # In the order of looking: the first that knows the source for its own.
 FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
-    "jsonl": JsonFormat(exports.is_export, exports.read_export),
-    "chatgpt": JsonFormat(chatgpt.is_chatgpt, chatgpt.read),
-    "langchain-file": JsonFormat(langchain_histories.is_file_history, langchain_histories.read_file_history),
-    "openai-chat": JsonFormat(chat_json.is_chat, chat_json.read),
-    "store": DatabaseFormat(exports.is_store, exports.read_store),
-    "llm": DatabaseFormat(llm_logs.is_llm, llm_logs.read),
-    "openai-agents": DatabaseFormat(openai_agents.is_agents, openai_agents.read),
-    "aster": DatabaseFormat(aster.is_aster, aster.read),
-    "langchain-sql": DatabaseFormat(langchain_histories.is_message_store, langchain_histories.read_message_store),
+    "jsonl": JsonFormat("an export of this package: readable and lossless", exports.is_export, exports.read_export),
+    "chatgpt": JsonFormat(
+        "ChatGPT: `conversations.json`, or the zip that it comes in", chatgpt.is_chatgpt, chatgpt.read
+    ),
+    "langchain-file": JsonFormat(
+        "LangChain: `FileChatMessageHistory`",
+        langchain_histories.is_file_history,
+        langchain_histories.read_file_history,
+    ),
+    "langchain-messages": JsonFormat(
+        "LangChain: files of `messages_to_dict` and of `dumps`", langchain_messages.is_messages, langchain_messages.read
+    ),
+    "openai-chat": JsonFormat(
+        'OpenAI: JSON or JSON Lines of `{"messages": […]}`, or a list of messages', chat_json.is_chat, chat_json.read
+    ),
+    "store": DatabaseFormat("another store of this package", exports.is_store, exports.read_store),
+    "llm": DatabaseFormat("the tool llm: its `logs.db`, of every generation", llm_logs.is_llm, llm_logs.read),
+    "openai-agents": DatabaseFormat("OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read),
+    "aster": DatabaseFormat("the Go package session-sqlite", aster.is_aster, aster.read),
+    "langgraph": DatabaseFormat(
+        "LangGraph: `SqliteSaver`, the latest messages of each thread (extra `langgraph-files`)",
+        langgraph.is_langgraph,
+        langgraph.read,
+    ),
+    "langchain-sql": DatabaseFormat(
+        "LangChain: `SQLChatMessageHistory` on SQLite, whatever its table is called",
+        langchain_histories.is_message_store,
+        langchain_histories.read_message_store,
+    ),
 }
 
 

@@ -49,21 +49,21 @@ def _tables(database: Database) -> list[str]:
         if columns >= _COLUMNS
         and (
             table == "message_store"
-            or any(_is_message(json_or_none(text)) for (text,) in database.rows(HISTORY_SAMPLE.format(quoted(table))))
+            or any(is_message(json_or_none(text)) for (text,) in database.rows(HISTORY_SAMPLE.format(quoted(table))))
         )
     ]
 
 
 def _rows(database: Database, table: str, session_id: Any) -> Iterator[Event | Fault | Note]:
     for row_id, text in database.rows(HISTORY_MESSAGES.format(quoted(table)), session_id=session_id):
-        yield from _event(
+        yield from events_of(
             json_or_none(text), derived_id("langchain", session_id, row_id, text), f"row {row_id} of {table!r:.140}"
         )
 
 
 def is_file_history(file: JsonFile) -> bool:
     """True for a file of messages."""
-    return _is_message(file.first()) and file.is_list()
+    return is_message(file.first()) and file.is_list()
 
 
 def read_file_history(file: JsonFile) -> Iterator[Arrival | Fault | Note]:
@@ -76,15 +76,17 @@ def _elements(file: JsonFile) -> Iterator[Event | Fault | Note]:
         if isinstance(value, Fault):
             yield value
         else:
-            yield from _event(value, derived_id("langchain-file", position, value), where)
+            yield from events_of(value, derived_id("langchain-file", position, value), where)
 
 
-def _is_message(value: Any) -> bool:
+def is_message(value: Any) -> bool:
+    """True for a message in the form of ``message_to_dict``."""
     return isinstance(value, dict) and isinstance(value.get("type"), str) and isinstance(value.get("data"), dict)
 
 
-def _event(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]:
-    if not _is_message(value):
+def events_of(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]:
+    """The event of a message, or what to say of one that cannot be read."""
+    if not is_message(value):
         yield Fault(where, "not a message of LangChain")
         return
     # LangChain is loaded when there are messages of it, not before.

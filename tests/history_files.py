@@ -1,0 +1,201 @@
+"""Small files of every format, written by the program itself where it is light, otherwise in its published form.
+
+Each text of a file has a mark (`mk001`, `mk002`…) in it, so that what was read can be counted without reading the file:
+the marks in its bytes are those in the store and those of the records that the report says were left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from langchain_core.load import dumps
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
+
+from session_sqlite import ANY, SQLiteSessionService
+
+MARK = re.compile(r"mk\d{3}")
+
+
+@dataclass(frozen=True)
+class HistoryFile:
+    """A file of a format.
+
+    Attributes:
+        format: What an import says that it is.
+        name: The name of the file.
+        write: Writes it to a path.
+        sessions: How many sessions it has.
+        events: How many events.
+        left_out: What is not stored, by its mark, and words with which the report says so.
+    """
+
+    format: str
+    name: str
+    write: Callable[[Path], None]
+    sessions: int
+    events: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def made(self, folder: Path) -> Path:
+        """Writes the file into a folder and gives its path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.name
+        self.write(path)
+        return path
+
+
+def marks_of_file(path: Path) -> set[str]:
+    """The marks in the bytes of a file, or of all files of a folder."""
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    files += [Path(f"{path}-wal")] if Path(f"{path}-wal").exists() else []
+    return {mark for file in files for mark in MARK.findall(file.read_bytes().decode("latin-1"))}
+
+
+def marks_of_store(service: SQLiteSessionService) -> set[str]:
+    """The marks in what a store holds."""
+    found = set()
+    for table in ("sessions", "events", "state"):
+        for row in service.scope(app_name=ANY, user_id=ANY).db[table].rows:
+            found.update(MARK.findall(json.dumps(row, default=str)))
+    return found
+
+
+FILES: dict[str, HistoryFile] = {}
+
+
+def history_file(
+    format: str, name: str, sessions: int, events: int, left_out: Mapping[str, str] | None = None
+) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    """Adds a function that writes a file to the files."""
+
+    def added(write: Callable[[Path], None]) -> Callable[[Path], None]:
+        FILES[write.__name__] = HistoryFile(format, name, write, sessions, events, left_out or {})
+        return write
+
+    return added
+
+
+def as_lines(path: Path, records: list[Any]) -> None:
+    """Writes JSON Lines."""
+    path.write_text("".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records), "utf-8")
+
+
+def as_json(path: Path, value: Any) -> None:
+    """Writes one JSON document."""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), "utf-8")
+
+
+# ---------------------------------------------------------------- LangChain
+
+CONVERSATION: list[BaseMessage] = [
+    SystemMessage("mk001 简短回答"),
+    HumanMessage("mk002 请帮我分析代码", id="human-1", additional_kwargs={"source": "mk003"}),
+    AIMessage(
+        [{"type": "thinking", "thinking": "mk004", "signature": "c2ln"}, {"type": "text", "text": "mk005 好的"}],
+        tool_calls=[{"name": "Read", "args": {"path": "mk006"}, "id": "call-1"}],
+        usage_metadata={"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+        response_metadata={"model_name": "model-1"},
+        id="ai-1",
+    ),
+    ToolMessage("mk007 package main", tool_call_id="call-1", name="Read", id="tool-1"),
+    AIMessage("mk008", id="ai-2"),
+]
+
+
+@history_file("langchain-messages", "dumped.json", sessions=1, events=5)
+def dumped_messages(path: Path) -> None:
+    path.write_text(dumps(CONVERSATION), "utf-8")
+
+
+@history_file("langchain-messages", "dumped.jsonl", sessions=2, events=6)
+def dumped_conversations(path: Path) -> None:
+    path.write_text(dumps(CONVERSATION) + "\n" + dumps([HumanMessage("mk009")]) + "\n", "utf-8")
+
+
+@history_file(
+    "langchain-messages", "chats.json", sessions=2, events=7, left_out={"mk012": "not a message of LangChain"}
+)
+def conversations_of_dicts(path: Path) -> None:
+    others = [*messages_to_dict([HumanMessage("mk009"), AIMessage("mk010")]), {"text": "mk012"}]
+    chats = [{"id": "a", "title": "mk011", "messages": messages_to_dict(CONVERSATION)}, {"id": "b", "messages": others}]
+    as_json(path, chats)
+
+
+# ---------------------------------------------------------------- LangGraph
+
+
+class Plan:
+    """A type of the program that wrote the file, which nobody else has."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+    def model_dump(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+
+def write_checkpoints(path: Path, checkpoints: list[tuple[str, str, str, str | None, Any]], writes: Any = ()) -> None:
+    """Writes a file in the form of ``SqliteSaver``, with LangGraph's own serializer."""
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+    serde = JsonPlusSerializer()
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE checkpoints (thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '',"
+        " checkpoint_id TEXT NOT NULL, parent_checkpoint_id TEXT, type TEXT, checkpoint BLOB, metadata BLOB,"
+        " PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id));"
+        "CREATE TABLE writes (thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '',"
+        " checkpoint_id TEXT NOT NULL, task_id TEXT NOT NULL, idx INTEGER NOT NULL, channel TEXT NOT NULL, type TEXT,"
+        " value BLOB, PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx));"
+    )
+    for thread, namespace, id, parent, channels in checkpoints:
+        if isinstance(channels, tuple):
+            stored = channels
+        else:
+            stored = serde.dumps_typed(
+                {"v": 4, "id": id, "ts": "2025-06-01T10:00:09+00:00", "channel_values": channels}
+            )
+        about = json.dumps({"source": "loop", "step": 3}).encode()
+        row = (thread, namespace, id, parent, *stored, about)
+        connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    for number, (thread, namespace, id, channel, value) in enumerate(writes):
+        row = (thread, namespace, id, f"task-{number}", 0, channel, *serde.dumps_typed(value))
+        connection.execute("INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.commit()
+    connection.close()
+
+
+# Ids of checkpoints are UUIDs of version 6; these are of 2025-06-01, 10:00:00 and the seconds after.
+STEPS = ["1f03ecf2-e095-6000-8000-000000000000", "1f03ecf2-ea1e-6680-8000-000000000001",
+         "1f03ecf2-f3a7-6d00-8000-000000000002"]  # fmt: skip
+
+
+@history_file(
+    "langgraph", "checkpoints.sqlite", sessions=3, events=12,
+    left_out={"mk020": "wait for its next step", "mk021": "it was pickled", "mk022": "the channel 'raw'"},
+)  # fmt: skip
+def checkpoints(path: Path) -> None:
+    state = {"messages": CONVERSATION, "plan": Plan("mk010"), "branch:to:model": None, "raw": b"mk022"}
+    sub = {"messages": [CONVERSATION[1], AIMessage("mk011", id="sub-1")]}
+    write_checkpoints(
+        path,
+        [
+            ("thread-1", "", STEPS[0], None, {"messages": CONVERSATION[:2]}),
+            ("thread-1", "", STEPS[1], STEPS[0], {"messages": CONVERSATION[:4]}),
+            ("thread-1", "", STEPS[2], STEPS[1], state),
+            ("thread-1", "research:1", STEPS[2], None, sub),
+            ("thread-2", "", STEPS[0], None, ("pickle", b"\x80\x04\x95 mk021")),
+            ("thread-3", "", STEPS[0], None, {"history": CONVERSATION}),
+        ],
+        [
+            ("thread-1", "", STEPS[0], "messages", CONVERSATION[2:4]),
+            ("thread-1", "", STEPS[1], "messages", CONVERSATION[4:]),
+            ("thread-1", "", STEPS[2], "messages", [HumanMessage("mk020")]),
+        ],
+    )

@@ -1,0 +1,260 @@
+"""The rules that hold for every format that can be imported, and what is special about some (see `history_files`)."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from click.testing import CliRunner
+from history_files import CONVERSATION, FILES, STEPS, marks_of_file, marks_of_store, write_checkpoints
+from langchain_core.messages import AIMessage, HumanMessage
+
+from session_sqlite import ANY, InvalidInputError, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
+from session_sqlite.cli import main
+from session_sqlite.transfer.importers import FORMATS
+
+FILES_BY_NAME = sorted(FILES)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[SQLiteSessionService]:
+    with SQLiteSessionService(tmp_path / "store" / "sessions.db", durability="fast") as service:
+        yield service
+
+
+def imported(service: SQLiteSessionService, name: str, folder: Path) -> Any:
+    return service.import_(FILES[name].made(folder))
+
+
+# ---------------------------------------------------------------- every format
+
+
+@pytest.mark.parametrize("name", FILES_BY_NAME)
+def test_what_was_read_and_what_was_reported_is_everything_in_the_file(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    sample = FILES[name]
+    path = sample.made(tmp_path / "source")
+    report = service.import_(path)
+    stored = marks_of_store(service)
+    in_file = marks_of_file(path)
+    assert len(in_file) > 5, "a sample that says nothing proves nothing"
+    assert stored | set(sample.left_out) == in_file
+    assert not stored & set(sample.left_out)
+    said = str(report)
+    assert not [(mark, words) for mark, words in sample.left_out.items() if words not in said]
+    assert not sample.left_out.keys() & set(said.split()), "a report tells no text of a conversation"
+    assert (report.sessions, report.events) == (sample.sessions, sample.events)
+    everyone = service.scope(app_name=ANY, user_id=ANY)
+    assert len(everyone.list_sessions(limit=None)) == sample.sessions
+
+
+@pytest.mark.parametrize("name", FILES_BY_NAME)
+def test_a_file_never_comes_twice(service: SQLiteSessionService, tmp_path: Path, name: str) -> None:
+    sample = FILES[name]
+    path = sample.made(tmp_path / "source")
+    dry = service.import_(path, dry_run=True)
+    assert service.db["events"].count == 0
+    first = service.import_(path)
+    assert (dry.sessions, dry.events, dry.skipped, dry.warnings) == (
+        first.sessions, first.events, first.skipped, first.warnings
+    )  # fmt: skip
+    again = service.import_(path)
+    assert (again.sessions, again.events, again.extended, again.known) == (0, 0, 0, first.events)
+    elsewhere = sample.made(tmp_path / "a copy elsewhere")
+    assert service.import_(elsewhere).events == 0
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS.keys() - {"openai-chat"}))
+@pytest.mark.parametrize("name", FILES_BY_NAME)
+def test_a_file_of_one_format_is_not_taken_for_another(
+    service: SQLiteSessionService, tmp_path: Path, name: str, format: str
+) -> None:
+    path = FILES[name].made(tmp_path / "source")
+    if format == FILES[name].format:
+        assert service.import_(path).format == format
+    else:
+        with pytest.raises(InvalidInputError, match="is not of the format"):
+            service.import_(path, format=format)
+    assert (service.db["events"].count > 0) == (format == FILES[name].format)
+
+
+@pytest.mark.parametrize("name", FILES_BY_NAME)
+def test_what_came_from_another_program_is_exported_and_comes_back_equal(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    everyone = service.scope(app_name=ANY, user_id=ANY)
+    everyone.export(tmp_path / "export.jsonl")
+    with SQLiteSessionService(tmp_path / "copy.db", durability="fast") as other:
+        other.import_(tmp_path / "export.jsonl")
+        for session in everyone.list_sessions(limit=None):
+            owner = {"app_name": session.app_name, "user_id": session.user_id}
+            assert other.get_session(session.id, **owner) == session
+            assert other.get_session(session.id, **owner).events(limit=None) == session.events(limit=None)
+        assert marks_of_store(other) == marks_of_store(service)
+        assert len(other.scope(app_name=ANY, user_id=ANY).list_sessions(limit=None)) == FILES[name].sessions
+
+
+def test_the_formats_in_the_readme_and_in_the_command_are_those_that_there_are() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    table = readme.split("| `format` | what it is |\n|---|---|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == [f"| `{name}` | {known.about} |" for name, known in FORMATS.items()]
+    listed = CliRunner().invoke(main, ["import", "--list-formats"])
+    assert listed.exit_code == 0
+    assert [line.split("  ", 1)[0] for line in listed.stdout.splitlines()] == list(FORMATS)
+    assert all(known.about in listed.stdout for known in FORMATS.values())
+
+
+# ---------------------------------------------------------------- LangChain and LangGraph
+
+
+@pytest.mark.parametrize("name", ["dumped_messages", "checkpoints"])
+def test_messages_of_langchain_come_back_equal(service: SQLiteSessionService, tmp_path: Path, name: str) -> None:
+    imported(service, name, tmp_path / "source")
+    session_id = {"dumped_messages": "dumped", "checkpoints": "thread-1"}[name]
+    assert SQLiteChatMessageHistory(session_id, service=service).messages == CONVERSATION
+    reply = service.list_events(session_id)[2]
+    assert (reply.content, reply.reasoning, reply.usage) == ("mk005 好的", "mk004", Usage("model-1", 9, 3))
+    assert reply.actions == (ToolCall("Read", {"path": "mk006"}, id="call-1"),)
+
+
+def test_messages_of_a_checkpoint_have_the_times_of_their_steps_and_other_channels_are_state(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "checkpoints", tmp_path / "source")
+    seconds = [event.created_at and event.created_at.second for event in service.list_events("thread-1")]
+    assert seconds == [1, 1, 1, 1, 2]
+    assert service.get_session("thread-1").updated_at == datetime(2025, 6, 1, 10, 0, 9, tzinfo=UTC)
+    assert dict(service.get_state("thread-1")) == {"plan": {"step": "mk010"}}
+
+
+def test_a_subgraph_is_a_child_session_whose_messages_count_once(service: SQLiteSessionService, tmp_path: Path) -> None:
+    imported(service, "checkpoints", tmp_path / "source")
+    child = service.get_session("thread-1:research:1")
+    assert child.parent_id == "thread-1"
+    assert [event.copied_from for event in child.events()] == ["thread-1", ""]
+
+
+def test_a_thread_that_has_grown_brings_only_what_is_new(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints.db"
+    write_checkpoints(path, [("t", "", STEPS[0], None, {"messages": CONVERSATION[1:3]})])
+    service.import_(path)
+    path.unlink()
+    write_checkpoints(path, [("t", "", STEPS[1], STEPS[0], {"messages": CONVERSATION[1:]})])
+    report = service.import_(path)
+    assert (report.sessions, report.extended, report.events, report.known) == (0, 1, 2, 2)
+    assert SQLiteChatMessageHistory("t", service=service).messages == CONVERSATION[1:]
+
+
+def test_no_type_that_a_checkpoint_names_is_imported_and_no_pickle_is_run(
+    service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ormsgpack
+
+    (tmp_path / "trap_of_a_file.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    objects = []
+    for code, rest in enumerate([("argument",), (["argument"],), ({"argument": 1},), ("argument", "method"),
+                                 ({"argument": 1},), ({"argument": 1}, "model_validate_json")]):  # fmt: skip
+        objects.append(ormsgpack.Ext(code, ormsgpack.packb(["trap_of_a_file", "Trap", *rest])))
+        objects.append(ormsgpack.Ext(code, ormsgpack.packb(["os", "system", *rest])))
+    message = {"type": "human", "content": "hi", "id": "m-1"}
+    objects.append(ormsgpack.Ext(5, ormsgpack.packb(["trap_of_a_file", "HumanMessage", message, "model_validate"])))
+    checkpoint = ormsgpack.packb({"ts": "2025-06-01T10:00:00+00:00", "channel_values": {"messages": objects}})
+    pickled = b"\x80\x04cos\nsystem\n(S'exit 1'\ntR."
+    monkeypatch.setattr("pickle.loads", lambda *_: pytest.fail("a pickle was run"))
+    path = tmp_path / "checkpoints.db"
+    write_checkpoints(
+        path, [("t", "", STEPS[0], None, ("msgpack", checkpoint)), ("p", "", STEPS[0], None, ("pickle", pickled))]
+    )
+    report = service.import_(path)
+    assert "trap_of_a_file" not in sys.modules
+    assert SQLiteChatMessageHistory("t", service=service).messages == [HumanMessage("hi", id="m-1")]
+    assert (report.events, report.skipped_count) == (1, len(objects) - 1 + 1)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [("msgpack", b"\xc1"), ("msgpack", b""), ("msgpack", "text"), ("json", b"["), ("aes", b"xx"), ("msgpack", None),
+     ("json", b'{"channel_values": 1}'), ("null", b""), ("json", b"[" * 100_000), ("msgpack", b"\x91" * 100_000)],
+)  # fmt: skip
+def test_a_damaged_checkpoint_is_reported_and_the_other_threads_come(
+    service: SQLiteSessionService, tmp_path: Path, stored: tuple[str, Any]
+) -> None:
+    path = tmp_path / "checkpoints.db"
+    write_checkpoints(
+        path, [("bad", "", STEPS[0], None, stored), ("good", "", STEPS[0], None, {"messages": CONVERSATION})]
+    )
+    report = service.import_(path)
+    assert (report.sessions, report.events, report.skipped_count) == (1, 5, 1)
+    assert report.skipped[0].where == "thread 'bad'"
+
+
+def test_a_file_of_checkpoints_says_which_extra_it_needs(
+    service: SQLiteSessionService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = FILES["checkpoints"].made(tmp_path)
+    real = importlib.import_module
+
+    def import_module(name: str, package: str | None = None) -> Any:
+        if name == "ormsgpack":
+            raise ModuleNotFoundError(name="ormsgpack")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    with pytest.raises(InvalidInputError, match=r"session-sqlite\[langgraph-files\]"):
+        service.import_(path)
+
+
+def test_what_a_real_graph_saved_comes_back_equal_also_from_a_channel_of_changes(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    sqlite_saver = pytest.importorskip("langgraph.checkpoint.sqlite")
+    delta = pytest.importorskip("langgraph.channels.delta")
+    from langgraph.graph import START, MessagesState, StateGraph, add_messages
+    from typing_extensions import TypedDict
+
+    def added(before: Any, writes: Any) -> Any:
+        for written in writes:
+            before = add_messages(before, written)
+        return before
+
+    changes = TypedDict("changes", {"messages": Annotated[list, delta.DeltaChannel(added)]})  # noqa: UP013 - no string
+    path = tmp_path / "graph.db"
+    expected = {}
+    with sqlite_saver.SqliteSaver.from_conn_string(str(path)) as saver:
+        for thread, state in (("whole", MessagesState), ("changes", changes)):
+            graph = StateGraph(state)
+            answers = iter([*CONVERSATION[2:], AIMessage("more"), AIMessage("last")])
+            graph.add_node("model", lambda _, answers=answers: {"messages": [next(answers)]})
+            graph.add_node("more", lambda _, answers=answers: {"messages": [next(answers)]})
+            graph.add_edge(START, "model")
+            graph.add_edge("model", "more")
+            app = graph.compile(checkpointer=saver)
+            for text in ("one", "two"):
+                app.invoke({"messages": [HumanMessage(text, id=text)]}, {"configurable": {"thread_id": thread}})
+            expected[thread] = app.get_state({"configurable": {"thread_id": thread}}).values["messages"]
+    report = service.import_(path)
+    assert (report.sessions, report.events, report.skipped_count) == (2, 12, 0)
+    for thread, messages in expected.items():
+        assert SQLiteChatMessageHistory(thread, service=service).messages == messages
+        times = [event.created_at for event in service.list_events(thread)]
+        assert times == sorted(times)
+        assert len(set(times)) > 3
+
+
+def test_checkpoints_in_json_of_old_releases_are_read(service: SQLiteSessionService, tmp_path: Path) -> None:
+    id = ["langchain", "schema", "messages", "HumanMessage"]
+    message = {"lc": 1, "type": "constructor", "id": id, "kwargs": {"content": "hi", "type": "human", "id": "m"}}
+    value = {"v": 1, "ts": "2024-08-01T10:00:00+00:00", "channel_values": {"messages": [message]}}
+    path = tmp_path / "checkpoints.db"
+    write_checkpoints(path, [("t", "", STEPS[0], None, ("json", json.dumps(value).encode()))])
+    service.import_(path)
+    assert SQLiteChatMessageHistory("t", service=service).messages == [HumanMessage("hi", id="m")]
