@@ -199,3 +199,100 @@ def checkpoints(path: Path) -> None:
             ("thread-1", "", STEPS[2], "messages", [HumanMessage("mk020")]),
         ],
     )
+
+
+# ---------------------------------------------------------------- Claude Code
+
+CLAUDE = "0b6f2a1e-5a3c-4f0e-9d63-3a2f1c9b7e55"
+
+
+class Records:
+    """Makes records of Claude Code, each after the one before it."""
+
+    def __init__(self, session_id: str = CLAUDE, **always: Any) -> None:
+        self.made: list[dict[str, Any]] = []
+        self._always = {
+            "sessionId": session_id,
+            "cwd": "/home/u/mk001",
+            "version": "2.1.12",
+            "gitBranch": "main",
+        } | always
+        self._number = 0
+
+    def add(self, type: str, *, after: str | None = "", **fields: Any) -> str:
+        """Adds a record and gives its uuid."""
+        self._number += 1
+        uuid = f"{self._always.get('agentId', 'main')}-{self._number:04}"
+        before = next((one["uuid"] for one in reversed(self.made) if "uuid" in one), None) if after == "" else after
+        time = f"2026-02-01T10:00:{self._number:02}.000Z"
+        record = {"parentUuid": before, "isSidechain": False, "type": type, "uuid": uuid, "timestamp": time}
+        self.made.append(record | self._always | fields)
+        return uuid
+
+    def user(self, content: Any, **fields: Any) -> str:
+        """Adds what the user says, or the results of tools."""
+        return self.add("user", message={"role": "user", "content": content}, **fields)
+
+    def reply(self, id: str, *blocks: dict[str, Any], output: int = 5, **fields: Any) -> str:
+        """Adds a reply: a line for each block, whose tokens grow."""
+        for number, block in enumerate(blocks, start=1):
+            usage = {"input_tokens": 3, "cache_read_input_tokens": 40, "output_tokens": output * number // len(blocks)}
+            message = {"id": id, "type": "message", "role": "assistant", "model": "claude-1", "content": [block],
+                       "stop_reason": None, "usage": usage}  # fmt: skip
+            uuid = self.add("assistant", message=message, requestId=f"req-{id}", **fields)
+        return uuid
+
+
+def result(id: str, content: Any, **fields: Any) -> list[dict[str, Any]]:
+    """The content of a message that brings a tool's result."""
+    return [{"type": "tool_result", "tool_use_id": id, "content": content, **fields}]
+
+
+@history_file(
+    "claude-code", f"{CLAUDE}.jsonl", sessions=3, events=15,
+    left_out={"mk030": "'file-history-snapshot'", "mk031": "'progress'", "mk032": "'queue-operation'"},
+)  # fmt: skip
+def claude_code_session(path: Path) -> None:
+    made = Records()
+    made.made += [
+        {"type": "summary", "summary": "mk002", "leafUuid": "main-0003"},
+        {"type": "file-history-snapshot", "messageId": "main-0001", "snapshot": {"trackedFileBackups": {"a": "mk030"}}},
+    ]
+    made.user("mk003 caveat", isMeta=True)
+    asked = made.user([{"type": "text", "text": "mk004 read it"}, {"type": "image", "source": {"type": "base64",
+                       "media_type": "image/png", "data": "iVBORw0KGgo="}}])  # fmt: skip
+    left = made.user("mk005 a prompt that was taken back", after=asked)
+    made.reply("msg-0", {"type": "text", "text": "mk006"}, after=left)
+    made.reply(
+        "msg-1",
+        {"type": "thinking", "thinking": "mk007", "signature": "c2ln"},
+        {"type": "text", "text": "mk008"},
+        {"type": "tool_use", "id": "toolu-1", "name": "Read", "input": {"file_path": "mk009"}},
+        after=asked,
+        output=30,
+    )
+    made.user(result("toolu-1", "mk010"), toolUseResult={"type": "text", "file": {"content": "mk011"}})
+    made.add("progress", data={"type": "hook_progress", "hookName": "mk031"}, toolUseID="toolu-1")
+    made.made.append({"type": "queue-operation", "operation": "enqueue", "content": "mk032", "sessionId": CLAUDE})
+    made.reply("msg-2", {"type": "tool_use", "id": "toolu-2", "name": "Task", "input": {"prompt": "mk012"}})
+    call = made.made[-1]["uuid"]
+    made.user("mk012 mk013", after=None, isSidechain=True)
+    made.reply("msg-s", {"type": "text", "text": "mk014"}, isSidechain=True)
+    made.user(result("toolu-2", [{"type": "text", "text": "mk015"}]), after=call)
+    made.add("system", subtype="local_command", content="mk016", level="info")
+    made.add("attachment", attachment={"type": "nested_memory", "path": "mk017", "content": "mk018"})
+    made.add("invented-later", words="mk019")
+    made.user(result("toolu-9", "mk020", is_error=True))
+    made.reply("msg-3", {"type": "text", "text": "mk021"}, {"type": "block_of_tomorrow", "words": "mk022"})
+    as_lines(path, made.made)
+
+
+@history_file("claude-code", "agent-a1b2c3d4.jsonl", sessions=1, events=4)
+def claude_code_agent(path: Path) -> None:
+    made = Records(agentId="a1b2c3d4", isSidechain=True)
+    made.user("mk002 look for it", after=None)
+    made.reply("msg-1", {"type": "text", "text": "mk003"}, {"type": "tool_use", "id": "toolu-5", "name": "Grep",
+               "input": {"pattern": "mk004"}})  # fmt: skip
+    made.user(result("toolu-5", "mk005"))
+    made.reply("msg-2", {"type": "text", "text": "mk006"})
+    as_lines(path, made.made)

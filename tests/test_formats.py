@@ -12,7 +12,18 @@ from typing import Annotated, Any
 
 import pytest
 from click.testing import CliRunner
-from history_files import CONVERSATION, FILES, STEPS, marks_of_file, marks_of_store, write_checkpoints
+from history_files import (
+    CLAUDE,
+    CONVERSATION,
+    FILES,
+    STEPS,
+    Records,
+    as_lines,
+    marks_of_file,
+    marks_of_store,
+    result,
+    write_checkpoints,
+)
 from langchain_core.messages import AIMessage, HumanMessage
 
 from session_sqlite import ANY, InvalidInputError, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
@@ -258,3 +269,107 @@ def test_checkpoints_in_json_of_old_releases_are_read(service: SQLiteSessionServ
     write_checkpoints(path, [("t", "", STEPS[0], None, ("json", json.dumps(value).encode()))])
     service.import_(path)
     assert SQLiteChatMessageHistory("t", service=service).messages == [HumanMessage("hi", id="m")]
+
+
+# ---------------------------------------------------------------- Claude Code
+
+
+def said(session: Any) -> list[tuple[str, str]]:
+    return [(event.author, event.content) for event in session.events(limit=None)]
+
+
+def test_the_lines_of_a_reply_are_one_event_whose_tokens_count_once(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "claude_code_session", tmp_path / "source")
+    session = service.get_session(CLAUDE)
+    assert session.title == "mk002"
+    assert session.metadata["claude_code"]["cwd"] == "/home/u/mk001"
+    reply = session.events()[2]
+    assert (reply.content, reply.reasoning, reply.id) == ("mk008", "mk007", "main-0005")
+    assert reply.actions == (ToolCall("Read", {"file_path": "mk009"}, id="toolu-1"),)
+    assert reply.usage == Usage("claude-1", 43, 30, cache_read_tokens=40)
+    assert reply.created_at == datetime(2026, 2, 1, 10, 0, 5, tzinfo=UTC)
+    assert service.usage(by="model")[0]["output_tokens"] == 5 + 30 + 5 + 5 + 5
+
+
+def test_results_are_joined_to_calls_and_context_is_no_word_of_the_user(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "claude_code_session", tmp_path / "source")
+    calls = {call["name"]: call for call in service.tool_calls()}
+    assert calls["Read"]["output"] == "mk010"
+    assert calls["Task"]["output"] == "mk015"
+    assert said(service.get_session(CLAUDE))[:3] == [
+        ("system", "mk003 caveat"), ("user", "mk004 read it"), ("assistant", "mk008")
+    ]  # fmt: skip
+    lost = next(event for event in service.get_session(CLAUDE).events() if "mk020" in event.content)
+    assert (lost.author, lost.actions[0].id, lost.actions[0].error) == ("tool", "toolu-9", "mk020")
+
+
+def test_a_prompt_that_was_taken_back_is_a_branch_and_a_sub_agent_is_a_child(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "claude_code_session", tmp_path / "source")
+    branch = service.get_session(f"{CLAUDE}:main-0003")
+    assert (branch.parent_id, branch.parent_seq) == (CLAUDE, 2)
+    assert said(branch) == [("user", "mk005 a prompt that was taken back"), ("assistant", "mk006")]
+    agent = next(session for session in service.list_sessions() if session.id not in (CLAUDE, branch.id))
+    assert said(agent) == [("user", "mk012 mk013"), ("assistant", "mk014")]
+    assert agent.parent_id == CLAUDE
+    assert service.get_session(CLAUDE).events()[agent.parent_seq - 1].actions[0].name == "Task"
+
+
+def test_a_sub_agent_with_a_file_of_its_own_is_a_child_of_its_session(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "claude_code_agent", tmp_path / "source")
+    [agent] = service.list_sessions()
+    assert (agent.id, agent.parent_id, agent.agent_id) == (f"{CLAUDE}:a1b2c3d4", CLAUDE, "a1b2c3d4")
+
+
+def test_tools_that_run_at_the_same_time_make_no_branch(service: SQLiteSessionService, tmp_path: Path) -> None:
+    made = Records()
+    made.user("read both")
+    first = made.reply("msg-1", {"type": "tool_use", "id": "t-1", "name": "Read", "input": {}})
+    second = made.reply("msg-1", {"type": "tool_use", "id": "t-2", "name": "Read", "input": {}})
+    made.user(result("t-1", "one"), after=first)
+    made.user(result("t-2", "two"), after=second)
+    made.reply("msg-2", {"type": "text", "text": "done"})
+    as_lines(tmp_path / "s.jsonl", made.made)
+    report = service.import_(tmp_path / "s.jsonl")
+    assert (report.sessions, report.events) == (1, 5)
+    assert [call["output"] for call in service.tool_calls()] == ["one", "two"]
+    assert service.usage(by="model")[0]["output_tokens"] == 10
+
+
+def test_a_session_that_goes_on_brings_only_what_is_new(service: SQLiteSessionService, tmp_path: Path) -> None:
+    made = Records()
+    made.user("one")
+    made.reply("msg-1", {"type": "text", "text": "two"})
+    as_lines(tmp_path / "s.jsonl", made.made)
+    service.import_(tmp_path / "s.jsonl")
+    made.user("three")
+    as_lines(tmp_path / "s.jsonl", made.made)
+    report = service.import_(tmp_path / "s.jsonl")
+    assert (report.sessions, report.extended, report.events, report.known) == (0, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"type": "user"}, {"type": "user", "message": None}, {"type": "assistant", "message": "x"}, {"type": 1}, [], "x",
+     {"type": "assistant", "message": {"content": 1}, "uuid": 5}, {"type": "attachment", "attachment": 1}, {},
+     {"type": "user", "message": {"content": "x"}, "uuid": "loop", "parentUuid": "loop", "isSidechain": True}],
+)  # fmt: skip
+def test_a_record_of_another_form_is_reported_or_kept_and_the_others_come(
+    service: SQLiteSessionService, tmp_path: Path, record: Any
+) -> None:
+    made = Records()
+    made.user("before")
+    made.made.append(record)
+    made.reply("msg-1", {"type": "text", "text": "after"}, after="main-0001")
+    as_lines(tmp_path / "s.jsonl", made.made)
+    report = service.import_(tmp_path / "s.jsonl")
+    assert said(service.get_session(CLAUDE))[0] == ("user", "before")
+    assert said(service.get_session(CLAUDE))[-1] == ("assistant", "after")
+    assert report.events + report.skipped_count == 3

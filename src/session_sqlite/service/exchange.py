@@ -8,8 +8,8 @@ from __future__ import annotations
 import html
 import importlib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from session_sqlite import codec, queries
@@ -58,6 +58,7 @@ class ImportReport:
         skipped: What could not be imported: where it is and why; the first 100.
         skipped_count: How much could not be imported.
         warnings: What else to know.
+        left_out: How many records of each kind are no part of a conversation, but the program's own bookkeeping.
         dry_run: True if nothing was written.
     """
 
@@ -69,6 +70,7 @@ class ImportReport:
     skipped: tuple[Fault, ...] = ()
     skipped_count: int = 0
     warnings: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
     dry_run: bool = False
 
     def __str__(self) -> str:
@@ -86,6 +88,8 @@ class ImportReport:
         if self.skipped_count > len(self.skipped):
             lines.append(f"  … and {self.skipped_count - len(self.skipped):,} more")
         lines += [f"  note: {warning}" for warning in self.warnings]
+        lines += [f"  left out, as no part of a conversation: {_count(count, 'record')} of the kind {kind!r}"
+                  for kind, count in self.left_out.items()]  # fmt: skip
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

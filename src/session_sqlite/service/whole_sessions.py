@@ -79,6 +79,17 @@ class Note:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A record that is no part of a conversation: the program's own bookkeeping.
+
+    Attributes:
+        kind: Its kind, as the program names it.
+    """
+
+    kind: str
+
+
+@dataclass(frozen=True)
 class SharedState:
     """Keys that sessions of an app (and, for ``user:`` keys, of a user) share.
 
@@ -111,7 +122,7 @@ class Arrival:
     """
 
     id: str
-    events: Iterable[Event | StoredRow | Fault | Note]
+    events: Iterable[Event | StoredRow | Fault | Note | LeftOut]
     app_name: str = ""
     user_id: str = ""
     agent_id: str = ""

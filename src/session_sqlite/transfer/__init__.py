@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
@@ -22,6 +23,7 @@ from session_sqlite.service.exchange import ExportReport, ImportReport, Progress
 from session_sqlite.service.whole_sessions import (
     Arrival,
     Fault,
+    LeftOut,
     Note,
     Piece,
     Placed,
@@ -38,6 +40,7 @@ BATCH_PIECES: Final = 200
 BATCH_CHARACTERS: Final = 4_000_000
 FAULTS_KEPT: Final = 100
 NOTES_KEPT: Final = 20
+MAX_KIND: Final = 80  # characters of a kind's name: more is no name
 
 # ---------------------------------------------------------------- export
 
@@ -267,14 +270,17 @@ class _Import:
         self._faults: list[Fault] = []
         self._fault_count = 0
         self._notes: dict[str, None] = {}
+        self._left_out: Counter[str] = Counter()
         self.flushed: Callable[[], None] = lambda: None  # is told of each transaction
 
-    def take(self, arrival: Arrival | SharedState | Fault | Note) -> None:
+    def take(self, arrival: Arrival | SharedState | Fault | Note | LeftOut) -> None:
         """Takes what a source has next."""
         if isinstance(arrival, Fault):
             self.fault(arrival)
         elif isinstance(arrival, Note):
             self.note(arrival.text)
+        elif isinstance(arrival, LeftOut):
+            self._left_out[_kind_named(arrival.kind)] += 1
         elif isinstance(arrival, SharedState):
             self._take_state(arrival)
         else:
@@ -306,6 +312,7 @@ class _Import:
             skipped=tuple(self._faults),
             skipped_count=self._fault_count,
             warnings=tuple(self._notes),
+            left_out=dict(sorted(self._left_out.items())),
             dry_run=self._dry_run,
         )
 
@@ -349,14 +356,14 @@ class _Import:
         except InvalidInputError as error:
             self.fault(Fault(_named(arrival.id), str(error)))
             for left in stream:  # a stream is read to its end: what follows in the file is the next session
-                if isinstance(left, (Fault, Note)):
+                if isinstance(left, (Fault, Note, LeftOut)):
                     self.take(left)
             return
         rows: list[dict[str, Any]] = []
         characters = 0
         is_first = True
         for event in stream:
-            if isinstance(event, (Fault, Note)):
+            if isinstance(event, (Fault, Note, LeftOut)):
                 self.take(event)
                 continue
             try:
@@ -426,6 +433,10 @@ class _Import:
 
 class _NobodysError(InvalidInputError):
     """The source names no owner and neither does anybody else: that ends the import."""
+
+
+def _kind_named(kind: str) -> str:
+    return kind if kind.isprintable() and 0 < len(kind) <= MAX_KIND else "(without a name)"
 
 
 def _named(session_id: object) -> str:

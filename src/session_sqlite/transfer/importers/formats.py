@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState
+from session_sqlite.service.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer.importers import (
     aster,
     chat_json,
     chatgpt,
+    claude_code,
     exports,
     langchain_histories,
     langchain_messages,
@@ -28,7 +29,7 @@ from session_sqlite.transfer.importers import (
 from session_sqlite.transfer.importers.databases import Database, open_database
 from session_sqlite.transfer.importers.json_files import JsonFile, open_json
 
-Arrivals = Iterator[Arrival | SharedState | Fault | Note]
+Arrivals = Iterator[Arrival | SharedState | Fault | Note | LeftOut]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "jsonl": JsonFormat("an export of this package: readable and lossless", exports.is_export, exports.read_export),
     "chatgpt": JsonFormat(
         "ChatGPT: `conversations.json`, or the zip that it comes in", chatgpt.is_chatgpt, chatgpt.read
+    ),
+    "claude-code": JsonFormat(
+        "Claude Code: a session's JSON Lines, with its branches and sub-agents",
+        claude_code.is_claude_code,
+        claude_code.read,
     ),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",
