@@ -30,8 +30,8 @@ from session_sqlite import (
     SQLiteSessionService,
     StoreBusyError,
     StoreClosedError,
-    schema,
 )
+from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import Call, Turns
 
 PROCESSES = 8
@@ -485,7 +485,7 @@ def test_a_read_that_failed_half_way_makes_no_later_read_stale(
     with SQLiteSessionService(path if kind == "file" else ":memory:") as service:
         session = service.create_session()
         session.add_events([Event("user", str(number)) for number in range(300)])
-        database = service._sqlite
+        database = service._database
 
         def fail(row: Any) -> Any:
             raise error
@@ -532,10 +532,10 @@ def test_more_readers_than_idle_connections_wait_for_nobody(path: Path) -> None:
         together = threading.Barrier(12)
 
         def read() -> list[int]:
-            return service._sqlite.read("SELECT 1", {}, lambda row: together.wait(30) * 0 + 1)
+            return service._database.read("SELECT 1", {}, lambda row: together.wait(30) * 0 + 1)
 
         assert [task.result(60) for task in [pool.submit(read) for _ in range(12)]] == [[1]] * 12
-        assert len(service._sqlite._connections()) <= 5, "the writer, and a few that are kept"
+        assert len(service._database._connections()) <= 5, "the writer, and a few that are kept"
 
 
 # ---------------------------------------------------------------- services that are let go
@@ -609,7 +609,7 @@ def test_each_thread_has_a_database_of_its_own_until_it_ends(service: SQLiteSess
         assert len({pool.submit(lambda: id(service.db.conn)).result(60) for _ in range(30)} | {id(service.db.conn)}) > 1
     del pool
     gc.collect()
-    assert len(service._sqlite._for_sqlite_utils) == 1
+    assert len(service._database._for_sqlite_utils) == 1
 
 
 # ---------------------------------------------------------------- forks

@@ -174,6 +174,10 @@ READS: Final[dict[str, list[Verb]]] = {
     "activity": [lambda s, p: s.activity(["day", "author", "user_id", "session_id"], user_id=ANY)],
     "reply_times": [lambda s, p: s.reply_times(), lambda s, p: s.reply_times(session="s")],
     "stats": [lambda s, p: s.stats(), lambda s, p: s.stats(app_name=ANY, user_id=ANY)],
+    "mark_interrupted": [
+        lambda s, p: s.mark_interrupted("s", ["m4", "e3", "nothing"], "CancelledError"),
+        lambda s, p: s.mark_interrupted("s", ["m4", "e3"], ""),
+    ],
     "find_messages": [lambda s, p: s.find_messages("s", ["m4", "e3", "e3:0", "nothing"])],
     "query": [lambda s, p: [s.query(f"SELECT * FROM {name}") for name in (*COLUMNS, "transcript", "session_overview")]],
     "export": [

@@ -2,7 +2,9 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -11,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -60,13 +63,60 @@ def test_imports_run_downwards_only() -> None:
     run_python("import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
 
 
-def test_langchain_is_imported_only_under_langchain() -> None:
+def test_langchain_is_imported_only_under_langchain_and_by_the_form_of_its_messages() -> None:
     importers = importers_of("langchain", "langchain_classic", "langchain_core", "langgraph")
-    assert {name for name in importers if not name.startswith("langchain/")} == set()
+    assert {name for name in importers if not name.startswith("langchain/")} <= {
+        "messages/langchain.py",
+        "messages/dict_form.py",
+    }
 
 
-def test_sqlite_utils_is_imported_only_by_the_schema_and_the_sqlite_backend() -> None:
-    assert importers_of("sqlite_utils") <= {"schema.py", "sqlite/database.py"}
+def test_sqlite_utils_is_imported_only_by_the_sqlite_backend() -> None:
+    assert {name for name in importers_of("sqlite_utils") if not name.startswith("sqlite/")} == set()
+
+
+def test_no_import_of_our_own_hides_in_a_string() -> None:
+    """A lazy import is a statement in a function; only the face of the package looks names up, for its lazy ones."""
+    hidden = [
+        f"{name}:{node.lineno}"
+        for name, path in SOURCES.items()
+        if name != "__init__.py"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in {"import_module", "__import__"}
+        and "session_sqlite" in ast.unparse(node)
+    ]
+    assert hidden == []
+
+
+def imports_of_ours(name: str) -> Iterator[tuple[str, bool]]:
+    """The modules of ours that a module imports, wherever it does so, and whether only a type checker sees it."""
+
+    def visit(node: ast.AST, for_types: bool) -> Iterator[tuple[str, bool]]:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, for_types) for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                part = f"{node.module}.{alias.name}"
+                yield (part if part in MODULES else node.module), for_types
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, for_types or is_for_type_checkers(child))
+
+    source = importlib.util.find_spec(name)
+    assert source is not None
+    assert source.origin is not None
+    yield from visit(ast.parse(Path(source.origin).read_text("utf-8")), False)
+
+
+def test_the_imports_have_no_circle_types_and_lazy_ones_included() -> None:
+    """The session and the service are the one pair that names each other, for type checkers only."""
+    graph: dict[str, set[str]] = {name: set() for name in MODULES}
+    for name in MODULES:
+        for imported, for_types in imports_of_ours(name):
+            if (name, imported, for_types) != ("session_sqlite.session", "session_sqlite.service", True):
+                graph[name].add(imported)
+    graph["session_sqlite"] = set()  # the face of the package hands on what is below it
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -80,7 +130,7 @@ def test_sql_stands_only_in_the_queries_the_schema_and_the_backend() -> None:
     found = [
         f"{name}:{node.lineno}: {node.value.strip()[:40]}"
         for name, path in SOURCES.items()
-        if name not in {"queries.py", "schema.py", "transfer/importers/databases.py"} and not name.startswith("sqlite/")
+        if name not in {"queries.py", "transfer/importers/databases.py"} and not name.startswith(("sqlite/", "server/"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and statement.match(node.value)
     ]
@@ -153,3 +203,23 @@ def test_the_workflow_runs_the_test_command_of_the_readme() -> None:
     after = (ROOT / "README.md").read_text("utf-8").partition("<!-- test command -->")[2]
     command = next(line for line in after.splitlines() if line and not line.startswith("```"))
     assert f"run: {command}\n" in (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+
+
+def test_the_types_of_choices_and_filters_are_what_the_verbs_take() -> None:
+    from session_sqlite import SessionService, filters, queries, search
+    from session_sqlite.operations import analytics
+    from session_sqlite.transfer import EXPORT_FORMATS
+    from session_sqlite.transfer.importers import FORMATS
+
+    assert set(get_args(filters.ImportFormat)) == {"auto", *FORMATS}
+    assert set(get_args(filters.ExportFormat)) == set(EXPORT_FORMATS)
+    assert get_args(filters.SearchField) == search.FIELDS
+    assert get_args(filters.ToolStatus) == analytics.TOOL_STATUSES
+    assert set(get_args(filters.UsageGroup)) == set(queries.USAGE_GROUPS)
+    assert set(get_args(filters.ActivityGroup)) == set(queries.ACTIVITY_GROUPS)
+    events = inspect.signature(SessionService.list_events).parameters
+    assert {*filters.EventFilters.__annotations__, "self", "session", "limit"} == set(events)
+    search_verb = inspect.signature(SessionService.search).parameters
+    assert {*filters.SearchFilters.__annotations__, "self", "query", "session", "app_name", "user_id"} == set(
+        search_verb
+    )

@@ -45,7 +45,7 @@ from session_sqlite import (
 )
 from session_sqlite import Page as Listing
 from session_sqlite.cli import main
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.messages.langchain import message_to_event
 from session_sqlite.transcript import html_page
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

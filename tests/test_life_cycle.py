@@ -34,7 +34,7 @@ from session_sqlite import (
     StaleSessionError,
     ToolCall,
 )
-from session_sqlite.langchain.messages import message_to_event, messages_of
+from session_sqlite.messages.langchain import message_to_event, messages_of
 
 
 @pytest.fixture(params=["file", "memory"])

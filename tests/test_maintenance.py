@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 
 from session_sqlite import Event, InvalidInputError, SQLiteSessionService, StoreClosedError, ToolCall
 from session_sqlite.errors import StoreError
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.messages.langchain import message_to_event
 from session_sqlite.sqlite import maintenance
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
@@ -289,7 +289,7 @@ def test_a_backup_that_fails_leaves_nothing(service: SQLiteSessionService, tmp_p
         with pytest.raises(StoreError):
             service.backup(target)
     before = sorted(tmp_path.iterdir())
-    service._sqlite.path.with_name("elsewhere").mkdir()  # type: ignore[union-attr]
+    service._database.path.with_name("elsewhere").mkdir()  # type: ignore[union-attr]
     service.close()
     with pytest.raises(StoreClosedError):
         service.backup(tmp_path / "elsewhere" / "copy.db")

@@ -42,8 +42,8 @@ from pydantic import BaseModel
 from session_sqlite import codec
 from session_sqlite.calls import derived
 from session_sqlite.errors import InvalidInputError, NotSerializableError
-from session_sqlite.langchain import messages as module
-from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
+from session_sqlite.messages import langchain as module
+from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
 from session_sqlite.models import Event, ToolCall, Usage
 
 KEY = codec.SessionKey("app", "user", "session")

@@ -43,9 +43,9 @@ from session_sqlite import (
     StoreError,
     ToolCall,
 )
-from session_sqlite.langchain.messages import message_to_event
 from session_sqlite.langchain.overlap import overlap
 from session_sqlite.langchain.turns import NO_RESULT, NOT_RUN
+from session_sqlite.messages.langchain import message_to_event
 from session_sqlite.transcript import terminal_text
 
 S = {"configurable": {"session_id": "s"}}
@@ -1505,9 +1505,10 @@ def test_a_sub_agent_writes_where_it_is_told_to(service: SQLiteSessionService) -
 
 def test_a_message_is_looked_up_by_an_index_however_many_there_are(service: SQLiteSessionService) -> None:
     from session_sqlite import queries
+    from session_sqlite.where import with_ids
 
     for statement in (queries.MESSAGE_SEQS, queries.MESSAGES, queries.EVENTS_WITHOUT_MESSAGE_ID):
-        sql, params = queries.with_ids(statement, [f"m{number}" for number in range(300)])
+        sql, params = with_ids(statement, [f"m{number}" for number in range(300)])
         params |= {"app_name": "default", "user_id": "default", "session_id": "s"}
         plan = [row["detail"] for row in service.query(f"EXPLAIN QUERY PLAN {sql}", params)]
         assert all(line.startswith("SEARCH") for line in plan), plan

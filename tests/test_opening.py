@@ -40,9 +40,8 @@ from session_sqlite import (
     StoreBusyError,
     StoreError,
     database_file,
-    schema,
 )
-from session_sqlite.sqlite import SQLiteDatabase
+from session_sqlite.sqlite import SQLiteDatabase, schema
 
 POSIX = os.name == "posix"
 SECRET = "secret-chat-text"  # noqa: S105  # a word to look for
@@ -291,7 +290,7 @@ CHECKPOINTING = """
 import sys
 from session_sqlite import Event, SQLiteSessionService
 with SQLiteSessionService(sys.argv[1]) as service:
-    service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
+    service._database._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
     service.create_session(session_id="s", exist_ok=True)
     print("ready", flush=True)
     while True:
@@ -328,7 +327,7 @@ for number in range(int(sys.argv[2])):
     path = pathlib.Path(sys.argv[1]) / f"{number}.db"
     try:
         with SQLiteSessionService(path, durability="fast") as service:
-            service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
+            service._database._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
             service.append_event("s", Event("user", "x" * 20_000), create=True)
         with SQLiteSessionService(path, read_only=True) as service:
             assert service.list_events("s")
@@ -418,7 +417,7 @@ KILLED_WRITER = """
 import os, signal, sys
 from session_sqlite import Event, SQLiteSessionService
 service = SQLiteSessionService(sys.argv[1])
-service._sqlite._write_connection.execute("PRAGMA wal_autocheckpoint = 0")
+service._database._write_connection.execute("PRAGMA wal_autocheckpoint = 0")
 if int(sys.argv[2]):
     for number in range(int(sys.argv[2])):
         service.append_event("s", Event("user", str(number) * 20_000), create=True)
@@ -968,8 +967,8 @@ def test_a_name_that_only_resembles_a_url_is_a_name(tmp_path: Path, monkeypatch:
 def test_durability_is_what_was_asked_for(path: Path, durability: Any, synchronous: int) -> None:
     with SQLiteSessionService(path, durability=durability) as service:
         service.create_session()
-        assert service._sqlite._write_connection is not None
-        connection = service._sqlite._write_connection
+        assert service._database._write_connection is not None
+        connection = service._database._write_connection
         assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)

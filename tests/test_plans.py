@@ -52,7 +52,7 @@ def filled(path: Path, file: Path) -> Iterator[SQLiteSessionService]:
 def statements(service: SQLiteSessionService) -> Iterator[list[str]]:
     """What SQLite is asked to run in the block, with its values, on every connection that the service has or makes."""
     ran: list[str] = []
-    database = service._sqlite
+    database = service._database
     connect = database._connect
 
     def traced(mode: str) -> sqlite3.Connection:

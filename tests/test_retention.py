@@ -45,7 +45,7 @@ from session_sqlite import (
     SQLiteSessionService,
     ToolCall,
 )
-from session_sqlite.langchain.messages import event_to_messages, message_to_event, messages_of
+from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
 from session_sqlite.sqlite import maintenance
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -810,8 +810,8 @@ def test_redaction_keeps_to_its_scope(service: SQLiteSessionService) -> None:
     assert service.redact(HIDDEN, app_name=ANY, user_id=ANY).events == 2
     with pytest.raises(SessionNotFoundError):
         service.redact(HIDDEN, session="nowhere")
-    with pytest.raises(InvalidInputError):
-        service.redact(HIDDEN, session="one", user_id="li")
+    with pytest.raises(SessionNotFoundError):
+        service.redact(HIDDEN, session="one", user_id="li")  # li has no session "one"
 
 
 def test_a_dry_redaction_changes_nothing(service: SQLiteSessionService) -> None:

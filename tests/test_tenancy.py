@@ -254,7 +254,7 @@ def test_an_empty_list_says_to_the_owner_of_the_file_that_others_have_sessions(
         service.scope(user_id="stranger"),
         opened_as_another.scope(),
         opened_as_another.scope(app_name="default"),
-        AsyncSessionService(opened_as_another).scope()._sync,
+        AsyncSessionService(opened_as_another).scope()._blocking,
     ):
         assert "Other apps" not in empty(view)._repr_html_()
 

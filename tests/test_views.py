@@ -17,7 +17,8 @@ import pytest
 import sqlite_utils
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from session_sqlite import Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage, schema
+from session_sqlite import Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
+from session_sqlite.sqlite import schema
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VIEWS = {

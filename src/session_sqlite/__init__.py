@@ -36,14 +36,14 @@ from session_sqlite.models import ANY, REMOVE, Event, SearchHit, SessionOverview
 from session_sqlite.pages import Page, Rows
 from session_sqlite.service import SessionService
 from session_sqlite.session import Session, SessionState
-from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.sqlite import database_file
+from session_sqlite.sqlite_service import SQLiteSessionService
+from session_sqlite.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from session_sqlite.langchain.history import SQLiteChatMessageHistory
     from session_sqlite.langchain.middleware import SessionHistoryMiddleware
     from session_sqlite.langchain.recorder import SessionRecorder
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ANY",

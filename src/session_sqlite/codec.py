@@ -284,6 +284,11 @@ def _short(path: str) -> str:
     return path if len(path) <= 120 else f"{path[:80]}…{path[-20:]}"
 
 
+def plain_json(value: object) -> str:
+    """Returns the JSON text of a value that was read from a column and needs no check."""
+    return _encode(value)
+
+
 def encode_json(value: object, path: str, *, max_depth: int = MAX_DEPTH) -> str:
     """JSON text of a value that will come back equal. Raises `NotSerializableError`, naming the value's path."""
     _check_json(value, path, 0, max_depth)
@@ -735,8 +740,8 @@ def decode_place(place: object) -> int | float | str:
 _SEQ: Final = EVENT_COLUMNS.index("seq")
 
 
-def decode_said(row: Sequence[Any]) -> Event:
-    """What a message is made of, from a row of `queries.EVENTS_AS_SAID`: the event without what no message shows.
+def decode_for_message(row: Sequence[Any]) -> Event:
+    """What a message is made of, from a row of `queries.EVENTS_FOR_MESSAGES`: the event without what no message shows.
 
     A long conversation reads half as fast with all columns.
     """

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from session_sqlite import codec
 from session_sqlite.codec import SessionKey
+from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
+from session_sqlite.pages import CheckReport, Rows
 from session_sqlite.search import Request
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -29,6 +35,17 @@ class Reading(Protocol):
 class Transaction(Reading, Protocol):
     """A write transaction that is under way."""
 
+    @property
+    def index(self) -> SearchIndex | None:
+        """The search index of the database; None if there is none."""
+
+    def lock(self, *keys: SessionKey) -> set[SessionKey]:
+        """Takes sessions, so that no other transaction changes them or their rows; returns which of them exist.
+
+        Several are taken in one order, so that two transactions never wait for each other. Where a session does not
+        exist there is nothing to take: the INSERT decides. A transaction of SQLite has taken everything already.
+        """
+
     def run(self, sql: str, params: Params) -> int:
         """Runs a statement and returns the number of rows that it changed."""
 
@@ -39,25 +56,53 @@ class Transaction(Reading, Protocol):
 class Database(Protocol):
     """What a backend provides. Every method raises errors of `session_sqlite.errors`, never the driver's."""
 
-    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
-        """Runs one query and returns what ``make`` makes of each row; ``make`` does not touch the database."""
-
-    def write(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
-        """Runs ``work`` in one transaction that holds the write lock from its start: all of it or nothing.
-
-        ``work`` may be run again from its beginning after a conflict, so it changes nothing but the database.
-        ``patience`` is how many seconds to wait for other writers, if not as long as the database usually does.
-        """
-
     @property
     def index(self) -> SearchIndex | None:
         """The search index; None if there is none, and searches scan."""
+
+    @property
+    def path(self) -> Path | None:
+        """The absolute path of the file; None for a store in memory or on a server."""
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+
+    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        """Runs one query and returns what ``make`` makes of each row; ``make`` does not touch the database."""
+
+    def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
+        """Runs ``work`` in one transaction: all of it or nothing.
+
+        ``work`` may be run again from its beginning after a conflict, so it changes nothing but the database. It takes
+        each session that it changes before it reads anything of it (`Transaction.lock`).
+
+        Args:
+            work: What to do.
+            patience: How many seconds to wait for other writers, if not as long as the database usually does.
+            repeatable: Whether ``work`` may also run again when nobody knows if it was committed, since the server
+                went away at that moment; otherwise that is a `StoreError`.
+        """
 
     def purge(self) -> list[str]:
         """Makes text that was deleted unrecoverable; returns what may still hold it, in words."""
 
     def close(self) -> None:
         """Releases everything; later calls raise `StoreClosedError`. Closing twice is harmless."""
+
+    # What only the owner of a store may do.
+
+    def db(self) -> sqlite_utils.Database:
+        """Returns the file as a read-only sqlite-utils Database."""
+
+    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:
+        """Runs one reading statement of the owner's, with values up to the size of the largest event at least."""
+
+    def backup(self, target: object, *, overwrite: bool) -> Path:
+        """Copies the store, as of one moment, into a new file."""
+
+    def check(self, *, repair: bool) -> CheckReport:
+        """Looks at everything that can go wrong with the store."""
 
 
 @dataclass(frozen=True)
@@ -102,5 +147,14 @@ class SearchIndex(Protocol):
     def removed(self, tx: Transaction) -> None:
         """Is told, in the same transaction, that events were removed."""
 
-    def appended(self, tx: Transaction, count: int) -> None:
-        """Is told, in the same transaction, that events were appended."""
+    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
+        """Is told, in the same transaction, which rows of events were appended."""
+
+    def copied(self, tx: Transaction, key: SessionKey) -> None:
+        """Is told, in the same transaction, that a session was made of copies."""
+
+
+def check_seconds(value: object, name: str) -> None:
+    """Raises `InvalidInputError` for anything but a number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from session_sqlite import extras
 from session_sqlite.models import Event, SearchHit, SessionOverview, SessionRecord
@@ -116,6 +117,48 @@ def _note(shown: Page[Any] | Rows) -> str:
 
 def _without_service(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "_why_empty"}  # it asks an open service
+
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `check` looked at.
+
+    Attributes:
+        name: What was looked at.
+        level: ``"ok"``, ``"warning"`` or ``"error"``.
+        message: What was found.
+        advice: What to do about it; empty if nothing.
+        repaired: True if it was put right.
+    """
+
+    name: str
+    level: Level
+    message: str
+    advice: str = ""
+    repaired: bool = False
+
+
+class CheckReport(list[Finding]):
+    """The findings of a check, in the order of looking."""
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong, or all of it was repaired; warnings do not count."""
+        return not any(finding.level == "error" and not finding.repaired for finding in self)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{'repaired' if finding.repaired else finding.level:8}  {finding.name}: {finding.message}"
+            + (f" — {finding.advice}" if finding.advice and not finding.repaired else "")
+            for finding in self
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(finding.level, finding.name, finding.message, finding.advice) for finding in self]
+        return html.table(("level", "what", "found", "advice"), rows)
 
 
 def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

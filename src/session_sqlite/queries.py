@@ -1,32 +1,42 @@
-"""Every SQL statement that the service runs.
+"""Every SQL statement that the operations run, on every backend as it stands.
 
-Portable SQL with ``:named`` parameters, which SQLite and the servers read alike. A statement that ends in WHERE
-takes clauses; `joined` puts constant clauses together with AND. Values are always bound.
+Portable SQL with ``:named`` parameters. A SELECT or DELETE without WHERE takes the conditions of a `Where`. JSON is
+taken apart in the views alone, which each backend defines in its own way: `tool_calls`, `tokens`, `counted_events`.
+Names that a server reserves (``key``, ``usage``) are quoted. Values are always bound, and what is put together is
+constants.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Final
 
-Id = TypeVar("Id", str, int)
+from session_sqlite import codec
+from session_sqlite.codec import MAX_SEQ
+from session_sqlite.where import Where
 
-
-def joined(statement: str, clauses: Iterable[str], tail: str = "") -> str:
-    """The statement, its clauses joined with AND, and what follows them (ORDER BY, LIMIT)."""
-    condition = " AND ".join(clauses)
-    return f"{statement} {f'WHERE {condition}' if condition else ''} {tail}"
+RESERVED: Final = frozenset({"key", "usage"})
 
 
-def with_ids(statement: str, ids: Sequence[Id]) -> tuple[str, dict[str, Id]]:
-    """A statement that takes a list of ids, with a name for each, and the parameters of those names."""
-    params = {f"id_{index}": id for index, id in enumerate(ids)}
-    return statement.format(", ".join(f":{name}" for name in params)), params
+def columns(names: Iterable[str], table: str = "") -> str:
+    """Returns names of columns as a list, of a table if it is named."""
+    prefix = f"{table}." if table else ""
+    return ", ".join(f'{prefix}"{name}"' if name in RESERVED else f"{prefix}{name}" for name in names)
 
+
+EVENT_ROW: Final = columns(codec.EVENT_COLUMNS)
+EVENT_ROW_OF_EVENTS: Final = columns(codec.EVENT_COLUMNS, "events")
+SESSION_ROW: Final = columns(codec.SESSION_COLUMNS)
+SESSION_ROW_OF_SESSIONS: Final = columns(codec.SESSION_COLUMNS, "sessions")
+
+# The row of a session, and the rows that belong to it.
+IS_SESSION: Final = "app_name = :app_name AND user_id = :user_id AND id = :session_id"
+OF_SESSION: Final = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"
+
+PING: Final = "SELECT 1"
 
 # ---------------------------------------------------------------- sessions
 
-SESSIONS = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
-       parent_seq
+SESSIONS = f"""
+SELECT {SESSION_ROW}
   FROM sessions
 """
 OF_APP = "app_name = :app_name"
@@ -44,80 +54,70 @@ BEYOND = "(updated_at, id) < (:at_updated, :at_id)"
 LATEST_FIRST_OF_ANY = "ORDER BY updated_at DESC, id DESC, app_name DESC, user_id DESC"
 BEYOND_OF_ANY = "(updated_at, id, app_name, user_id) < (:at_updated, :at_id, :at_app, :at_user)"
 
-SESSION = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
-       parent_seq
+SESSION = f"""
+SELECT {SESSION_ROW}
   FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-SESSION_METADATA = """
+SESSION_METADATA = f"""
 SELECT metadata
   FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-LAST_SEQ = """
+LAST_SEQ = f"""
 SELECT last_seq
   FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-INSERT_SESSION = """
-INSERT INTO sessions
-       (id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq,
-        initial_state)
-VALUES (:id, :app_name, :user_id, :agent_id, :title, :metadata, :created_at, :updated_at, :last_seq, :parent_id,
-        :parent_seq, :initial_state)
+INSERT_SESSION = f"""
+INSERT INTO sessions ({SESSION_ROW}, initial_state)
+VALUES ({", ".join(f":{name}" for name in codec.SESSION_COLUMNS)}, :initial_state)
 """
 # updated_at never goes back, whatever the clock does.
-TOUCH_SESSION = """
+TOUCH_SESSION = f"""
 UPDATE sessions
    SET updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-ADVANCE_SESSION = """
+ADVANCE_SESSION = f"""
 UPDATE sessions
    SET last_seq = last_seq + :count,
        updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-SET_TITLE = """
+SET_TITLE = f"""
 UPDATE sessions
    SET title = :title
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-SET_AGENT = """
+SET_AGENT = f"""
 UPDATE sessions
    SET agent_id = :agent_id
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-SET_METADATA = """
+SET_METADATA = f"""
 UPDATE sessions
    SET metadata = :metadata
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
 # The events go with it, by their foreign key.
-DELETE_SESSION = """
+DELETE_SESSION = f"""
 DELETE FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
 
 # ---------------------------------------------------------------- events
 
-EVENTS = """
-SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
+EVENTS = f"""
+SELECT {EVENT_ROW}
   FROM events
 """
-# What messages are made of. A stored message has its usage itself; of metadata that are damaged there are none.
-EVENTS_AS_SAID = """
+# What messages are made of. A stored message has its usage itself.
+EVENTS_FOR_MESSAGES = """
 SELECT id, session_id, author, content, reasoning, actions, seq, state,
-       CASE WHEN message IS NULL THEN usage END AS usage, message_id, message,
-       CASE WHEN metadata = '{}' THEN '{}'
-            WHEN json_valid(metadata) THEN CASE WHEN message IS NULL AND content = '' THEN metadata ELSE '{}' END
-        END AS metadata
+       CASE WHEN message IS NULL THEN "usage" END, message_id, message, metadata
   FROM events
 """
-OF_SESSION = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"
 AFTER = "seq > :after"
 BEFORE = "seq < :before"
 BY_AUTHOR = "author = :author"
@@ -139,101 +139,87 @@ LIMITED = " LIMIT :limit"
 # Whoever reckons with a seq reads only those that number an event (see `codec.is_seq`): a damaged one may be a text.
 
 # An event by its id. CROSS JOIN keeps SQLite from reading the whole session by the wider index on its order instead.
-EVENT_BY_ID = """
-SELECT events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
-       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
-       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes, events.copied_from
+EVENT_BY_ID = f"""
+SELECT {EVENT_ROW_OF_EVENTS}
   FROM events AS named
  CROSS JOIN events
  WHERE named.id = :event_id
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
 """
-LAST_USER_SEQ_BEFORE = """
+LAST_USER_SEQ_BEFORE = f"""
 SELECT seq
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
    AND author = 'user' AND seq > 0 AND seq < :before
  ORDER BY seq DESC
  LIMIT 1
 """
-LAST_SEQ_BEFORE_NOT_A_RESULT = """
+LAST_SEQ_BEFORE_NOT_A_RESULT = f"""
 SELECT seq
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
    AND author <> 'tool' AND seq > 0 AND seq < :before
  ORDER BY seq DESC
  LIMIT 1
 """
-INSERT_EVENT = """
-INSERT INTO events
-       (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from)
-VALUES (:id, :session_id, :author, :content, :reasoning, :actions, :metadata, :created_at, :app_name, :user_id, :seq,
-        :agent_id, :branch, :invocation_id, :state, :usage, :tool_call_id, :message_id, :message,
-        :supersedes, :copied_from)
+INSERT_EVENT = f"""
+INSERT INTO events ({EVENT_ROW})
+VALUES ({", ".join(f":{name}" for name in codec.EVENT_COLUMNS)})
 """
-DELETE_ALL_EVENTS = """
+DELETE_ALL_EVENTS = f"""
 DELETE FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
 """
-DELETE_EVENTS = """
+DELETE_EVENTS = f"""
 DELETE FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
    AND seq > :after AND seq <= :until_seq
 """
 
 # Messages by their own ids. One name an id: id_0, id_1…; see `with_ids`.
-MESSAGES = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
+MESSAGES = f"""
+SELECT row_id, {EVENT_ROW}
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND message_id IN ({})
+ WHERE {OF_SESSION}
+   AND message_id IN ({{}})
 """
-MESSAGE_SEQS = """
+MESSAGE_SEQS = f"""
 SELECT message_id, seq
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND message_id IN ({})
+ WHERE {OF_SESSION}
+   AND message_id IN ({{}})
 """
 # Events whose message has no id, or that never were one: as messages they have the event's. CROSS JOIN as above.
-EVENTS_WITHOUT_MESSAGE_ID = """
-SELECT events.row_id,
-       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
-       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
-       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes, events.copied_from
+EVENTS_WITHOUT_MESSAGE_ID = f"""
+SELECT events.row_id, {EVENT_ROW_OF_EVENTS}
   FROM events AS named
  CROSS JOIN events
- WHERE named.id IN ({})
+ WHERE named.id IN ({{}})
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
    AND events.message_id IS NULL
 """
-SET_METADATA_OF_EVENT = """
+SET_METADATA_OF_EVENT = f"""
 UPDATE events
    SET metadata = :metadata
- WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE row_id = :row_id AND {OF_SESSION}
 """
-SET_MESSAGE_ID = """
+SET_MESSAGE_ID = f"""
 UPDATE events
    SET message_id = :message_id
- WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE row_id = :row_id AND {OF_SESSION}
 """
-UPDATE_MESSAGE = """
+UPDATE_MESSAGE = f"""
 UPDATE events
    SET author = :author,
        content = :content,
        reasoning = :reasoning,
        actions = :actions,
-       usage = :usage,
+       "usage" = :usage,
        tool_call_id = :tool_call_id,
        message = :message
- WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE row_id = :row_id AND {OF_SESSION}
 """
 
 # ---------------------------------------------------------------- state
@@ -241,52 +227,46 @@ UPDATE events
 # What a session sees: the app's rows (of no user), the user's (of no session) and its own. One row without a key
 # says that the session exists and has no state; no row at all that there is no such session.
 STATE = """
-SELECT state.key, state.value
+SELECT state."key", state.value
   FROM sessions
   LEFT JOIN state
     ON state.app_name = sessions.app_name
    AND state.user_id IN ('', sessions.user_id)
    AND state.session_id IN ('', sessions.id)
-   AND (state.session_id = '') = (substr(state.key, 1, 4) = 'app:' OR substr(state.key, 1, 5) = 'user:')
-   AND (state.user_id = '') = (substr(state.key, 1, 4) = 'app:')
+   AND (state.session_id = '') = (substr(state."key", 1, 4) = 'app:' OR substr(state."key", 1, 5) = 'user:')
+   AND (state.user_id = '') = (substr(state."key", 1, 4) = 'app:')
  WHERE sessions.app_name = :app_name AND sessions.user_id = :user_id AND sessions.id = :session_id
- ORDER BY state.key
+ ORDER BY state."key"
 """
 STATE_VALUE = """
-SELECT state.key, state.value
+SELECT state."key", state.value
   FROM sessions
   LEFT JOIN state
     ON state.app_name = sessions.app_name
    AND state.user_id = :owner_user
    AND state.session_id = :owner_session
-   AND state.key = :key
+   AND state."key" = :key
  WHERE sessions.app_name = :app_name AND sessions.user_id = :user_id AND sessions.id = :session_id
 """
 INSERT_STATE = """
-INSERT INTO state (app_name, user_id, session_id, key, value, updated_at)
+INSERT INTO state (app_name, user_id, session_id, "key", value, updated_at)
 VALUES (:app_name, :user_id, :session_id, :key, :value, :updated_at)
 """
-DELETE_STATE_VALUE = """
+DELETE_STATE_VALUE = f"""
 DELETE FROM state
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND key = :key
+ WHERE {OF_SESSION} AND "key" = :key
 """
-DELETE_STATE_OF_SESSION = """
+DELETE_STATE_OF_SESSION = f"""
 DELETE FROM state
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
 """
 
 # ---------------------------------------------------------------- search
 
 # Events with the sessions they are in. `row_id` is the order of appending in the whole store.
-EVENTS_WITH_SESSIONS = """
-SELECT events.row_id,
-       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
-       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
-       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes, events.copied_from,
-       sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
-       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
-       sessions.parent_seq
+EVENTS_WITH_SESSIONS = f"""
+SELECT events.row_id, {EVENT_ROW_OF_EVENTS},
+       {SESSION_ROW_OF_SESSIONS}
   FROM events
   JOIN sessions
     ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
@@ -312,128 +292,10 @@ SELECT events.seq, events.row_id, events.content, events.reasoning, events.actio
 EVENT_BEFORE = "events.seq < :before_seq"
 LAST_EVENTS_FIRST = "ORDER BY events.seq DESC LIMIT :limit"
 
-# SQLite's FTS5 only. Orders and limits inside, so that the rows of events are read for the hits alone. The S608
-# exceptions: what is put together are the constants here.
-_HIT_COLUMNS = """
-SELECT events.row_id,
-       events.id, events.session_id, events.author, events.content, events.reasoning, events.actions, events.metadata,
-       events.created_at, events.app_name, events.user_id, events.seq, events.agent_id, events.branch,
-       events.invocation_id, events.state, events.usage, events.tool_call_id, events.message_id, events.message,
-       events.supersedes, events.copied_from,
-       sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
-       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id,
-       sessions.parent_seq,
-       hits.rank
-"""
-_HIT_JOINS = """
-  JOIN events
-    ON events.row_id = hits.row_id
-  JOIN sessions
-    ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
-"""
-HITS_BY_RANK = f"""
-{_HIT_COLUMNS}
-  FROM (SELECT rowid AS row_id, rank
-          FROM search_index
-         WHERE search_index MATCH :match AND rowid <= :until_row
-         ORDER BY rank
-         LIMIT :limit_with_seen) AS hits
-{_HIT_JOINS}
-"""  # noqa: S608
-# Without a rank: bm25 first counts every phrase in the whole index, also for a search in one session.
-HITS_NEWEST_FIRST = f"""
-{_HIT_COLUMNS}
-  FROM (SELECT rowid AS row_id, NULL AS rank
-          FROM search_index
-         WHERE search_index MATCH :match AND rowid <= :until_row
-         ORDER BY rowid DESC
-         LIMIT :limit_with_seen) AS hits
-{_HIT_JOINS}
-"""  # noqa: S608
-# With conditions on the events themselves every match has to be looked at.
-ALL_HITS = f"""
-{_HIT_COLUMNS}
-  FROM (SELECT rowid AS row_id, rank
-          FROM search_index
-         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
-{_HIT_JOINS}
-"""  # noqa: S608
-ALL_HITS_UNRANKED = f"""
-{_HIT_COLUMNS}
-  FROM (SELECT rowid AS row_id, NULL AS rank
-          FROM search_index
-         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
-{_HIT_JOINS}
-"""  # noqa: S608
-UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
-BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
-BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
-# Four ranges of an index, whatever the number of sessions.
-HAS_OTHERS = """
-SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
-    OR EXISTS (SELECT 1 FROM sessions WHERE app_name > :app_name)
-    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id < :user_id)
-    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id > :user_id)
-"""
-
-# The index is fed in the order of `row_id`, and has everything up to this one; nothing if its words are of another
-# version.
-INDEXED = """
-SELECT CASE WHEN words = :words THEN indexed ELSE 0 END, (SELECT max(row_id) FROM events), words = :words
-  FROM search_progress
- LIMIT 1
-"""
-SET_INDEXED = """
-UPDATE search_progress
-   SET indexed = :indexed,
-       words = :words
-"""
-FORGET_INDEXED = "DELETE FROM search_progress"
-BEGIN_INDEXED = "INSERT INTO search_progress (id, indexed, words) VALUES (1, 0, :words)"
-# SQLite gives the highest row_id again when its row is gone.
-LOWER_INDEXED = """
-UPDATE search_progress
-   SET indexed = (SELECT coalesce(max(row_id), 0) FROM events)
- WHERE indexed > (SELECT coalesce(max(row_id), 0) FROM events)
-"""
-EVENTS_TO_INDEX = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
-  FROM events
- WHERE row_id > :after_row
- ORDER BY row_id
- LIMIT :limit
-"""
-INDEXED_EVENTS_OF_SESSION = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
-  FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq > :after
-   AND seq <= :until_seq
-   AND row_id <= (SELECT indexed FROM search_progress)
-"""
-INDEX_EVENT = """
-INSERT INTO search_index (rowid, content, reasoning, tools, scope)
-VALUES (:row_id, :content, :reasoning, :tools, :scope)
-"""
-# A contentless index takes words out if it is given the very words that were put in.
-UNINDEX_EVENT = """
-INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
-VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
-"""
-EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
-
-NOTHING = "SELECT 1"
-
 # ---------------------------------------------------------------- over the views
 
-OVERVIEWS = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,
-       parent_seq,
+OVERVIEWS = f"""
+SELECT {SESSION_ROW},
        (SELECT first.content
           FROM events AS first
          WHERE first.app_name = sessions.app_name
@@ -487,12 +349,12 @@ USAGE_SUMS = """
 """
 
 
-def usage_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
-    """Sums of tokens for each of the groups, which are names of `USAGE_GROUPS`; of everything if there are none."""
-    columns = ", ".join(USAGE_GROUPS[group] for group in groups)
+def usage_by(groups: Sequence[str], where: Where) -> str:
+    """Returns the sums of tokens for each of the groups (names of `USAGE_GROUPS`), or of everything."""
+    listed = ", ".join(USAGE_GROUPS[group] for group in groups)
     names = ", ".join(groups)
     tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
-    return joined(f"SELECT {f'{columns},' if columns else ''} {USAGE_SUMS}", clauses, tail)
+    return where.statement(f"SELECT {f'{listed},' if listed else ''} {USAGE_SUMS}", tail)
 
 
 LAST_SEQS = """
@@ -513,15 +375,15 @@ ACTIVITY_GROUPS = {
 EVENTS_IN_SESSIONS = "count(*) AS events FROM counted_events"
 
 
-def activity_by(groups: Sequence[str], clauses: Iterable[str]) -> str:
-    """Counts of events for each of the groups, which are names of `ACTIVITY_GROUPS`; of all if there are none."""
-    columns = "".join(f"{ACTIVITY_GROUPS[group]}, " for group in groups)
+def activity_by(groups: Sequence[str], where: Where) -> str:
+    """Returns the counts of events for each of the groups (names of `ACTIVITY_GROUPS`), or of all."""
+    grouped = "".join(f"{ACTIVITY_GROUPS[group]}, " for group in groups)
     names = ", ".join(groups)
     keys = ", ".join(dict.fromkeys((*groups, "app_name", "user_id", "session_id")))
-    inside = joined(f"SELECT {columns}{EVENTS_IN_SESSIONS}", clauses, f"GROUP BY {keys}")
+    inside = where.statement(f"SELECT {grouped}{EVENTS_IN_SESSIONS}", f"GROUP BY {keys}")
     tail = f"GROUP BY {names} ORDER BY {names}" if groups else ""
     listed = f"{names}, " if names else ""
-    return f"SELECT {listed}coalesce(sum(events), 0), count(*) FROM ({inside}) AS counted {tail}"  # noqa: S608
+    return f"SELECT {listed}coalesce(sum(events), 0), count(*) FROM ({inside}) AS counted {tail}"
 
 
 # The event before each is found in its whole session, and only then is chosen.
@@ -538,9 +400,17 @@ COUNTS = "EXISTS (SELECT 1 FROM counted_events WHERE counted_events.row_id = rep
 REPLIES_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
 
 COUNT_SESSIONS = """
-SELECT count(*), count(DISTINCT app_name), count(DISTINCT app_name || char(0) || user_id)
+SELECT count(*), count(DISTINCT app_name)
   FROM sessions
 """
+
+
+def count_users(where: Where) -> str:
+    """Returns the statement that counts users: the same user id in another app is another user."""
+    users = where.statement("SELECT DISTINCT app_name, user_id FROM sessions")
+    return f"SELECT count(*) FROM ({users}) AS users"
+
+
 COUNT_EVENTS = """
 SELECT author, count(*), min(created_at), max(created_at)
   FROM counted_events
@@ -557,49 +427,47 @@ BY_TOOLS = "GROUP BY name ORDER BY count(*) DESC, name"
 
 # ---------------------------------------------------------------- life cycle
 
-EVENT_AT_SEQ = """
-SELECT id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
+EVENT_AT_SEQ = f"""
+SELECT {EVENT_ROW}
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq = :seq
+ WHERE {OF_SESSION} AND seq = :seq
 """
-SESSION_WITH_STATE = """
+SESSION_WITH_STATE = f"""
 SELECT agent_id, title, metadata, initial_state
   FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-OWN_STATE = """
-SELECT key, value
+OWN_STATE = f"""
+SELECT "key", value
   FROM state
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
 """
-STATE_CHANGES = """
+STATE_CHANGES = f"""
 SELECT seq, state
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND seq BETWEEN 1 AND 4611686018427387904 AND state <> '{}'
+ WHERE {OF_SESSION}
+   AND seq BETWEEN 1 AND {MAX_SEQ} AND state <> '{{}}'
  ORDER BY seq
 """
-USER_SEQS_NEWEST_FIRST = """
+USER_SEQS_NEWEST_FIRST = f"""
 SELECT seq
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND seq BETWEEN 1 AND 4611686018427387904 AND author = 'user'
+ WHERE {OF_SESSION}
+   AND seq BETWEEN 1 AND {MAX_SEQ} AND author = 'user'
  ORDER BY seq DESC
  LIMIT :limit
 """
-EVENTS_WITH_TOOLS = """
+EVENTS_WITH_TOOLS = f"""
 SELECT seq, id, author, actions
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND seq BETWEEN 1 AND 4611686018427387904 AND actions <> '[]'
+ WHERE {OF_SESSION}
+   AND seq BETWEEN 1 AND {MAX_SEQ} AND actions <> '[]'
  ORDER BY seq
 """
-COUNT_LONELY_SUMMARIES = """
+COUNT_LONELY_SUMMARIES = f"""
 SELECT count(*)
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+ WHERE {OF_SESSION} AND seq <= :until_seq
    AND supersedes IS NOT NULL
    AND NOT EXISTS (SELECT 1
                      FROM events AS earlier
@@ -610,13 +478,10 @@ SELECT count(*)
 """
 # Numbered anew: the order of a session has no gaps. A copy of a copy names the session where the event was first said;
 # one that comes back there is no copy.
-COPY_EVENTS = """
-INSERT INTO events
-       (id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-        branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from)
-SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id,
-       row_number() OVER (ORDER BY seq) + :first, agent_id, branch, invocation_id, state, usage, tool_call_id,
-       message_id, message,
+_COPIED: Final = {
+    "session_id": ":new_id",
+    "seq": "row_number() OVER (ORDER BY seq) + :first",
+    "supersedes": """
        CASE WHEN supersedes IS NOT NULL
             THEN (SELECT count(*)
                     FROM events AS earlier
@@ -624,22 +489,27 @@ SELECT id, :new_id, author, content, reasoning, actions, metadata, created_at, a
                      AND earlier.user_id = events.user_id
                      AND earlier.session_id = events.session_id
                      AND earlier.seq <= events.supersedes) + :first
-       END,
+       END""",
+    "copied_from": """
        CASE WHEN copied_from IS NULL THEN session_id
             WHEN copied_from <> :new_id THEN copied_from
-       END
+       END""",
+}
+COPY_EVENTS = f"""
+INSERT INTO events ({EVENT_ROW})
+SELECT {", ".join(_COPIED.get(name) or columns([name]) for name in codec.EVENT_COLUMNS)}
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+ WHERE {OF_SESSION} AND seq <= :until_seq
 """
-COUNT_EVENTS_UNTIL = """
+COUNT_EVENTS_UNTIL = f"""
 SELECT count(*)
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id AND seq <= :until_seq
+ WHERE {OF_SESSION} AND seq <= :until_seq
 """
-SET_INITIAL_STATE = """
+SET_INITIAL_STATE = f"""
 UPDATE sessions
    SET initial_state = :state
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
 
 # ---------------------------------------------------------------- transfer
@@ -647,20 +517,19 @@ UPDATE sessions
 SESSION_KEYS_IN_ORDER = "ORDER BY app_name, user_id, id LIMIT :limit"
 KEYS_BEYOND = "(app_name, user_id, id) > (:at_app, :at_user, :at_id)"
 # A session with the state it sees, as of one moment: a row for each key (at least one row), whose it is beside it.
-SESSION_WITH_ALL_STATE = """
-SELECT sessions.id, sessions.app_name, sessions.user_id, sessions.agent_id, sessions.title, sessions.metadata,
-       sessions.created_at, sessions.updated_at, sessions.last_seq, sessions.parent_id, sessions.parent_seq,
+SESSION_WITH_ALL_STATE = f"""
+SELECT {SESSION_ROW_OF_SESSIONS},
        sessions.initial_state,
-       state.key, state.value
+       state."key", state.value
   FROM sessions
   LEFT JOIN state
     ON state.app_name = sessions.app_name
    AND state.user_id IN ('', sessions.user_id)
    AND state.session_id IN ('', sessions.id)
-   AND (state.session_id = '') = (substr(state.key, 1, 4) = 'app:' OR substr(state.key, 1, 5) = 'user:')
-   AND (state.user_id = '') = (substr(state.key, 1, 4) = 'app:')
+   AND (state.session_id = '') = (substr(state."key", 1, 4) = 'app:' OR substr(state."key", 1, 5) = 'user:')
+   AND (state.user_id = '') = (substr(state."key", 1, 4) = 'app:')
  WHERE sessions.app_name = :app_name AND sessions.user_id = :user_id AND sessions.id = :session_id
- ORDER BY state.key
+ ORDER BY state."key"
 """
 UP_TO = "seq <= :until_seq"
 COUNT_ALL_EVENTS = """
@@ -676,17 +545,17 @@ SELECT events.id
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
 """
-SEQS_BETWEEN = """
+SEQS_BETWEEN = f"""
 SELECT seq
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
    AND seq >= :first_seq AND seq <= :until_seq
 """
-ADVANCE_SESSION_TO = """
+ADVANCE_SESSION_TO = f"""
 UPDATE sessions
    SET last_seq = CASE WHEN :last_seq > last_seq THEN :last_seq ELSE last_seq END,
        updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
 
 # ---------------------------------------------------------------- retention
@@ -695,27 +564,27 @@ SESSION_KEYS = """
 SELECT app_name, user_id, id
   FROM sessions
 """
-SESSION_AGE = """
+SESSION_AGE = f"""
 SELECT updated_at
   FROM sessions
- WHERE app_name = :app_name AND user_id = :user_id AND id = :session_id
+ WHERE {IS_SESSION}
 """
-HIGHEST_SEQ = """
+HIGHEST_SEQ = f"""
 SELECT max(seq)
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND seq BETWEEN 1 AND 4611686018427387904
+ WHERE {OF_SESSION}
+   AND seq BETWEEN 1 AND {MAX_SEQ}
 """
-LAST_PLACE = """
+LAST_PLACE = f"""
 SELECT max(seq)
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE {OF_SESSION}
 """
-FIRST_SEQ_SINCE = """
+FIRST_SEQ_SINCE = f"""
 SELECT min(seq)
   FROM events
- WHERE app_name = :app_name AND user_id = :user_id AND session_id = :session_id
-   AND seq BETWEEN 1 AND 4611686018427387904 AND created_at >= :since
+ WHERE {OF_SESSION}
+   AND seq BETWEEN 1 AND {MAX_SEQ} AND created_at >= :since
 """
 FORKS = """
 SELECT id
@@ -738,27 +607,21 @@ DELETE_STATE = """
 DELETE FROM state
 """
 STATE_ROWS = """
-SELECT app_name, user_id, key, value
+SELECT app_name, user_id, "key", value
   FROM state
 """
 OF_USER_OR_APP = "user_id IN ('', :user_id)"
 SHARED = "session_id = ''"
-EVENTS_WITH_ROW_ID = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
+EVENTS_WITH_ROW_ID = f"""
+SELECT row_id, {EVENT_ROW}
   FROM events
 """
-EVENT_OF_ROW = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
+EVENT_OF_ROW = f"""
+SELECT row_id, {EVENT_ROW}
   FROM events
- WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE row_id = :row_id AND {OF_SESSION}
 """
-UPDATE_EVENT_TEXT = """
+UPDATE_EVENT_TEXT = f"""
 UPDATE events
    SET content = :content,
        reasoning = :reasoning,
@@ -766,62 +629,5 @@ UPDATE events
        metadata = :metadata,
        state = :state,
        message = :message
- WHERE row_id = :row_id AND app_name = :app_name AND user_id = :user_id AND session_id = :session_id
+ WHERE row_id = :row_id AND {OF_SESSION}
 """
-
-# ---------------------------------------------------------------- maintenance of a SQLite file
-
-OPTIMIZE_INDEX = "INSERT INTO search_index (search_index) VALUES ('optimize')"
-EVENTS_UP_TO = """
-SELECT row_id,
-       id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq, agent_id,
-       branch, invocation_id, state, usage, tool_call_id, message_id, message,
-       supersedes, copied_from
-  FROM events
- WHERE row_id <= :until_row
-"""
-COUNT_NOT_INDEXED = """
-SELECT count(*)
-  FROM events
- WHERE row_id > :indexed
-"""
-VOCABULARY = """
-SELECT term, col, cnt
-  FROM temp.search_vocabulary
-"""
-# The S608 exceptions: what is put together are the constants here.
-_HIGHEST_PLACE = """
-(SELECT coalesce(max(seq), 0)
-                     FROM events
-                    WHERE events.app_name = sessions.app_name
-                      AND events.user_id = sessions.user_id
-                      AND events.session_id = sessions.id
-                      AND typeof(events.seq) = 'integer'
-                      AND events.seq BETWEEN 1 AND 4611686018427387904)
-"""
-_HAS_A_WRONG_LAST_SEQ = f"""
- WHERE typeof(last_seq) <> 'integer'
-    OR last_seq >= 4611686018427387904
-    OR last_seq < {_HIGHEST_PLACE}
-"""
-COUNT_WRONG_LAST_SEQS = f"SELECT count(*) FROM sessions {_HAS_A_WRONG_LAST_SEQ}"  # noqa: S608
-CORRECT_LAST_SEQ = f"UPDATE sessions SET last_seq = {_HIGHEST_PLACE} {_HAS_A_WRONG_LAST_SEQ}"  # noqa: S608
-# State of no session, or with another owner than its key says (see `codec.state_owner`): no verb reaches it.
-_IS_STRAY = """
- WHERE (session_id <> ''
-        AND NOT EXISTS (SELECT 1
-                          FROM sessions
-                         WHERE sessions.app_name = state.app_name
-                           AND sessions.user_id = state.user_id
-                           AND sessions.id = state.session_id))
-    OR (session_id = '') <> (substr(key, 1, 4) = 'app:' OR substr(key, 1, 5) = 'user:')
-    OR (user_id = '') <> (substr(key, 1, 4) = 'app:')
-"""
-COUNT_STRAY_STATE = f"SELECT count(*) FROM state {_IS_STRAY}"  # noqa: S608
-DELETE_STRAY_STATE = f"DELETE FROM state {_IS_STRAY}"  # noqa: S608
-SESSIONS_TO_CHECK = """
-SELECT id, app_name, user_id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id, parent_seq,
-       initial_state
-  FROM sessions
-"""
-STATE_TO_CHECK = "SELECT key, value FROM state"

@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 from collections.abc import (
-    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -20,17 +19,19 @@ from collections.abc import (
     ValuesView,
 )
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 from session_sqlite.errors import InvalidInputError, SessionError, StoreError
+from session_sqlite.filters import ExportFormat, LimitedEventFilters, SearchFilters
 from session_sqlite.models import REMOVE, Event, SearchHit, SessionRecord, ToolCall, Usage
 from session_sqlite.pages import Page
 from session_sqlite.transcript import html
 from session_sqlite.transcript.text import Gap
 
 if TYPE_CHECKING:
+    from session_sqlite.operations.summaries import Summarizer
     from session_sqlite.service import SessionService
-    from session_sqlite.service.exchange import ExportReport
+    from session_sqlite.transfer.reports import ExportReport, Progress
 
 
 class Session(SessionRecord):
@@ -105,11 +106,11 @@ class Session(SessionRecord):
         """Appends events in one transaction and returns them as stored; see `SessionService.append_events`."""
         return self._store().append_events(self, events, expected_seq=expected_seq)
 
-    def events(self, **filters: Any) -> Page[Event]:
+    def events(self, **filters: Unpack[LimitedEventFilters]) -> Page[Event]:
         """The events in order; takes the filters of `SessionService.list_events`."""
         return self._store().list_events(self, **filters)
 
-    def iter_events(self, **filters: Any) -> Iterator[Event]:
+    def iter_events(self, **filters: Unpack[LimitedEventFilters]) -> Iterator[Event]:
         """A stream of the events; takes the filters of `SessionService.iter_events`."""
         return self._store().iter_events(self, **filters)
 
@@ -121,11 +122,13 @@ class Session(SessionRecord):
         """Copies the session up to and including an event; see `SessionService.fork_session`."""
         return self._store().fork_session(self, at=at, session_id=session_id, title=title)
 
-    def rewind(self, *, turns: int | None = None, to: Event | str | int | None = None) -> list[Event]:
+    def rewind(
+        self, *, turns: int | None = None, to: Event | str | int | None = None, dry_run: bool = False
+    ) -> list[Event]:
         """Takes back whole turns, or all after an event; see `SessionService.rewind_session`."""
-        return self._store().rewind_session(self, turns=turns, to=to)
+        return self._store().rewind_session(self, turns=turns, to=to, dry_run=dry_run)
 
-    def summarize(self, summarizer: Any, *, keep_last: int) -> Event | None:
+    def summarize(self, summarizer: Summarizer, *, keep_last: int) -> Event | None:
         """Stores a summary of all but the latest events; see `SessionService.summarize_session`."""
         return self._store().summarize_session(self, summarizer, keep_last=keep_last)
 
@@ -133,7 +136,7 @@ class Session(SessionRecord):
         """Removes the events and keeps the session; returns how many there were."""
         return self._store().clear_session(self)
 
-    def search(self, query: str, **filters: Any) -> Page[SearchHit[Session]]:
+    def search(self, query: str, **filters: Unpack[SearchFilters]) -> Page[SearchHit[Session]]:
         """Searches this session; takes the filters of `SessionService.search`."""
         return self._store().search(query, session=self, **filters)
 
@@ -141,8 +144,8 @@ class Session(SessionRecord):
         self,
         target: str | os.PathLike[str] | IO[str],
         *,
-        format: str = "jsonl",
-        progress: Callable[[int, int | None], None] | None = None,
+        format: ExportFormat = "jsonl",
+        progress: Progress | None = None,
     ) -> ExportReport:
         """Writes the session with its events and state to a file; see `SessionService.export`."""
         return self._store().export(target, session=self, format=format, progress=progress)

@@ -19,7 +19,6 @@ from typing import Any, Final
 import click
 from tabulate import tabulate
 
-from session_sqlite import __version__
 from session_sqlite.cli import history, life_cycle, transfer
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
@@ -52,9 +51,11 @@ from session_sqlite.cli.console import (
 from session_sqlite.errors import SessionError, SessionNotFoundError
 from session_sqlite.models import REMOVE, Event, SessionOverview, ToolCall, Usage
 from session_sqlite.session import Session
-from session_sqlite.sqlite import SQLiteSessionService, database_file
+from session_sqlite.sqlite import database_file
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import display_width, fitted, html_page, time_shown, visible
 from session_sqlite.transfer import open_target
+from session_sqlite.version import __version__
 
 DEFAULT_LIMIT: Final = 50
 LEAST_TITLE: Final = 12  # columns

@@ -27,9 +27,10 @@ import click
 
 from session_sqlite.errors import SessionNotFoundError
 from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
-from session_sqlite.service.scoped import others_said
+from session_sqlite.service import others_said
 from session_sqlite.session import Session
-from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
+from session_sqlite.sqlite import MEMORY, database_file, path_text
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 
 LEAVE_OUT: Final = "leave out --app and --user to see them"

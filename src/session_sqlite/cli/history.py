@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -44,11 +44,13 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import SessionNotFoundError
+from session_sqlite.filters import SearchField, ToolStatus, UsageGroup
 from session_sqlite.models import Event, SearchHit
+from session_sqlite.operations.analytics import TOOL_STATUSES, USAGE_SUMS
 from session_sqlite.search import FIELDS
-from session_sqlite.service.history_queries import DEFAULT_SEARCH_LIMIT, TOOL_STATUSES, USAGE_SUMS
+from session_sqlite.service import DEFAULT_QUERY_TIMEOUT, DEFAULT_SEARCH_LIMIT
 from session_sqlite.session import Session
-from session_sqlite.sqlite import DEFAULT_QUERY_TIMEOUT, SQLiteSessionService
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import terminal_text, time_shown, visible
 
 DEFAULT_CALLS: Final = 50
@@ -94,7 +96,7 @@ def search(
     query: str,
     session: str | None,
     author: str | None,
-    fields: Sequence[str],
+    fields: Sequence[SearchField],
     since: datetime | None,
     until: datetime | None,
     limit: int,
@@ -224,7 +226,7 @@ def tools(
     service: SQLiteSessionService,
     name: str | None,
     calls: bool,
-    status: str | None,
+    status: ToolStatus | None,
     session: str | None,
     since: datetime | None,
     until: datetime | None,
@@ -310,7 +312,9 @@ def usage(
     """
     check_format(as_json, as_csv)
     groups = list(dict.fromkeys(group for part in by.split(",") if (group := part.strip())))
-    rows = service.usage(groups, session=session_of(service, session), since=since, until=until)
+    rows = service.usage(
+        cast("list[UsageGroup]", groups), session=session_of(service, session), since=since, until=until
+    )
     names = (*groups, "replies", *USAGE_SUMS)
     if as_json or as_csv:
         print_rows(rows, names, as_json=as_json, as_csv=as_csv)

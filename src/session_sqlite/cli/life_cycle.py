@@ -38,9 +38,10 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.errors import StaleSessionError
 from session_sqlite.models import ANY, AnyOf, Event
-from session_sqlite.service.scoped import SEE_OTHERS
-from session_sqlite.sqlite import SQLiteSessionService, file_text
-from session_sqlite.sqlite.maintenance import CheckReport
+from session_sqlite.pages import CheckReport
+from session_sqlite.service import SEE_OTHERS
+from session_sqlite.sqlite import file_text
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import visible
 
 FAILED: Final = 1

@@ -27,10 +27,12 @@ from session_sqlite.cli.console import (
     say_nothing_found,
     with_store,
 )
-from session_sqlite.service.exchange import ImportReport, Progress
-from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file
+from session_sqlite.filters import ExportFormat, ImportFormat
+from session_sqlite.sqlite import MEMORY, database_file
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import visible
 from session_sqlite.transfer import EXPORT_FORMATS, importers
+from session_sqlite.transfer.reports import ImportReport, Progress
 
 OUTPUT: Final = "-"
 
@@ -42,7 +44,7 @@ OUTPUT: Final = "-"
     "--format", "format_", type=click.Choice(list(EXPORT_FORMATS)), default="jsonl", show_default=True, help="As what."
 )
 @with_store()
-def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: str) -> None:
+def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
     """Write conversations to a file: for another store, or for people.
 
     All of them, or those that are named. "jsonl" has everything: `session-sqlite import` makes equal sessions of it.
@@ -94,7 +96,7 @@ def import_(
     group_db: str | None,
     db: str | None,
     source: str,
-    format_: str,
+    format_: ImportFormat,
     dry_run: bool,
     app: str | None,
     user: str | None,

@@ -21,21 +21,21 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError, StaleSessionError
-from session_sqlite.langchain.messages import (
+from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.turns import answers_in_content, paired
+from session_sqlite.messages.langchain import (
     event_to_messages,
     gathered,
     message_to_event,
     messages_of,
     read_event,
 )
-from session_sqlite.langchain.overlap import stored_again
-from session_sqlite.langchain.turns import answers_in_content, paired
 from session_sqlite.models import AnyOf, Event
-from session_sqlite.service import SessionService
-from session_sqlite.service.conversations import LOOK_BACK_EVENTS, wait_for_calls, within_reach
-from session_sqlite.service.scoped import checked_scope, others_said
+from session_sqlite.operations.windows import LOOK_BACK_EVENTS, wait_for_calls, within_reach
+from session_sqlite.service import SessionService, checked_scope, others_said
 from session_sqlite.session import Session
-from session_sqlite.sqlite import MEMORY, SQLiteSessionService, database_file, path_text
+from session_sqlite.sqlite import MEMORY, database_file, path_text
+from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.threads import in_own_thread, in_thread, in_thread_with
 from session_sqlite.transcript import html
 

@@ -18,7 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.messages.langchain import message_to_event
 
 
 def reason_of(error: BaseException) -> str:

@@ -27,12 +27,11 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
-from session_sqlite.langchain.messages import event_to_messages, message_to_event
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, not_run, paired, result_id
+from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import AnyOf, Event
-from session_sqlite.service import SessionService
-from session_sqlite.service.scoped import checked_scope
+from session_sqlite.service import SessionService, checked_scope
 from session_sqlite.session import Session
 from session_sqlite.threads import in_own_thread, in_thread, to_the_end
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from session_sqlite.errors import SessionNotFoundError
-from session_sqlite.langchain.messages import event_to_messages, message_to_event
+from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
 from session_sqlite.service import SessionService
 from session_sqlite.session import Session

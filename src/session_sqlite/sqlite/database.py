@@ -26,8 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from session_sqlite import codec, schema
-from session_sqlite.database import Params, Row, Transaction
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Params, Row, Transaction, check_seconds
 from session_sqlite.errors import (
     InvalidInputError,
     QueryError,
@@ -37,7 +38,8 @@ from session_sqlite.errors import (
     StoreClosedError,
     StoreError,
 )
-from session_sqlite.pages import Rows
+from session_sqlite.pages import CheckReport, Rows
+from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import Call, Turns
 from session_sqlite.sqlite.driver import (
     BUSY,
@@ -48,7 +50,7 @@ from session_sqlite.sqlite.driver import (
     read_damaged_text,
     store_error,
 )
-from session_sqlite.sqlite.maintenance import purge
+from session_sqlite.sqlite.maintenance import backup, check, purge
 from session_sqlite.sqlite.opening import (
     NO_ROOM_FOR_LOCKS,
     ChangedMeanwhile,
@@ -74,19 +76,18 @@ FORK_PATIENCE: Final = 1.0  # seconds
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 
 
-def check_seconds(value: object, name: str) -> None:
-    """Raises `InvalidInputError` for anything but a number of seconds, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise InvalidInputError(f"{name} must be a number of seconds, 0 or more")
-
-
 class SQLiteTransaction:
     """A write transaction on the writer connection."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "index")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, index: SQLiteSearchIndex | None) -> None:
         self._connection = connection
+        self.index = index
+
+    def lock(self, *keys: SessionKey) -> set[SessionKey]:
+        """See `Transaction.lock`: the transaction is IMMEDIATE, so this only looks which sessions exist."""
+        return {key for key in keys if self.rows(queries.LAST_SEQ, key.params())}
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """Runs a query and returns all of its rows."""
@@ -200,7 +201,13 @@ class SQLiteDatabase:
         """See `Database.index`."""
         return self._index
 
-    def write(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        patience: float | None = None,
+        repeatable: bool = True,  # noqa: ARG002  # a commit here has happened or not, and nothing runs twice
+    ) -> T:
         """See `Database.write`."""
         if self.read_only:
             self._check_open()
@@ -216,7 +223,7 @@ class SQLiteDatabase:
         try:
             connection = self._writer(call, patience)
             self._begin(connection, patience)
-            result = work(SQLiteTransaction(connection))
+            result = work(SQLiteTransaction(connection, self._index))
             connection.execute("COMMIT")
             return result
         finally:
@@ -246,7 +253,15 @@ class SQLiteDatabase:
             raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
         return _Lease(self, self._writer)
 
-    def sqlite_utils(self) -> sqlite_utils.Database:
+    def backup(self, target: object, *, overwrite: bool) -> Path:
+        """See `Database.backup`."""
+        return backup(self, target, overwrite=overwrite)
+
+    def check(self, *, repair: bool) -> CheckReport:
+        """See `Database.check`."""
+        return check(self, repair=repair)
+
+    def db(self) -> sqlite_utils.Database:
         """A read-only sqlite-utils Database on a connection of this thread, made at the thread's first call."""
         from sqlite_utils import Database
 

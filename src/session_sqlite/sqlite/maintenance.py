@@ -1,6 +1,6 @@
 """Looking after a SQLite file: backing it up, checking it, making deleted text unrecoverable.
 
-Functions of a `SQLiteDatabase`. None of them opens the file with ordinary I/O: closing it would drop the locks that
+Functions of a `File`. None of them opens the file with ordinary I/O: closing it would drop the locks that
 SQLite holds on it in this process.
 """
 
@@ -15,21 +15,20 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Protocol, TypeVar
 
-from session_sqlite import codec, queries, schema
+from session_sqlite import codec, queries
+from session_sqlite.database import Transaction
 from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.pages import CheckReport, Finding
+from session_sqlite.sqlite import schema, statements
 from session_sqlite.sqlite.driver import BUSY, Connection, lenient_text, primary_code
 from session_sqlite.sqlite.paths import file_text
-from session_sqlite.sqlite.search_index import OUR_WORDS, progress, words_of_row
-from session_sqlite.transcript import html
+from session_sqlite.sqlite.search_index import OUR_WORDS, SQLiteSearchIndex, progress, words_of_row
 
-if TYPE_CHECKING:
-    from session_sqlite.sqlite import SQLiteDatabase
-
-Level = Literal["ok", "warning", "error"]
+T = TypeVar("T")
 
 READERS_PATIENCE: Final = 1.0  # seconds: how long a purge waits for others to finish reading
 CHECKPOINT_PAUSE: Final = 0.02  # seconds
@@ -43,49 +42,34 @@ REMOTE_FILE_SYSTEMS: Final = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `check` looked at.
-
-    Attributes:
-        name: What was looked at.
-        level: ``"ok"``, ``"warning"`` or ``"error"``.
-        message: What was found.
-        advice: What to do about it; empty if nothing.
-        repaired: True if it was put right.
-    """
-
-    name: str
-    level: Level
-    message: str
-    advice: str = ""
-    repaired: bool = False
-
-
-class CheckReport(list[Finding]):
-    """The findings of a check, in the order of looking."""
+class File(Protocol):
+    """What of a `SQLiteDatabase` these functions use."""
 
     @property
-    def ok(self) -> bool:
-        """True if nothing is wrong, or all of it was repaired; warnings do not count."""
-        return not any(finding.level == "error" and not finding.repaired for finding in self)
+    def path(self) -> Path | None:
+        """The file's absolute path; None for a store in memory."""
 
-    def __str__(self) -> str:
-        return "\n".join(
-            f"{'repaired' if finding.repaired else finding.level:8}  {finding.name}: {finding.message}"
-            + (f" — {finding.advice}" if finding.advice and not finding.repaired else "")
-            for finding in self
-        )
+    @property
+    def index(self) -> SQLiteSearchIndex | None:
+        """The search index, if the file has one."""
 
-    def _repr_html_(self) -> str:
-        rows = [(finding.level, finding.name, finding.message, finding.advice) for finding in self]
-        return html.table(("level", "what", "found", "advice"), rows)
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Runs a function in a write transaction."""
+
+    def patiently(self, attempt: Callable[[], T]) -> T:
+        """Tries until no other process holds a lock, or the deadline has passed."""
+
+    def connection_to_read(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection that only reads, for long work."""
+
+    def connection_to_write(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The writer connection, outside of any transaction."""
 
 
 # ---------------------------------------------------------------- backup
 
 
-def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path:
+def backup(database: File, target: object, *, overwrite: bool) -> Path:
     """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
     path = Path(os.path.abspath(file_text(target, "the target of a backup")))
     # Not one that `mkstemp` makes up: if an interrupt came before it has told the name, nobody could remove the file.
@@ -106,7 +90,7 @@ def backup(database: SQLiteDatabase, target: object, *, overwrite: bool) -> Path
     return path
 
 
-def _copy(database: SQLiteDatabase, partial: Path) -> None:
+def _copy(database: File, partial: Path) -> None:
     copied = False
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -130,7 +114,7 @@ def _remove(partial: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _check_target(database: SQLiteDatabase, path: Path, *, overwrite: bool) -> None:
+def _check_target(database: File, path: Path, *, overwrite: bool) -> None:
     if database.path is not None and path.exists() and path.samefile(database.path):
         raise InvalidInputError("a store cannot be backed up onto itself")
     if path.exists() and not overwrite:
@@ -188,14 +172,14 @@ def _companions(path: Path) -> list[Path]:
 # ---------------------------------------------------------------- purge
 
 
-def purge(database: SQLiteDatabase) -> list[str]:
+def purge(database: File) -> list[str]:
     """Rewrites the file without what was deleted, and empties the WAL; says what may still hold it."""
     remaining: list[str] = []
     with database.connection_to_write() as connection:
         try:
             if database.index is not None:
                 # Words that were taken out stay in older parts of the index until those are merged.
-                database.patiently(lambda: connection.execute(queries.OPTIMIZE_INDEX))
+                database.patiently(lambda: connection.execute(statements.OPTIMIZE_INDEX))
             # Freed pages are zeroed (secure_delete), but cells that moved within the file may have left copies.
             database.patiently(lambda: connection.execute("VACUUM"))
         except (StoreError, sqlite3.OperationalError) as error:
@@ -218,7 +202,7 @@ def _empty_wal(connection: sqlite3.Connection) -> bool:
 # ---------------------------------------------------------------- check
 
 
-def check(database: SQLiteDatabase, *, repair: bool) -> CheckReport:
+def check(database: File, *, repair: bool) -> CheckReport:
     """Looks at everything that can go wrong with a file; repairs what can be rebuilt, if it is told to."""
     report = CheckReport()
     with database.connection_to_read() as connection:
@@ -257,7 +241,7 @@ def _sqlite_version() -> Finding:
     )  # fmt: skip
 
 
-def _file(database: SQLiteDatabase) -> Iterator[Finding]:
+def _file(database: File) -> Iterator[Finding]:
     path = database.path
     if path is None:
         return
@@ -336,7 +320,7 @@ def _foreign_keys(connection: sqlite3.Connection) -> Finding:
 
 
 def _order(connection: sqlite3.Connection) -> Finding:
-    wrong = connection.execute(queries.COUNT_WRONG_LAST_SEQS).fetchone()[0]
+    wrong = connection.execute(statements.COUNT_WRONG_LAST_SEQS).fetchone()[0]
     if wrong:
         return Finding(
             "order", "error",
@@ -350,7 +334,7 @@ def _sessions(connection: sqlite3.Connection) -> Finding:
     connection.text_factory = lenient_text
     try:
         bad: Counter[str] = Counter()
-        for row in connection.execute(queries.SESSIONS_TO_CHECK):
+        for row in connection.execute(statements.SESSIONS_TO_CHECK):
             *columns, initial_state = row
             bad.update(codec.unreadable_columns(columns))
             bad["initial_state"] += not codec.is_state(initial_state)
@@ -383,7 +367,7 @@ def _readable(connection: sqlite3.Connection) -> Finding:
 
 
 def _stray_state(connection: sqlite3.Connection) -> Finding:
-    count = connection.execute(queries.COUNT_STRAY_STATE).fetchone()[0]
+    count = connection.execute(statements.COUNT_STRAY_STATE).fetchone()[0]
     if count:
         return Finding("state", "error", f"{count:,} values belong to no session", "check(repair=True) deletes them")
     return Finding("state", "ok", "every value belongs to a session, a user or an app")
@@ -392,7 +376,7 @@ def _stray_state(connection: sqlite3.Connection) -> Finding:
 def _readable_state(connection: sqlite3.Connection) -> Finding:
     connection.text_factory = lenient_text
     try:
-        rows = connection.execute(queries.STATE_TO_CHECK)
+        rows = connection.execute(statements.STATE_TO_CHECK)
         bad = sum(not codec.is_state_row(*row) for row in rows)
     finally:
         connection.text_factory = str
@@ -411,18 +395,18 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
     try:
         connection.execute("BEGIN")
         try:
-            indexed, _, is_ours = progress(connection.execute(queries.INDEXED, OUR_WORDS).fetchall())
+            indexed, _, is_ours = progress(connection.execute(statements.INDEXED, OUR_WORDS).fetchall())
             if indexed is None:
                 return Finding("search index", "error", "how far it has got cannot be read", advice)
-            waiting = connection.execute(queries.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
+            waiting = connection.execute(statements.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
             expected: Counter[tuple[str, str]] = Counter()
-            for row in connection.execute(queries.EVENTS_UP_TO, {"until_row": indexed}):
+            for row in connection.execute(statements.EVENTS_UP_TO, {"until_row": indexed}):
                 for column, words in words_of_row(row).items():
                     for word in words.split(" "):
                         if word:
                             expected[(word, column)] += 1
             connection.execute(schema.OPEN_VOCABULARY)
-            with contextlib.closing(connection.execute(queries.VOCABULARY)) as rows:
+            with contextlib.closing(connection.execute(statements.VOCABULARY)) as rows:
                 found = Counter(
                     {
                         (word if isinstance(word, str) else repr(word), column): count
@@ -450,12 +434,12 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
     return Finding("search index", "ok", f"{words}, all where they should be")
 
 
-def _rebuild_index(database: SQLiteDatabase) -> None:
+def _rebuild_index(database: File) -> None:
     if database.index is not None:
         database.index.rebuild()
 
 
-def _reindex(database: SQLiteDatabase) -> None:
+def _reindex(database: File) -> None:
     with database.connection_to_write() as connection:
         connection.execute("REINDEX")
 
@@ -469,9 +453,9 @@ _LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] =
     ("state", _stray_state),
     ("values of state", _readable_state),
 )
-_REPAIRS: Final[dict[str, Callable[[SQLiteDatabase], Any]]] = {
+_REPAIRS: Final[dict[str, Callable[[File], Any]]] = {
     "indexes": _reindex,
-    "order": lambda database: database.write(lambda tx: tx.run(queries.CORRECT_LAST_SEQ, {})),
-    "state": lambda database: database.write(lambda tx: tx.run(queries.DELETE_STRAY_STATE, {})),
+    "order": lambda database: database.write(lambda tx: tx.run(statements.CORRECT_LAST_SEQ, {})),
+    "state": lambda database: database.write(lambda tx: tx.run(statements.DELETE_STRAY_STATE, {})),
     "search index": _rebuild_index,
 }

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from session_sqlite import schema
 from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
+from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.driver import Connection, primary_code
 
 SMALLEST_PAGE: Final = 512  # bytes

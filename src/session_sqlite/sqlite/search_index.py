@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import Database, Found, Row, Transaction
+from session_sqlite.database import Database, Found, Params, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -27,7 +27,9 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.service.history_queries import in_order, scan, tenant_clauses
+from session_sqlite.scanning import in_order, of_tenant, scan
+from session_sqlite.sqlite import statements
+from session_sqlite.where import Where, with_ids
 
 CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
 CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers before it scans instead
@@ -84,9 +86,9 @@ class SQLiteSearchIndex:
 
     def _in_short_session(self, request: search.Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
-        clauses = [*tenant_clauses(request), queries.ROW_UP_TO, *request.clauses]
-        texts = queries.joined(queries.SEARCHED_TEXTS, [*clauses, queries.EVENT_BEFORE], queries.LAST_EVENTS_FIRST)
-        events = queries.joined(queries.EVENTS_WITH_SESSIONS, [*clauses, queries.ROWS], queries.NEWEST_ROWS_FIRST)
+        where = of_tenant(request).also(queries.ROW_UP_TO) & Where(request.clauses)
+        texts = where.also(queries.EVENT_BEFORE).statement(queries.SEARCHED_TEXTS, queries.LAST_EVENTS_FIRST)
+        events = where.also(queries.ROWS).statement(queries.EVENTS_WITH_SESSIONS, queries.NEWEST_ROWS_FIRST)
         may_match = search.quick_test(request.terms)
 
         def test(row: Row) -> tuple[int, int | None]:
@@ -103,7 +105,7 @@ class SQLiteSearchIndex:
             params["before_seq"] = tested[-1][0]
             rows = [row_id for _, row_id in tested if row_id is not None]
             for begin in range(0, len(rows), READ_AT_ONCE):
-                sql, ids = queries.with_ids(events, rows[begin : begin + READ_AT_ONCE])
+                sql, ids = with_ids(events, rows[begin : begin + READ_AT_ONCE])
                 for row in self._database.read(sql, {**bound, **ids}, tuple):
                     one = Found.from_row(row, 0.0)
                     if fits := search.score(one.event, request):
@@ -128,29 +130,29 @@ class SQLiteSearchIndex:
         # The word of a user who is the only one in the store would be looked up in vain in every event.
         tenants = ("app_name" in request.params, "user_id" in request.params)
         scoped = request.session_id is not None or (
-            all(tenants) and bool(self._database.read(queries.HAS_OTHERS, request.params, tuple)[0][0])
+            all(tenants) and bool(self._database.read(statements.HAS_OTHERS, request.params, tuple)[0][0])
         )
-        params: dict[str, Any] = {
-            **request.params, "match": request.match_expression(scoped=scoped), "limit": limit,
-            "until_row": request.until_row, "limit_with_seen": min(limit + len(request.seen), search.LAST_ROW),
-        }  # fmt: skip
-        clauses = tenant_clauses(request)
+        where = of_tenant(request).with_values(
+            match=request.match_expression(scoped=scoped),
+            limit=limit,
+            until_row=request.until_row,
+            limit_with_seen=min(limit + len(request.seen), search.LAST_ROW),
+        )
         if request.seen:
-            clauses.append(queries.UNSEEN)
-            params["seen"] = json.dumps(sorted(request.seen))
+            where = where.also(statements.UNSEEN, seen=json.dumps(sorted(request.seen)))
         if request.clauses or tenants in ((True, False), (False, True)):
-            statement = queries.ALL_HITS_UNRANKED if newest_first else queries.ALL_HITS
+            statement = statements.ALL_HITS_UNRANKED if newest_first else statements.ALL_HITS
         else:
-            statement = queries.HITS_NEWEST_FIRST if newest_first else queries.HITS_BY_RANK
-        order = queries.BY_ROW if newest_first else queries.BY_RANK
-        sql = queries.joined(statement, [*clauses, *request.clauses], order)
-        return self._database.read(sql, params, lambda row: _found(row, request))
+            statement = statements.HITS_NEWEST_FIRST if newest_first else statements.HITS_BY_RANK
+        order = statements.BY_ROW if newest_first else statements.BY_RANK
+        sql = (where & Where(request.clauses)).statement(statement, order)
+        return self._database.read(sql, where.params, lambda row: _found(row, request))
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """See `SearchIndex.forget`."""
         _mark(tx)
         params = {**key.params(), "after": after_seq, "until_seq": until_seq}
-        rows = tx.rows(queries.INDEXED_EVENTS_OF_SESSION, params)
+        rows = tx.rows(statements.INDEXED_EVENTS_OF_SESSION, params)
         _unindex(tx, rows)
 
     def changed(self, tx: Transaction, before: Row, after: Row) -> None:
@@ -158,25 +160,28 @@ class SQLiteSearchIndex:
         if before[0] <= _mark(tx):
             _unindex(tx, [before])
             if before[0] <= _mark(tx):
-                tx.run(queries.INDEX_EVENT, _params(after))
+                tx.run(statements.INDEX_EVENT, _params(after))
 
     def removed(self, tx: Transaction) -> None:
         """See `SearchIndex.removed`."""
-        tx.run(queries.LOWER_INDEXED, {})
+        tx.run(statements.LOWER_INDEXED, {})
 
-    def appended(self, tx: Transaction, count: int) -> None:
+    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
         """See `SearchIndex.appended`."""
-        self._until_check -= count
+        self._until_check -= len(rows)
         if self._until_check <= 0:
             self._until_check = CHECK_EVERY
-            mark, last, is_ours = progress(tx.rows(queries.INDEXED, OUR_WORDS))
+            mark, last, is_ours = progress(tx.rows(statements.INDEXED, OUR_WORDS))
             if is_ours and mark is not None and last - mark > LONGEST_TAIL:
                 _index_chunk(tx, mark)
+
+    def copied(self, tx: Transaction, key: SessionKey) -> None:
+        """See `SearchIndex.copied`: the mark is behind them."""
 
     def _catch_up(self) -> tuple[int, int]:
         """Indexes what it can; returns the mark and the last row, which are equal if that was everything."""
         while True:
-            mark, last, _ = progress(self._database.read(queries.INDEXED, OUR_WORDS, tuple))
+            mark, last, _ = progress(self._database.read(statements.INDEXED, OUR_WORDS, tuple))
             if mark is not None and last <= mark:
                 return mark, mark
             try:
@@ -198,9 +203,9 @@ class SQLiteSearchIndex:
 
 
 def _start_over(tx: Transaction) -> None:
-    tx.run(queries.EMPTY_INDEX, {})
-    tx.run(queries.FORGET_INDEXED, {})
-    tx.run(queries.BEGIN_INDEXED, OUR_WORDS)
+    tx.run(statements.EMPTY_INDEX, {})
+    tx.run(statements.FORGET_INDEXED, {})
+    tx.run(statements.BEGIN_INDEXED, OUR_WORDS)
 
 
 def progress(rows: Sequence[Row]) -> tuple[int | None, int, bool]:
@@ -214,7 +219,7 @@ def _mark(tx: Transaction) -> int:
 
     An index whose words are of another version is emptied first, and so is one of which nobody knows what is in it.
     """
-    mark, _, is_ours = progress(tx.rows(queries.INDEXED, OUR_WORDS))
+    mark, _, is_ours = progress(tx.rows(statements.INDEXED, OUR_WORDS))
     if mark is None or not is_ours:
         _start_over(tx)
     return mark or 0
@@ -223,7 +228,7 @@ def _mark(tx: Transaction) -> int:
 def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
     """Takes the words of events out. The mark falls to 0 if they are not the words that were put in."""
     try:
-        tx.run_many(queries.UNINDEX_EVENT, [_params(row) for row in rows])
+        tx.run_many(statements.UNINDEX_EVENT, [_params(row) for row in rows])
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
             raise
@@ -234,10 +239,10 @@ def _index_chunk(tx: Transaction, mark: int | None) -> int:
     """Indexes the next events behind the mark; returns how many there were."""
     if mark is None:
         mark = _mark(tx)
-    rows = tx.rows(queries.EVENTS_TO_INDEX, {"after_row": mark, "limit": CHUNK_EVENTS})
+    rows = tx.rows(statements.EVENTS_TO_INDEX, {"after_row": mark, "limit": CHUNK_EVENTS})
     if rows:
-        tx.run_many(queries.INDEX_EVENT, [_params(row) for row in rows])
-        tx.run(queries.SET_INDEXED, {"indexed": rows[-1][0], **OUR_WORDS})
+        tx.run_many(statements.INDEX_EVENT, [_params(row) for row in rows])
+        tx.run(statements.SET_INDEXED, {"indexed": rows[-1][0], **OUR_WORDS})
     return len(rows)
 
 

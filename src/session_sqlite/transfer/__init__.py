@@ -19,8 +19,7 @@ from session_sqlite import codec
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.models import AnyOf, Event
-from session_sqlite.service.exchange import ExportReport, ImportReport, Progress
-from session_sqlite.service.whole_sessions import (
+from session_sqlite.operations.whole_sessions import (
     Arrival,
     Fault,
     LeftOut,
@@ -34,6 +33,9 @@ from session_sqlite.service.whole_sessions import (
 )
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer import html, importers, jsonl, markdown
+from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
+from session_sqlite.version import __version__
+from session_sqlite.where import Where
 
 BATCH_EVENTS: Final = 500
 BATCH_PIECES: Final = 200
@@ -72,7 +74,7 @@ class Writer(Protocol):
 
 
 EXPORT_FORMATS: Final[dict[str, Callable[[], Writer]]] = {
-    "jsonl": lambda: jsonl.Writer(_version()),
+    "jsonl": lambda: jsonl.Writer(__version__),
     "markdown": markdown.Writer,
     "html": html.Writer,
 }
@@ -84,22 +86,22 @@ def export(
     target: str | os.PathLike[str] | IO[str],
     *,
     keys: Sequence[SessionKey] | None,
-    scope: tuple[Sequence[str], Mapping[str, Any]],
+    where: Where,
     format: str,
     progress: Progress | None,
     store: Path | None,
 ) -> ExportReport:
-    """See `SessionService.export`; without keys all sessions that the clauses of the scope fit."""
+    """See `SessionService.export`; without keys all sessions that fit."""
     if format not in EXPORT_FORMATS:
         raise InvalidInputError(f"format must be one of {', '.join(EXPORT_FORMATS)}")
     writer = EXPORT_FORMATS[format]()
     total = None
     if progress is not None and keys is None:
-        total = sessions.count_events(*scope)
+        total = sessions.count_events(where)
     done_sessions = done_events = 0
     with open_target(target, store) as file:
         _write(file, writer.begin())
-        for key in sessions.keys(*scope) if keys is None else keys:
+        for key in sessions.keys(where) if keys is None else keys:
             stored = sessions.read(key)
             if stored is None:  # it was deleted meanwhile
                 continue
@@ -112,12 +114,6 @@ def export(
                     progress(done_events, total)
         _write(file, writer.end(done_sessions, done_events))
     return ExportReport(format, done_sessions, done_events)
-
-
-def _version() -> str:
-    from session_sqlite import __version__
-
-    return __version__
 
 
 def _write(file: Target, texts: Iterator[str]) -> None:

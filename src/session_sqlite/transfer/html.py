@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from session_sqlite import codec
-from session_sqlite.service.whole_sessions import StoredSession
+from session_sqlite.operations.whole_sessions import StoredSession
 from session_sqlite.transcript import html
 from session_sqlite.transcript.text import Entries
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 from session_sqlite import calls, codec
 from session_sqlite.errors import InvalidInputError, NewerSchemaError
 from session_sqlite.models import Event
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
 from session_sqlite.tokens import derived_anew
 
 FORMAT: Final = "session-sqlite"

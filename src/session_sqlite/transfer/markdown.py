@@ -13,7 +13,7 @@ from typing import Any
 
 from session_sqlite import codec
 from session_sqlite.models import REMOVE, Event, ToolCall, Usage
-from session_sqlite.service.whole_sessions import StoredSession
+from session_sqlite.operations.whole_sessions import StoredSession
 from session_sqlite.transcript import time_shown, visible
 from session_sqlite.transcript.text import interruption_text
 

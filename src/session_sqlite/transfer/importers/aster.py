@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState
 from session_sqlite.transfer.importers.chat_json import AUTHORS
 from session_sqlite.transfer.importers.databases import (
     ASTER_EVENTS,

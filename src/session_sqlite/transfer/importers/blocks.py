@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall, Usage
-from session_sqlite.service.whole_sessions import Note
+from session_sqlite.operations.whole_sessions import Note
 from session_sqlite.transfer.importers.ids import json_or_none, kept_id
 
 ATTACHMENTS_ARE_NOTED: Final = Note(

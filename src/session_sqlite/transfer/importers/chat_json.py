@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 

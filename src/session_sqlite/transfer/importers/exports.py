@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from session_sqlite import schema
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note, SharedState, WholeSessions
-from session_sqlite.sqlite import SQLiteDatabase
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState, WholeSessions
+from session_sqlite.sqlite import SQLiteDatabase, schema
 from session_sqlite.transfer import jsonl
 from session_sqlite.transfer.importers.databases import BUSY_SECONDS, Database
 from session_sqlite.transfer.importers.json_files import JsonFile
+from session_sqlite.where import Where
 
 
 def is_export(file: JsonFile) -> bool:
@@ -41,7 +41,7 @@ def read_store(database: Database) -> Iterator[Arrival | SharedState | Fault | N
 def _exported(sessions: WholeSessions) -> Iterator[bytes]:
     writer = jsonl.Writer("")
     yield from (line.encode() for line in writer.begin())
-    for key in sessions.keys((), {}):
+    for key in sessions.keys(Where()):
         stored = sessions.read(key)
         if stored is not None:
             events = chain.from_iterable(map(writer.events, sessions.event_rows(stored)))

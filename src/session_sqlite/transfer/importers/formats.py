@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.service.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
+from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer.importers import (
     aster,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from session_sqlite.errors import InvalidInputError, StoreError
-from session_sqlite.service.whole_sessions import Fault
+from session_sqlite.operations.whole_sessions import Fault
 from session_sqlite.sqlite import file_text
 
 MAX_VALUE_BYTES: Final = 256 * 1024 * 1024

@@ -7,14 +7,13 @@ without its ending; without a name it stands for the first message.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers.chat_json import AUTHORS, text_and_attachments
 from session_sqlite.transfer.importers.databases import (
     HISTORY_MESSAGES,
@@ -90,7 +89,8 @@ def events_of(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]
         yield Fault(where, "not a message of LangChain")
         return
     # LangChain is loaded when there are messages of it, not before.
-    dict_form = importlib.import_module("session_sqlite.langchain.dict_form")
+    from session_sqlite.messages import dict_form
+
     event = dict_form.event_of_dict(value)
     if event is None:
         yield Note(f"{where}: LangChain cannot read this message any more; it came as an event with its text")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers.ids import derived_id, kept_id, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.langchain_histories import events_of, is_message

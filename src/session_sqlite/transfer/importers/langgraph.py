@@ -22,7 +22,7 @@ from typing import Any, Final
 from session_sqlite import codec, extras
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers.databases import (
     LANGGRAPH_LATEST,
     LANGGRAPH_STEPS,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall, Usage
-from session_sqlite.service.whole_sessions import Arrival, Fault, Note
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.tokens import usage_of
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.chat_json import ATTACHMENTS_ARE_NOTED, AUTHORS, made_call

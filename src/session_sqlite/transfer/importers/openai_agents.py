@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall
-from session_sqlite.service.whole_sessions import Arrival, Fault
+from session_sqlite.operations.whole_sessions import Arrival, Fault
 from session_sqlite.transfer.importers.chat_json import AUTHORS, made_call, text_and_attachments
 from session_sqlite.transfer.importers.databases import (
     AGENT_MESSAGES,

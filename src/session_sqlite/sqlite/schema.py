@@ -231,7 +231,7 @@ SELECT events.row_id, events.app_name, events.user_id, events.created_at > sessi
     ON events.app_name = sessions.app_name AND events.user_id = sessions.user_id AND events.session_id = sessions.id
  WHERE typeof(sessions.parent_id) = 'text'
    AND {_IS_COPY}
-"""  # noqa: S608  # of the constant above
+"""  # of the constant above
 # The one that did not copy it first. CROSS JOIN keeps SQLite from reading all events of the user instead.
 _SESSIONS_WITH_EVENT: Final = f"""
 SELECT events.session_id, {_IS_COPY} AS is_copy
@@ -245,7 +245,7 @@ SELECT events.session_id, {_IS_COPY} AS is_copy
    AND events.app_name = one.app_name AND events.user_id = one.user_id AND events.created_at = one.created_at
    AND sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
  ORDER BY is_copy, events.row_id
-"""  # noqa: S608  # of the constant above
+"""  # of the constant above
 
 
 def name_origins(connection: sqlite3.Connection) -> None:

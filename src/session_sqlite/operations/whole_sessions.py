@@ -10,18 +10,19 @@ what is missing and nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Row, Transaction
+from session_sqlite.database import Database, Reading, Reads, Row, Transaction
 from session_sqlite.errors import CorruptStoreError, InvalidInputError
 from session_sqlite.models import REMOVE, Event, SessionRecord
-from session_sqlite.service.conversations import IDS_AT_ONCE, write_state
-from session_sqlite.service.scoped import as_is
+from session_sqlite.operations import state
+from session_sqlite.operations.lookup import of_session
+from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 logger = logging.getLogger("session_sqlite")
 
@@ -191,13 +192,12 @@ class WholeSessions:
 
     # ------------------------------------------------------------ out
 
-    def keys(self, clauses: Sequence[str], params: Mapping[str, Any]) -> Iterator[SessionKey]:
-        """The sessions that the clauses fit, by app, user and id; nothing is held between them."""
-        beyond: tuple[str, ...] = ()
-        bound = {**params, "limit": CHUNK}
+    def keys(self, where: Where) -> Iterator[SessionKey]:
+        """Yields the keys of the sessions that fit, by app, user and id; nothing is held between them."""
+        where = where.with_values(limit=CHUNK)
         while True:
-            sql = queries.joined(queries.SESSION_KEYS, (*clauses, *beyond), queries.SESSION_KEYS_IN_ORDER)
-            keys = self._database.read(sql, bound, SessionKey._make)
+            sql = where.statement(queries.SESSION_KEYS, queries.SESSION_KEYS_IN_ORDER)
+            keys = self._database.read(sql, where.params, SessionKey._make)
             for key in keys:
                 if all(isinstance(name, str) for name in key):
                     yield key
@@ -205,12 +205,12 @@ class WholeSessions:
                     logger.warning("a session whose id, app or user is no text is left out: see check()")
             if len(keys) < CHUNK:
                 return
-            beyond = (queries.KEYS_BEYOND,)
-            bound.update(zip(("at_app", "at_user", "at_id"), keys[-1], strict=True))
+            app, user, id = keys[-1]
+            where = where.also(queries.KEYS_BEYOND, at_app=app, at_user=user, at_id=id)
 
     def read(self, key: SessionKey) -> StoredSession | None:
         """A session with its state, as of one moment; None if there is none."""
-        rows = self._database.read(queries.SESSION_WITH_ALL_STATE, key.params(), as_is)
+        rows = self._database.read(queries.SESSION_WITH_ALL_STATE, key.params(), tuple)
         if not rows:
             return None
         width = len(_STORED_COLUMNS)
@@ -223,23 +223,22 @@ class WholeSessions:
         return StoredSession(key, columns, codec.decode_session(rows[0][: width - 1], SessionRecord), state)
 
     def event_rows(self, stored: StoredSession) -> Iterator[list[Row]]:
-        """The rows of the events that the session had when it was read, in order; nothing is held between lists."""
+        """Yields the rows of the events that the session had when it was read, in order, some at a time."""
         # Not up to `last_seq`: a damaged one would hide events.
-        end = self._database.read(queries.LAST_PLACE, stored.key.params(), as_is)[0][0]
-        clauses: tuple[str, ...] = (queries.OF_SESSION, queries.UP_TO)
-        params = {**stored.key.params(), "until_seq": end, "limit": CHUNK}
+        end = self._database.read(queries.LAST_PLACE, stored.key.params(), tuple)[0][0]
+        where = of_session(stored.key).also(queries.UP_TO, until_seq=end).with_values(limit=CHUNK)
         while True:
-            sql = queries.joined(queries.EVENTS, clauses, queries.OLDEST_FIRST + queries.LIMITED)
-            rows = self._database.read(sql, params, as_is)
+            sql = where.statement(queries.EVENTS, queries.OLDEST_FIRST + queries.LIMITED)
+            rows = self._database.read(sql, where.params, tuple)
             if rows:
                 yield rows
             if len(rows) < CHUNK or (place := codec.beyond(rows[-1], newest_first=False)) is None:
                 return
-            clauses, params["after"] = (queries.OF_SESSION, queries.AFTER, queries.UP_TO), place
+            where = where.also(queries.AFTER, after=place)
 
-    def count_events(self, clauses: Sequence[str], params: Mapping[str, Any]) -> int:
-        """How many events the sessions have that the clauses fit."""
-        count: int = self._database.read(queries.joined(queries.COUNT_ALL_EVENTS, clauses), params, as_is)[0][0]
+    def count_events(self, where: Where) -> int:
+        """Counts the events of the sessions that fit."""
+        count: int = self._database.read(where.statement(queries.COUNT_ALL_EVENTS), where.params, tuple)[0][0]
         return count
 
     # ------------------------------------------------------------ in
@@ -298,6 +297,7 @@ class WholeSessions:
             return [place for place in placed if place is not None]
 
         def work(tx: Transaction) -> list[Placed | None]:
+            tx.lock(*(piece.key for piece in lacking if isinstance(piece, Piece)))
             return [self._add_one(tx, piece, now) for piece in lacking]
 
         written = iter(self._database.write(work))
@@ -306,36 +306,33 @@ class WholeSessions:
 
     def look_at(self, pieces: Sequence[Piece | SharedState]) -> list[Placed | None]:
         """What `add` would do with each piece, found out by reading; None for shared state that is not all there."""
-
-        def rows_of(sql: str, params: Mapping[str, Any]) -> list[Row]:
-            return self._database.read(sql, params, as_is)
-
+        reading = Reads(self._database)
         placed: list[Placed | None] = []
         for piece in pieces:
             if isinstance(piece, Piece):
-                session = rows_of(queries.SESSION, piece.key.params())
-                placed.append(_place(rows_of, piece, session[0] if session else None)[0])
+                session = reading.rows(queries.SESSION, piece.key.params())
+                placed.append(_place(reading, piece, session[0] if session else None)[0])
             else:
                 key = SessionKey(piece.app_name, piece.user_id, "")
-                placed.append(None if _lacking_state(rows_of, piece) else Placed(key))
+                placed.append(None if _lacking_state(reading, piece) else Placed(key))
         return placed
 
     def _add_one(self, tx: Transaction, piece: Piece | SharedState, now: str) -> Placed | None:
         if isinstance(piece, SharedState):
-            write_state(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx.rows, piece), now)
+            state.write(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx, piece), now)
             return None
         params = piece.key.params()
-        tx.run(queries.TOUCH_SESSION, {**params, "now": ""})  # changes nothing, and takes the session's lock
+        tx.lock(piece.key)
         found = tx.rows(queries.SESSION, params)
         if not found:
             tx.run(queries.INSERT_SESSION, piece.session)
-            write_state(tx, piece.key, piece.state, now)
-        placed, rows, last_seq = _place(tx.rows, piece, found[0] if found else None)
+            state.write(tx, piece.key, piece.state, now)
+        placed, rows, last_seq = _place(tx, piece, found[0] if found else None)
         if not rows:
             return placed
         tx.run_many(queries.INSERT_EVENT, rows)
-        if self._database.index is not None:
-            self._database.index.appended(tx, len(rows))
+        if tx.index is not None:
+            tx.index.appended(tx, rows)
         if found:
             stored = dict(zip(codec.SESSION_COLUMNS, found[0], strict=True))
             grown = last_seq > stored["last_seq"]
@@ -343,14 +340,12 @@ class WholeSessions:
                 codec.decode_time(stored["updated_at"]) is None or piece.session["updated_at"] > stored["updated_at"]
             )
             if grown and is_later:
-                write_state(tx, piece.key, piece.state, now)
+                state.write(tx, piece.key, piece.state, now)
         tx.run(queries.ADVANCE_SESSION_TO, {**params, "last_seq": last_seq, "now": piece.session["updated_at"]})
         return placed
 
 
-def _place(
-    rows_of: Callable[[str, Mapping[str, Any]], list[Row]], piece: Piece, session: Row | None
-) -> tuple[Placed, list[dict[str, Any]], int]:
+def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed, list[dict[str, Any]], int]:
     """Gives the rows that the session lacks their places: what becomes of the piece, those rows, the last seq."""
     params = piece.key.params()
     known: set[str] = set()
@@ -363,12 +358,12 @@ def _place(
             last_seq = 0
         ids = [row["id"] for row in piece.rows]
         for start in range(0, len(ids), IDS_AT_ONCE):
-            sql, names = queries.with_ids(queries.IDS_OF_EVENTS, ids[start : start + IDS_AT_ONCE])
-            known.update(row[0] for row in rows_of(sql, {**params, **names}))
+            sql, names = with_ids(queries.IDS_OF_EVENTS, ids[start : start + IDS_AT_ONCE])
+            known.update(row[0] for row in reading.rows(sql, {**params, **names}))
         seqs = [row["seq"] for row in piece.rows if row["seq"] and row["id"] not in known]
         if seqs:
             between = {**params, "first_seq": min(seqs), "until_seq": max(seqs)}
-            taken.update(row[0] for row in rows_of(queries.SEQS_BETWEEN, between))
+            taken.update(row[0] for row in reading.rows(queries.SEQS_BETWEEN, between))
     rows: list[dict[str, Any]] = []
     repeated = moved = 0
     for row in piece.rows:
@@ -389,12 +384,12 @@ def _place(
     return placed, rows, last_seq
 
 
-def _lacking_state(rows_of: Callable[[str, Mapping[str, Any]], list[Row]], shared: SharedState) -> dict[str, Any]:
+def _lacking_state(reading: Reading, shared: SharedState) -> dict[str, Any]:
     lacking: dict[str, Any] = {}
     for scope, user in (("app:", ""), ("user:", shared.user_id)):
         keys = {name: value for name, value in shared.state.items() if name.startswith(scope)}
         if keys:
             owner = {"app_name": shared.app_name, "user_id": user, "session_id": ""}
-            there = {name for name, _ in rows_of(queries.OWN_STATE, owner)}
+            there = {name for name, _ in reading.rows(queries.OWN_STATE, owner)}
             lacking.update((name, value) for name, value in keys.items() if name not in there)
     return lacking

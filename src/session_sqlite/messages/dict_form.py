@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import messages_from_dict
 
-from session_sqlite.langchain.messages import message_to_event
+from session_sqlite.messages.langchain import message_to_event
 from session_sqlite.models import Event
 
 

@@ -1,0 +1,62 @@
+"""What narrows a list or names a choice, as types: one place for the service, a session, and the awaited twins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, TypedDict
+
+from session_sqlite.models import AnyOf, SessionRecord
+
+SessionArgument = SessionRecord | str
+"""A session, or the id of one."""
+
+ExportFormat = Literal["jsonl", "markdown", "html"]
+ImportFormat = Literal[
+    "auto", "jsonl", "store", "chatgpt", "openai-chat", "langchain-sql", "langchain-file", "langchain-messages",
+    "langgraph", "claude-code", "openai-agents", "llm", "aster",
+]  # fmt: skip
+SearchField = Literal["content", "reasoning", "tools"]
+ToolStatus = Literal["pending", "ok", "error"]
+UsageGroup = Literal["day", "month", "model", "app_name", "user_id", "session_id", "agent_id"]
+ActivityGroup = Literal["day", "month", "author", "app_name", "user_id", "session_id", "agent_id"]
+
+
+class EventFilters(TypedDict, total=False):
+    """What `SessionService.list_events` takes besides the session and the limit."""
+
+    author: str | None
+    agent_id: str | None
+    branch: str | None
+    invocation_id: str | None
+    tool: str | None
+    since: datetime | None
+    until: datetime | None
+    after: int | str | None
+    before: int | str | None
+    newest_first: bool
+
+
+class LimitedEventFilters(EventFilters, total=False):
+    """What `SessionService.list_events` takes besides the session."""
+
+    limit: int | None
+
+
+class SearchFilters(TypedDict, total=False):
+    """What `SessionService.search` takes besides the query and the session."""
+
+    author: str | None
+    fields: SearchField | Sequence[SearchField]
+    since: datetime | None
+    until: datetime | None
+    limit: int
+    cursor: str | None
+    newest_first: bool
+
+
+class Scope(TypedDict, total=False):
+    """Whose sessions a call is about, if not the service's."""
+
+    app_name: str | AnyOf | None
+    user_id: str | AnyOf | None

@@ -1,0 +1,243 @@
+"""Messages that are stored once, by the ids they bring along.
+
+In the state of an agent every message has an id, and the same messages are seen again and again: at each step, by a run
+that is tried again, by a thread that another process resumes. Here an event is known by its ``message_id`` (or, if its
+message has none, by its own id, which such a message has for an agent), and is appended only if the session lacks it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Reading, Row, Transaction
+from session_sqlite.models import Event, ToolCall
+from session_sqlite.operations import appending
+from session_sqlite.operations.appending import Batch
+from session_sqlite.operations.lookup import missing
+from session_sqlite.where import IDS_AT_ONCE, with_ids
+
+# In a row that begins with its row_id.
+_ID: Final = 1 + codec.EVENT_COLUMNS.index("id")
+_SEQ: Final = 1 + codec.EVENT_COLUMNS.index("seq")
+_METADATA: Final = 1 + codec.EVENT_COLUMNS.index("metadata")
+_MESSAGE_ID: Final = 1 + codec.EVENT_COLUMNS.index("message_id")
+_WHAT_A_MESSAGE_SAYS: Final = tuple(
+    (name, 1 + codec.EVENT_COLUMNS.index(name))
+    for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
+)
+_JSON: Final = frozenset({"actions", "usage", "message"})
+
+
+def find(reading: Reading, key: SessionKey, ids: Sequence[str]) -> dict[str, int]:
+    """Returns the seq of each of these messages that the session has."""
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        sql, params = with_ids(queries.MESSAGE_SEQS, ids[start : start + IDS_AT_ONCE])
+        found.update(dict(reading.rows(sql, {**key.params(), **params})))
+    others = _without_message_id(reading, key, [id for id in ids if id not in found])
+    return found | {id: row[_SEQ] for id, row in others.items()}
+
+
+def unchanged(reading: Reading, key: SessionKey, batch: Batch, places: Mapping[str, str]) -> list[Event] | None:
+    """Returns the stored events of a batch if the session has all of them as they are; None if something is new."""
+    stored = _stored(reading, key, [*_ids(batch), *places.values()])
+    if _taken(places, stored):
+        return None
+    for event, row in zip(batch.events, batch.rows, strict=True):
+        before = stored.get(row["message_id"])
+        if before is None or _changed(before, event, row):
+            return None
+    return _as_stored(stored, batch)
+
+
+def append(tx: Transaction, key: SessionKey, batch: Batch, places: Mapping[str, str], max_bytes: int) -> list[Event]:
+    """Appends the messages that the session lacks, changes those that say something else; returns all as stored.
+
+    ``places`` has, for ids of new messages, the ids of stored ones whose places they take.
+    """
+    touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": batch.now})
+    if not touched and not batch.create:
+        raise missing(key)
+    stored = _stored(tx, key, [*_ids(batch), *places.values()])
+    for id, taken in _taken(places, stored).items():
+        about = {**key.params(), "row_id": taken[0]}
+        tx.run(queries.SET_MESSAGE_ID, {**about, "message_id": id})
+        if (metadata := _with_note(taken, "")) is not None:
+            tx.run(queries.SET_METADATA_OF_EVENT, {**about, "metadata": metadata})
+        stored[id] = tx.rows(queries.EVENT_OF_ROW, about)[0]
+    fresh: dict[str, tuple[Event, dict[str, Any]]] = {}
+    for event, row in zip(batch.events, batch.rows, strict=True):
+        before = stored.get(row["message_id"])
+        if before is None:
+            fresh[row["message_id"]] = (event, row)
+        elif changed := _changed(before, event, row):
+            after = _change(tx, key, before, codec.encode_event(changed, key, "", max_bytes))
+            # One event may be several messages: the next one changes what this one has left.
+            stored.update((id, after) for id, other in list(stored.items()) if other[0] == after[0])
+    if fresh:
+        pairs = list(fresh.values())
+        new = replace(batch, events=[event for event, _ in pairs], rows=[row for _, row in pairs])
+        appending.append(tx, key, new)
+    return _as_stored(_stored(tx, key, _ids(batch)), batch)
+
+
+def needs_note(reading: Reading, key: SessionKey, ids: Sequence[str], reason: str) -> bool:
+    """True if a note at one of these messages would change something."""
+    return any(_with_note(row, reason) for row in _stored(reading, key, ids).values())
+
+
+def mark_interrupted(tx: Transaction, key: SessionKey, ids: Sequence[str], reason: str, now: str) -> int:
+    """Notes at messages that a run ended there, or takes the note away; returns how many events changed."""
+    tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now})
+    changed = {row[0]: _with_note(row, reason) for row in _stored(tx, key, ids).values()}
+    return sum(
+        tx.run(queries.SET_METADATA_OF_EVENT, {**key.params(), "row_id": row_id, "metadata": metadata})
+        for row_id, metadata in changed.items()
+        if metadata is not None
+    )
+
+
+def _ids(batch: Batch) -> list[str]:
+    return [row["message_id"] for row in batch.rows]
+
+
+def _as_stored(stored: Mapping[str, Row], batch: Batch) -> list[Event]:
+    return [codec.decode_event(stored[row["message_id"]][1:]) for row in batch.rows]
+
+
+def _change(tx: Transaction, key: SessionKey, before: Row, columns: Mapping[str, Any]) -> Row:
+    tx.run(queries.UPDATE_MESSAGE, {**columns, "row_id": before[0]})
+    after = tx.rows(queries.EVENT_OF_ROW, {**key.params(), "row_id": before[0]})[0]
+    if tx.index is not None:
+        tx.index.changed(tx, before, after)
+    return after
+
+
+def _taken(places: Mapping[str, str], stored: Mapping[str, Row]) -> dict[str, Row]:
+    """The stored rows whose places new messages take, by the ids of these."""
+    return {id: stored[old] for id, old in places.items() if id not in stored and old in stored}
+
+
+def _with_note(row: Row, reason: str) -> str | None:
+    """The event's metadata with the note that its run was interrupted, or without; None if they are so already."""
+    try:
+        metadata = codec.decode_object(row[_METADATA])
+    except (ValueError, TypeError, RecursionError):
+        return None
+    noted = {name: value for name, value in metadata.items() if name != "interrupted"}
+    if reason:
+        noted["interrupted"] = reason
+    return None if noted == metadata else codec.encode_json(noted, "metadata")
+
+
+def _stored(reading: Reading, key: SessionKey, message_ids: Iterable[str]) -> dict[str, Row]:
+    """The rows (with their row_id first) of messages that the session has, by the messages' ids."""
+    found: dict[str, Row] = {}
+    ids = list(dict.fromkeys(message_ids))
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        sql, params = with_ids(queries.MESSAGES, ids[start : start + IDS_AT_ONCE])
+        found.update((row[_MESSAGE_ID], row) for row in reading.rows(sql, {**key.params(), **params}))
+    return found | _without_message_id(reading, key, [id for id in ids if id not in found])
+
+
+def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -> dict[str, Row]:
+    """Of messages that have the id of the event which they are made of: that event's row, row_id first."""
+    found: dict[str, Row] = {}
+    names: dict[str, list[str]] = {}
+    for id in ids:
+        event_id, _, position = id.rpartition(":")
+        for name in (id, event_id) if event_id and position.isdecimal() else (id,):
+            names.setdefault(name, []).append(id)
+    sought = list(names)
+    for start in range(0, len(sought), IDS_AT_ONCE):
+        sql, params = with_ids(queries.EVENTS_WITHOUT_MESSAGE_ID, sought[start : start + IDS_AT_ONCE])
+        for row in reading.rows(sql, {**key.params(), **params}):
+            found.update(dict.fromkeys(names[row[_ID]], row))
+    return found
+
+
+# ---------------------------------------------------------------- messages that were edited
+
+
+def _changed(before: Row, said: Event, row: Mapping[str, Any]) -> Event | None:
+    """The stored event as it is to be now that its message says something else; None if nothing is to change."""
+    if all(before[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS):
+        return None
+    stored = codec.decode_event(before[1:])
+    if stored.unreadable:
+        return said
+    if stored.message is None and stored.message_id is None:
+        return _changed_native(stored, said)
+    if stored.supersedes:  # a summary is the system's, whoever says it to the model
+        said, row = replace(said, author=stored.author), {**row, "author": stored.author}
+    if _is_redacted(stored.message) or all(
+        before[index] == row[name] or (name in _JSON and _plain(before[index]) == _plain(row[name]))
+        for name, index in _WHAT_A_MESSAGE_SAYS
+    ):
+        return None
+    return said
+
+
+def _changed_native(stored: Event, said: Event) -> Event | None:
+    """The same for an event that was never a message: it keeps its form as long as results of calls are in it."""
+    if said.author == "tool":
+        _, _, position = (said.message_id or "").rpartition(":")
+        return _with_result(stored, 0 if said.message_id == stored.id else int(position), said)
+    calls = {call.id or f"{stored.id}:{position}": call for position, call in enumerate(stored.actions)}
+    asked = [(id, call.name, call.args) for id, call in calls.items()]
+    if (stored.content, stored.reasoning, asked) == (
+        said.content, said.reasoning, [(call.id, call.name, call.args) for call in said.actions]
+    ):  # fmt: skip
+        return None
+    if all(call.status == "pending" for call in calls.values()):
+        return said
+    actions = [replace(calls.get(call.id, call), name=call.name, args=call.args) for call in said.actions]
+    return replace(stored, content=said.content, reasoning=said.reasoning, actions=actions)
+
+
+def _with_result(stored: Event, position: int, said: Event) -> Event | None:
+    in_content = position == 0 and stored.author == "tool" and bool(stored.content or not stored.actions)
+    changed = replace(stored, content=said.content) if in_content else stored
+    if position < len(stored.actions):
+        call, error = stored.actions[position], said.actions[0].error
+        shown = stored.content if in_content else _result_text(call)
+        if said.content == shown and (error is None) == (call.error is None):
+            return None
+        call = replace(call, output=None if error is not None or in_content else said.content, error=error)
+        changed = replace(changed, actions=[*stored.actions[:position], call, *stored.actions[position + 1 :]])
+    return None if changed == stored else changed
+
+
+def _result_text(call: ToolCall) -> str:
+    if call.error is not None:
+        return call.error
+    output = "" if call.output is None else call.output
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+
+
+def _is_redacted(message: str | None) -> bool:
+    if message is None or '"redacted":true' not in message:
+        return False
+    return json.loads(message).get("$meta", {}).get("redacted") is True
+
+
+def _plain(text: str | None) -> Any:
+    """What a stored message says, without what gets lost on the way through a checkpointer."""
+    return None if text is None else _without_tags(json.loads(text))
+
+
+def _without_tags(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_tags(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$" in value and "value" in value:  # a tuple, a set, an enum…
+        return _without_tags(value["value"])
+    made = {name: _without_tags(item) for name, item in value.items() if name != "$meta"}
+    meta = value.get("$meta") or {}
+    return made | {name: meta[name] for name in ("class", "extra") if name in meta}

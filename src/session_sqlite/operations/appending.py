@@ -1,0 +1,177 @@
+"""Appending: how events get their places in a session, all of a batch or none, and how they are removed.
+
+``seq`` is dense: a batch advances ``last_seq`` by exactly what it adds. Where no id is the caller's and nothing else
+was asked, that UPDATE is the first statement, and takes the session's lock; otherwise the lock is taken first, and
+what is stored already drops out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Row, Transaction
+from session_sqlite.errors import CorruptStoreError, DuplicateEventError, InvalidInputError, StaleSessionError
+from session_sqlite.models import Event
+from session_sqlite.operations import state
+from session_sqlite.operations.lookup import missing
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events on their way into a session: encoded, not yet placed.
+
+    Attributes:
+        events: The events as they were given.
+        rows: Their columns, without a ``seq``.
+        now: The time of the append.
+        expected_seq: The ``last_seq`` that the session has to have.
+        create: Make the session if there is none.
+        replace: Remove first what the session has.
+    """
+
+    events: Sequence[Event]
+    rows: Sequence[Columns]
+    now: str
+    expected_seq: int | None = None
+    create: bool = False
+    replace: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """True if nothing of the session has to be known before its ``last_seq`` is advanced."""
+        special = self.replace or self.expected_seq is not None or not self.rows
+        return not special and not any(event.id for event in self.events)
+
+
+def encode(key: SessionKey, events: object, max_bytes: int, **how: Any) -> Batch:
+    """Returns a batch of events. Raises `InvalidInputError` for anything that cannot be stored."""
+    if isinstance(events, (Event, str, bytes, Mapping)) or not isinstance(events, Iterable):
+        raise InvalidInputError(f"events must be a list of Event, not {type(events).__name__}")
+    batch = list(events)
+    now = codec.now_text()
+    return Batch(batch, [codec.encode_event(event, key, now, max_bytes) for event in batch], now, **how)
+
+
+def append(tx: Transaction, key: SessionKey, batch: Batch) -> list[Event]:
+    """Places a batch in its session and returns the events as stored, one for each given."""
+    if batch.is_plain:
+        _insert(tx, key, batch, batch.rows)
+        return _as_stored(batch, batch.rows, {})
+    exists = bool(tx.lock(key))
+    if not exists and not batch.create:
+        raise missing(key)
+    if batch.replace:
+        state.start_from_present(tx, key)
+        remove_events(tx, key)
+    rows, already = _split(tx, key, batch)
+    if rows or not batch.rows:
+        _check_expected(tx, key, batch)
+    if rows or batch.replace or not exists:
+        _insert(tx, key, batch, rows)
+    return _as_stored(batch, rows, already)
+
+
+def _insert(tx: Transaction, key: SessionKey, batch: Batch, rows: Sequence[Columns]) -> None:
+    """Advances the session by so many events, and writes them, their state and their words."""
+    seq = _advance(tx, key, batch, len(rows)) - len(rows)
+    delta: dict[str, Any] = {}
+    for row in rows:
+        seq += 1
+        row["seq"] = seq
+        if row["state"] != "{}":
+            delta.update(codec.decode_state(row["state"]))
+    if len(rows) == 1:
+        tx.run(queries.INSERT_EVENT, rows[0])
+    elif rows:
+        tx.run_many(queries.INSERT_EVENT, rows)
+    state.write(tx, key, delta, batch.now)
+    if rows and tx.index is not None:
+        tx.index.appended(tx, rows)
+
+
+def _advance(tx: Transaction, key: SessionKey, batch: Batch, count: int) -> int:
+    """Advances ``last_seq``, of a session that is made if need be, and returns it; takes the session's lock."""
+    advance = {**key.params(), "now": batch.now, "count": count}
+    if not tx.run(queries.ADVANCE_SESSION, advance):
+        if not batch.create:
+            raise missing(key)
+        row = codec.encode_session(key, agent_id="", title="", metadata=None, state={}, now=batch.now)
+        tx.run(queries.INSERT_SESSION, row)
+        tx.run(queries.ADVANCE_SESSION, advance)
+    if not count:
+        return 0
+    return _last_seq(tx.rows(queries.LAST_SEQ, key.params()), key)
+
+
+def _last_seq(stored: list[Row], key: SessionKey) -> int:
+    last_seq: int = stored[0][0] if stored else 0
+    if not codec.is_last_seq(last_seq):
+        raise CorruptStoreError(f"the last_seq of {key} is damaged: check(repair=True) corrects it")
+    return last_seq
+
+
+def _split(tx: Transaction, key: SessionKey, batch: Batch) -> tuple[list[Columns], dict[str, Event]]:
+    """Returns the rows of a batch that the session lacks, and the events that it has, by id.
+
+    Raises:
+        DuplicateEventError: An id is taken by an event with other content.
+    """
+    fresh: dict[str, tuple[Columns, Event]] = {}
+    already: dict[str, Event] = {}
+    for event, row in zip(batch.events, batch.rows, strict=True):
+        id = row["id"]
+        if event.id != "" and id not in already and id not in fresh:
+            stored = tx.rows(queries.EVENT_BY_ID, {**key.params(), "event_id": id})
+            if stored:
+                already[id] = codec.decode_event(stored[0])
+        if id in already:
+            known = already[id]
+        elif id in fresh:
+            first, twin = fresh[id]
+            known = codec.stored_event(twin, first)
+        else:
+            fresh[id] = (row, event)
+            continue
+        if not codec.same_content(known, row, event):
+            raise DuplicateEventError(f"{key} has an event {id!r} with other content: give the new one another id")
+    return [row for row, _ in fresh.values()], already
+
+
+def _check_expected(tx: Transaction, key: SessionKey, batch: Batch) -> None:
+    if batch.expected_seq is None:
+        return
+    last_seq = _last_seq(tx.rows(queries.LAST_SEQ, key.params()), key)
+    if last_seq != batch.expected_seq:
+        raise StaleSessionError(
+            f"{key} is at seq {last_seq}, not at {batch.expected_seq}: it was changed since; read it again"
+        )
+
+
+def _as_stored(batch: Batch, rows: Sequence[Columns], already: Mapping[str, Event]) -> list[Event]:
+    if len(rows) == len(batch.rows):
+        return [codec.stored_event(event, row) for event, row in zip(batch.events, batch.rows, strict=True)]
+    placed = {row["id"]: row for row in rows}  # the others were stored already, or are in the batch twice
+    return [
+        codec.stored_event(event, placed[row["id"]]) if row["id"] in placed else already[row["id"]]
+        for event, row in zip(batch.events, batch.rows, strict=True)
+    ]
+
+
+def remove_events(
+    tx: Transaction, key: SessionKey, after_seq: int = 0, until_seq: int = codec.LAST_POSSIBLE_SEQ
+) -> int:
+    """Removes a session's events after a seq and up to one, and their words in the index; returns how many."""
+    if tx.index is not None:
+        tx.index.forget(tx, key, after_seq, until_seq)
+    is_everything = (after_seq, until_seq) == (0, codec.LAST_POSSIBLE_SEQ)  # damaged rows too, which have no place
+    statement = queries.DELETE_ALL_EVENTS if is_everything else queries.DELETE_EVENTS
+    removed = tx.run(statement, {**key.params(), "after": after_seq, "until_seq": until_seq})
+    if tx.index is not None:
+        tx.index.removed(tx)
+    return removed

@@ -1,0 +1,177 @@
+"""Sessions themselves: how they are made, found, listed, changed and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Database, Row, Transaction
+from session_sqlite.errors import CorruptStoreError, InvalidInputError, SessionExistsError
+from session_sqlite.models import ANY, AnyOf, SessionRecord
+from session_sqlite.operations import appending, state
+from session_sqlite.operations.lookup import missing, of_scope
+
+S = TypeVar("S", bound=SessionRecord)
+
+MAX_METADATA_CONDITIONS: Final = 20  # a few patterns narrow enough, and a statement may have only so many
+FILTERED_AT_ONCE: Final = 500  # rows that are read at a time where Python decides which fit
+
+
+# ---------------------------------------------------------------- lists
+
+
+class Listing:
+    """A list of sessions, the latest first: its conditions, its order, and how far it was read.
+
+    Within one app and user the index on (app_name, user_id, updated_at, id) gives the order; across, it is sorted.
+    """
+
+    def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None) -> None:
+        self.where = of_scope(app, user)
+        self._scope = ("sessions", repr(app), repr(user))
+        is_across = app is ANY or user is ANY
+        self._order = queries.LATEST_FIRST_OF_ANY if is_across else queries.LATEST_FIRST
+        self._beyond = queries.BEYOND_OF_ANY if is_across else queries.BEYOND
+        self._position: Sequence[str] | None = None
+        if cursor is not None:
+            self._position = codec.decode_cursor(cursor, self._scope, [str, str, str, str])
+
+    def narrow(self, condition: str, **values: Any) -> None:
+        """Leaves out what does not fit a condition."""
+        self.where = self.where.also(condition, **values)
+
+    def read(self, database: Database, select: str, limit: int | None) -> list[Row]:
+        """Returns the next rows, which begin with the columns of a session; the listing moves on behind them."""
+        where, order = self.where, self._order
+        if self._position is not None:
+            updated, id, app, user = self._position
+            where = where.also(self._beyond, at_updated=updated, at_id=id, at_app=app, at_user=user)
+        if limit is not None:
+            where, order = where.with_values(limit=limit), order + queries.LIMITED
+        rows = database.read(where.statement(select, order), where.params, tuple)
+        if rows:
+            self._position = _position_of(rows[-1])
+        return rows
+
+    def cursor_after(self, row: Row) -> str:
+        """Returns the cursor for what follows a row."""
+        return codec.encode_cursor(self._scope, _position_of(row))
+
+
+def _position_of(row: Row) -> tuple[str, str, str, str]:
+    columns = dict(zip(codec.SESSION_COLUMNS, row, strict=False))
+    updated_at = columns["updated_at"]
+    if not isinstance(updated_at, str):
+        updated_at = codec.AFTER_ALL_TIMES  # as SQLite sorts what is damaged
+    id, app, user = (columns[name] if isinstance(columns[name], str) else "" for name in ("id", "app_name", "user_id"))
+    return updated_at, id, app, user
+
+
+def page(
+    database: Database,
+    listing: Listing,
+    metadata: Mapping[str, Any],
+    limit: int | None,
+    make: Callable[[Row], S],
+) -> tuple[list[S], str | None]:
+    """Reads a page of sessions that have all of the metadata; returns them and the cursor of the next page."""
+    for index, (name, value) in enumerate(list(metadata.items())[:MAX_METADATA_CONDITIONS]):
+        pattern = {f"metadata_{index}": codec.metadata_pattern(name, value)}
+        listing.narrow(queries.METADATA_LIKE.format(index), **pattern)
+    found: list[tuple[Row, S]] = []
+    sought = None if limit is None else limit + 1
+    at_once = FILTERED_AT_ONCE if metadata else sought
+    while True:
+        rows = listing.read(database, queries.SESSIONS, at_once)
+        sessions = [(row, make(row)) for row in rows]
+        found += [(row, session) for row, session in sessions if _has_metadata(session, metadata)]
+        if at_once is None or len(rows) < at_once or (sought is not None and len(found) >= sought):
+            break
+    kept = found[:limit]
+    has_more = bool(kept) and len(found) > len(kept)
+    return [session for _, session in kept], listing.cursor_after(kept[-1][0]) if has_more else None
+
+
+def _has_metadata(session: SessionRecord, wanted: Mapping[str, Any]) -> bool:
+    return all(
+        name in session.metadata and codec.same_json(session.metadata[name], value) for name, value in wanted.items()
+    )
+
+
+def overviews(database: Database, listing: Listing, limit: int | None) -> tuple[list[Row], str | None]:
+    """Reads a page of `queries.OVERVIEWS`; returns its rows and the cursor of the next page."""
+    rows = listing.read(database, queries.OVERVIEWS, None if limit is None else limit + 1)
+    kept = rows if limit is None else rows[:limit]
+    return kept, listing.cursor_after(kept[-1]) if len(kept) < len(rows) and kept else None
+
+
+# ---------------------------------------------------------------- changes
+
+
+def create(tx: Transaction, row: Mapping[str, Any], delta: Mapping[str, Any], *, exist_ok: bool) -> Row:
+    """Makes a session of its encoded row and returns the row as stored."""
+    key = SessionKey(row["app_name"], row["user_id"], row["id"])
+    if tx.lock(key):
+        stored = tx.rows(queries.SESSION, key.params())[0]
+        if exist_ok or is_same(stored, row):
+            return stored
+        raise SessionExistsError(f"{key} exists already: give another id, or exist_ok=True")
+    tx.run(queries.INSERT_SESSION, row)
+    state.write(tx, key, delta, row["created_at"])
+    return tx.rows(queries.SESSION, key.params())[0]
+
+
+def is_same(stored: Row, row: Mapping[str, Any]) -> bool:
+    """True if a stored session is the very one that this row was to make.
+
+    A server can lose the connection while it commits: the operation runs again, and finds what it has done.
+    """
+    return all(row[name] == value for name, value in zip(codec.SESSION_COLUMNS, stored, strict=True))
+
+
+def update(
+    tx: Transaction,
+    key: SessionKey,
+    changes: Sequence[tuple[str, Mapping[str, Any]]],
+    metadata: Mapping[str, Any] | None,
+    now: str,
+) -> Row:
+    """Changes columns of a session, merges its metadata, and returns its row."""
+    if not tx.lock(key):
+        raise missing(key)
+    params = key.params()
+    for sql, change in changes:
+        tx.run(sql, {**params, **change})
+    if metadata is not None:
+        tx.run(queries.SET_METADATA, {**params, "metadata": _merged(tx, key, metadata)})
+    if changes or metadata is not None:
+        tx.run(queries.TOUCH_SESSION, {**params, "now": now})
+    return tx.rows(queries.SESSION, params)[0]
+
+
+def _merged(tx: Transaction, key: SessionKey, changes: Mapping[str, Any]) -> str:
+    stored = tx.rows(queries.SESSION_METADATA, key.params())[0][0]
+    try:
+        return codec.merge_metadata(stored, changes)
+    except InvalidInputError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorruptStoreError(f"the stored metadata of {key} is not a JSON object") from error
+
+
+def delete(tx: Transaction, key: SessionKey) -> tuple[bool, int]:
+    """Deletes a session with its events and its own state; returns whether it was there, and how many events."""
+    tx.lock(key)
+    events = appending.remove_events(tx, key)
+    tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
+    return tx.run(queries.DELETE_SESSION, key.params()) > 0, events
+
+
+def clear(tx: Transaction, key: SessionKey, now: str) -> int:
+    """Removes the events of a session and returns how many there were."""
+    if not tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}):
+        raise missing(key)
+    state.start_from_present(tx, key)
+    return appending.remove_events(tx, key)

@@ -1,0 +1,161 @@
+"""The statements that SQLite alone runs: those of its FTS5 index and of the upkeep of a file."""
+
+from session_sqlite.codec import MAX_SEQ
+from session_sqlite.queries import EVENT_ROW, EVENT_ROW_OF_EVENTS, OF_SESSION, SESSION_ROW, SESSION_ROW_OF_SESSIONS
+
+# ---------------------------------------------------------------- the search index
+
+# Orders and limits inside, so that the rows of events are read for the hits alone.
+_HIT_COLUMNS = f"""
+SELECT events.row_id, {EVENT_ROW_OF_EVENTS},
+       {SESSION_ROW_OF_SESSIONS},
+       hits.rank
+"""
+_HIT_JOINS = """
+  JOIN events
+    ON events.row_id = hits.row_id
+  JOIN sessions
+    ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
+"""
+HITS_BY_RANK = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH :match AND rowid <= :until_row
+         ORDER BY rank
+         LIMIT :limit_with_seen) AS hits
+{_HIT_JOINS}
+"""
+# Without a rank: bm25 first counts every phrase in the whole index, also for a search in one session.
+HITS_NEWEST_FIRST = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, NULL AS rank
+          FROM search_index
+         WHERE search_index MATCH :match AND rowid <= :until_row
+         ORDER BY rowid DESC
+         LIMIT :limit_with_seen) AS hits
+{_HIT_JOINS}
+"""
+# With conditions on the events themselves every match has to be looked at.
+ALL_HITS = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, rank
+          FROM search_index
+         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
+{_HIT_JOINS}
+"""
+ALL_HITS_UNRANKED = f"""
+{_HIT_COLUMNS}
+  FROM (SELECT rowid AS row_id, NULL AS rank
+          FROM search_index
+         WHERE search_index MATCH :match AND rowid <= :until_row) AS hits
+{_HIT_JOINS}
+"""
+UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
+BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
+BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
+# Four ranges of an index, whatever the number of sessions.
+HAS_OTHERS = """
+SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name > :app_name)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id < :user_id)
+    OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id > :user_id)
+"""
+
+# The index is fed in the order of `row_id`, and has everything up to this one; nothing if its words are of another
+# version.
+INDEXED = """
+SELECT CASE WHEN words = :words THEN indexed ELSE 0 END, (SELECT max(row_id) FROM events), words = :words
+  FROM search_progress
+ LIMIT 1
+"""
+SET_INDEXED = """
+UPDATE search_progress
+   SET indexed = :indexed,
+       words = :words
+"""
+FORGET_INDEXED = "DELETE FROM search_progress"
+BEGIN_INDEXED = "INSERT INTO search_progress (id, indexed, words) VALUES (1, 0, :words)"
+# SQLite gives the highest row_id again when its row is gone.
+LOWER_INDEXED = """
+UPDATE search_progress
+   SET indexed = (SELECT coalesce(max(row_id), 0) FROM events)
+ WHERE indexed > (SELECT coalesce(max(row_id), 0) FROM events)
+"""
+EVENTS_TO_INDEX = f"""
+SELECT row_id, {EVENT_ROW}
+  FROM events
+ WHERE row_id > :after_row
+ ORDER BY row_id
+ LIMIT :limit
+"""
+INDEXED_EVENTS_OF_SESSION = f"""
+SELECT row_id, {EVENT_ROW}
+  FROM events
+ WHERE {OF_SESSION} AND seq > :after
+   AND seq <= :until_seq
+   AND row_id <= (SELECT indexed FROM search_progress)
+"""
+INDEX_EVENT = """
+INSERT INTO search_index (rowid, content, reasoning, tools, scope)
+VALUES (:row_id, :content, :reasoning, :tools, :scope)
+"""
+# A contentless index takes words out if it is given the very words that were put in.
+UNINDEX_EVENT = """
+INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
+VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
+"""
+EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
+
+# ---------------------------------------------------------------- maintenance of a SQLite file
+
+OPTIMIZE_INDEX = "INSERT INTO search_index (search_index) VALUES ('optimize')"
+EVENTS_UP_TO = f"""
+SELECT row_id, {EVENT_ROW}
+  FROM events
+ WHERE row_id <= :until_row
+"""
+COUNT_NOT_INDEXED = """
+SELECT count(*)
+  FROM events
+ WHERE row_id > :indexed
+"""
+VOCABULARY = """
+SELECT term, col, cnt
+  FROM temp.search_vocabulary
+"""
+_HIGHEST_PLACE = f"""
+(SELECT coalesce(max(seq), 0)
+                     FROM events
+                    WHERE events.app_name = sessions.app_name
+                      AND events.user_id = sessions.user_id
+                      AND events.session_id = sessions.id
+                      AND typeof(events.seq) = 'integer'
+                      AND events.seq BETWEEN 1 AND {MAX_SEQ})
+"""
+_HAS_A_WRONG_LAST_SEQ = f"""
+ WHERE typeof(last_seq) <> 'integer'
+    OR last_seq >= 4611686018427387904
+    OR last_seq < {_HIGHEST_PLACE}
+"""
+COUNT_WRONG_LAST_SEQS = f"SELECT count(*) FROM sessions {_HAS_A_WRONG_LAST_SEQ}"
+CORRECT_LAST_SEQ = f"UPDATE sessions SET last_seq = {_HIGHEST_PLACE} {_HAS_A_WRONG_LAST_SEQ}"
+# State of no session, or with another owner than its key says (see `codec.state_owner`): no verb reaches it.
+_IS_STRAY = """
+ WHERE (session_id <> ''
+        AND NOT EXISTS (SELECT 1
+                          FROM sessions
+                         WHERE sessions.app_name = state.app_name
+                           AND sessions.user_id = state.user_id
+                           AND sessions.id = state.session_id))
+    OR (session_id = '') <> (substr("key", 1, 4) = 'app:' OR substr("key", 1, 5) = 'user:')
+    OR (user_id = '') <> (substr("key", 1, 4) = 'app:')
+"""
+COUNT_STRAY_STATE = f"SELECT count(*) FROM state {_IS_STRAY}"
+DELETE_STRAY_STATE = f"DELETE FROM state {_IS_STRAY}"
+SESSIONS_TO_CHECK = f"""
+SELECT {SESSION_ROW},
+       initial_state
+  FROM sessions
+"""
+STATE_TO_CHECK = 'SELECT "key", value FROM state'
