@@ -296,3 +296,52 @@ def claude_code_agent(path: Path) -> None:
     made.user(result("toolu-5", "mk005"))
     made.reply("msg-2", {"type": "text", "text": "mk006"})
     as_lines(path, made.made)
+
+
+# ---------------------------------------------------------------- Claude.ai
+
+
+def claude_ai_message(number: int, sender: str, before: int | None, **fields: Any) -> dict[str, Any]:
+    """A message of Claude.ai, after another one."""
+    time = f"2026-02-01T10:00:{number:02}.123456Z"
+    parent = "00000000-0000-4000-8000-000000000000" if before is None else f"message-{before}"
+    return {"uuid": f"message-{number}", "text": "", "content": [], "sender": sender, "created_at": time,
+            "updated_at": time, "attachments": [], "files": [], "parent_message_uuid": parent} | fields  # fmt: skip
+
+
+def shown_text(text: str) -> dict[str, Any]:
+    """A block of text of Claude.ai."""
+    return {"start_timestamp": "2026-02-01T10:00:00Z", "stop_timestamp": None, "flags": None, "type": "text",
+            "text": text, "citations": []}  # fmt: skip
+
+
+@history_file("claude-ai", "conversations.json", sessions=3, events=9)
+def claude_ai_export(path: Path) -> None:
+    not_shown = "```\nThis block is not supported on your current device yet.\n```"
+    attachment = {"file_name": "mk002", "file_size": 9, "file_type": "txt", "extracted_content": "mk003 pasted"}
+    messages = [
+        claude_ai_message(1, "human", None, text="mk001 hi", content=[shown_text("mk001 hi")],
+                          attachments=[attachment], files=[{"file_name": "mk004"}]),
+        claude_ai_message(2, "assistant", 1, text="mk005", content=[shown_text("mk005")]),
+        claude_ai_message(
+            3, "assistant", 1, text=f"mk006\n\n{not_shown}\n\nmk010",
+            content=[
+                {"type": "thinking", "thinking": "mk007", "summaries": [{"summary": "mk008"}], "cut_off": False},
+                shown_text("mk006"),
+                {"type": "tool_use", "id": None, "name": "web_search", "input": {"query": "mk009"}},
+                {"type": "tool_result", "tool_use_id": None, "name": "web_search",
+                 "content": [{"type": "text", "text": "mk011"}], "is_error": False},
+                shown_text("mk010"),
+                {"type": "invented_later", "words": "mk012"},
+            ],
+        ),
+        claude_ai_message(4, "human", 3, text="mk013 of an older export"),
+        claude_ai_message(5, "assistant", 4, content=[shown_text("mk014")], text="mk014 mk015 said otherwise"),
+    ]  # fmt: skip
+    senders = ("human", "assistant") * 2
+    older = [claude_ai_message(n, sender, None, text=f"mk0{15 + n}") for n, sender in enumerate(senders, start=1)]
+    for message in older:
+        del message["parent_message_uuid"], message["content"]
+    about = {"created_at": "2026-02-01T09:00:00Z", "updated_at": "2026-02-02T09:00:00Z", "account": {"uuid": "acc-1"}}
+    first = {"uuid": "conversation-1", "name": "mk020", "summary": "mk021", **about, "chat_messages": messages}
+    as_json(path, [first, {"uuid": "conversation-2", "name": "", **about, "chat_messages": older}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -373,3 +374,30 @@ def test_a_record_of_another_form_is_reported_or_kept_and_the_others_come(
     assert said(service.get_session(CLAUDE))[0] == ("user", "before")
     assert said(service.get_session(CLAUDE))[-1] == ("assistant", "after")
     assert report.events + report.skipped_count == 3
+
+
+# ---------------------------------------------------------------- Claude.ai
+
+
+def test_a_conversation_of_claude_ai_has_its_calls_with_results_and_another_answer_as_a_branch(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "claude_ai_export", tmp_path / "source")
+    session = service.get_session("conversation-1")
+    assert (session.title, session.created_at) == ("mk020", datetime(2026, 2, 1, 9, tzinfo=UTC))
+    asked, answered, *_, last = session.events()
+    assert answered.content.startswith("mk006\nmk010\n")
+    assert answered.reasoning == "mk007"
+    [call] = answered.actions
+    assert (call.name, call.args, call.output) == ("web_search", {"query": "mk009"}, "mk011")
+    assert asked.metadata["attachments"][0]["extracted_content"] == "mk003 pasted"
+    assert (last.content, last.metadata["text"]) == ("mk014", "mk014 mk015 said otherwise")
+    branch = service.get_session("conversation-1:message-2")
+    assert (branch.parent_id, branch.parent_seq, said(branch)) == ("conversation-1", 1, [("assistant", "mk005")])
+    assert [text for _, text in said(service.get_session("conversation-2"))] == ["mk016", "mk017", "mk018", "mk019"]
+
+
+def test_a_zip_of_claude_ai_is_read(service: SQLiteSessionService, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.write(FILES["claude_ai_export"].made(tmp_path), "conversations.json")
+    assert service.import_(tmp_path / "data.zip").format == "claude-ai"

@@ -18,6 +18,7 @@ from session_sqlite.transfer.importers import (
     aster,
     chat_json,
     chatgpt,
+    claude_ai,
     claude_code,
     exports,
     langchain_histories,
@@ -55,6 +56,9 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "jsonl": JsonFormat("an export of this package: readable and lossless", exports.is_export, exports.read_export),
     "chatgpt": JsonFormat(
         "ChatGPT: `conversations.json`, or the zip that it comes in", chatgpt.is_chatgpt, chatgpt.read
+    ),
+    "claude-ai": JsonFormat(
+        "Claude.ai: `conversations.json`, or the zip that it comes in", claude_ai.is_claude_ai, claude_ai.read
     ),
     "claude-code": JsonFormat(
         "Claude Code: a session's JSON Lines, with its branches and sub-agents",
