@@ -5,49 +5,35 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
-import pathlib
 import sys
-import zoneinfo
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from langchain_core.documents import Document
+from kinds_of_messages import CALL, LONG, MESSAGES, REPLIES, VALUES
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
-    BaseMessageChunk,
     ChatMessage,
-    ChatMessageChunk,
     FunctionMessage,
-    FunctionMessageChunk,
     HumanMessage,
-    HumanMessageChunk,
-    RemoveMessage,
-    SystemMessage,
-    SystemMessageChunk,
     ToolMessage,
-    ToolMessageChunk,
 )
 from message_strategies import Finish, Level, NotedAIMessage, Point, Rights, Slotted, messages
 from pydantic import BaseModel
 
-from session_sqlite import codec
-from session_sqlite.calls import derived
+from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService, codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.messages import langchain as module
+from session_sqlite.messages.calls import derived
 from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
 from session_sqlite.models import Event, ToolCall, Usage
 
 KEY = codec.SessionKey("app", "user", "session")
-LONG = "请帮我分析这段代码 and say where it is wrong"
 
 
 def stored(event: Event) -> Event:
@@ -94,101 +80,6 @@ def assert_same(back: BaseMessage, message: BaseMessage) -> None:
     assert type(back) is type(message)
     assert exact(back) == exact(message)
     assert exact(back.model_dump(warnings=False)) == exact(message.model_dump(warnings=False))
-
-
-CALL = {"name": "Read", "args": {"path": "main.go", "a": [1, {"b": None}]}, "id": "c1", "type": "tool_call"}
-
-MESSAGES: dict[str, BaseMessage] = {
-    "human": HumanMessage("hi"),
-    "human long": HumanMessage(LONG, name="Ann", id="m1"),
-    "human chunk": HumanMessageChunk("hi"),
-    "system": SystemMessage("be brief"),
-    "system chunk": SystemMessageChunk("be brief", id="x"),
-    "ai": AIMessage("hello"),
-    "ai named": AIMessage("hello", name="planner"),
-    "ai named like a role": AIMessage("hello", name="user"),
-    "ai named with a blank": AIMessage("hello", name=" x "),
-    "ai with calls": AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2"}]),
-    "ai with a call without id": AIMessage("", tool_calls=[{**CALL, "id": None}]),
-    "ai with a call with an empty id": AIMessage("", tool_calls=[{**CALL, "id": ""}]),
-    "ai with awkward args": AIMessage("", tool_calls=[{**CALL, "args": {"when": date(2026, 1, 2), "v": {3: (1, 2)}}}]),
-    "ai with args in another order": AIMessage("", tool_calls=[{**CALL, "args": {"b": 1, "a": 2}}]),
-    "ai with args like a tag": AIMessage("", tool_calls=[{**CALL, "args": {"$": "content"}}]),
-    "ai with invalid calls": AIMessage(
-        "", invalid_tool_calls=[{"name": "f", "args": "{", "id": "1", "error": "bad", "type": "invalid_tool_call"}]
-    ),
-    "ai with usage": AIMessage(
-        "x",
-        usage_metadata={
-            "total_tokens": 5,
-            "output_tokens": 2,
-            "input_tokens": 3,
-            "input_token_details": {"cache_read": 1, "cache_creation": 2},
-            "output_token_details": {"reasoning": 1},
-        },
-        response_metadata={"model_name": "gpt-x", "finish_reason": Finish.STOP, "logprobs": None},
-    ),
-    "ai chunk": AIMessageChunk("he", tool_call_chunks=[{"name": "f", "args": '{"a":', "id": "1", "index": 0}]),
-    "ai chunk with calls": AIMessageChunk("", tool_calls=[CALL], chunk_position="last"),
-    "tool": ToolMessage(LONG, tool_call_id="c1"),
-    "tool error": ToolMessage(LONG, tool_call_id="c1", status="error", name="Read"),
-    "tool with an empty name": ToolMessage("x", tool_call_id="c1", name=""),
-    "tool with an artifact": ToolMessage(LONG, tool_call_id="c1", artifact={"text": LONG, "raw": b"\0\xff"}),
-    "tool with blocks": ToolMessage([{"type": "text", "text": LONG}, LONG], tool_call_id=""),
-    "tool chunk": ToolMessageChunk("x", tool_call_id="c1"),
-    "function": FunctionMessage("x", name="f"),
-    "function without a name": FunctionMessage("x", name=""),
-    "function chunk": FunctionMessageChunk("x", name="f"),
-    "chat": ChatMessage("x", role="critic"),
-    "chat as a role": ChatMessage("x", role="user"),
-    "chat with an odd role": ChatMessage("x", role="\n"),
-    "chat chunk": ChatMessageChunk("x", role="critic"),
-    "remove": RemoveMessage(id="m1"),
-    "base": BaseMessage("x", type="mine"),
-    "base chunk": BaseMessageChunk("x", type="user"),
-    "subclass": NotedAIMessage("x", note={1, 2}, tags=["a"], mood="good"),
-    "extra": HumanMessage("x", mood="good", example=False, **{"$": 1, "$meta": 2, "type_": (1,)}),
-    "blocks": AIMessage([{"type": "text", "text": LONG}, {"type": "text", "text": LONG + "!"}, "tail"]),
-    "no text": AIMessage([{"type": "image_url", "image_url": {"url": "data:"}}]),
-    "surrogates": HumanMessage("a\ud800b" + "\ud83d" + "\ude00" + "代"),
-    "surrogates in blocks": AIMessage([{"type": "text", "text": LONG + "\udc00"}, {"type": "text", "text": LONG}]),
-    "surrogates elsewhere": AIMessage("x", id="\ud800", name="\udfff", additional_kwargs={"\ud800": "\udc00"}),
-    "nul": HumanMessage("a\x00b", id="\x00"),
-    "lc is data": AIMessage("x", additional_kwargs={"lc": 1, "type": "constructor", "id": ["os", "system"]}),
-    "like our own form": AIMessage("x", additional_kwargs={"$": "content", "$meta": {"class": "os:system"}}),
-    "a dollar text": AIMessage("x", additional_kwargs={"a": "$", "b": '"$"'}),
-    "null and false": AIMessage("x", additional_kwargs={"a": None, "b": False, "c": 0, "d": 0.0, "e": ""}),
-    "set to defaults": AIMessage("x", tool_calls=[], name=None, additional_kwargs={}, response_metadata={}),
-}
-
-VALUES: dict[str, Any] = {
-    "bytes": b"\0\1\xff",
-    "bytearray": bytearray(b"ab"),
-    "tuple": (1, (2, [3])),
-    "set": {1, "a", (2, 3)},
-    "frozenset": frozenset({1, 2}),
-    "datetime": datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001  # a naive time is what is tested
-    "aware": datetime(2026, 1, 2, tzinfo=UTC),
-    "zoned": datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
-    "date": date(2026, 1, 2),
-    "time": time(1, 2, 3, fold=1),
-    "zoned time": time(1, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
-    "timedelta": timedelta(days=-1, microseconds=3),
-    "decimal": [Decimal("1.10"), Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Decimal("-0")],
-    "uuid": UUID(int=5),
-    "paths": [pathlib.Path("a"), pathlib.PurePosixPath("b"), pathlib.PureWindowsPath("c:\\d"), pathlib.Path("\udcff")],
-    "floats": [math.nan, math.inf, -math.inf, -0.0, 1e300, 5e-324],
-    "big ints": [10**4299, 10**4300, -(10**5000), 2**2000, 2**64],
-    "keys": {1: "a", None: "b", (1, 2): "c", "d": 1, 2.5: "e", Finish.STOP: 1, b"x": 2},
-    "own tags": [{"$": "bytes", "value": "AA=="}, {"$": {"$": 1}}, {"$$": 1}, {"$meta": 1}],
-    "surrogate key": {"\ud800": 1, "a": 2},
-    "enums": [Finish.STOP, Level.HIGH, Rights.READ, Rights.READ | Rights.WRITE, Rights(0), {Level.LOW: Finish.LENGTH}],
-    "documents": [Document(LONG, id="1", metadata={"a": (1,)}), Document("x")],
-    "messages": [HumanMessage("x", mood=1), AIMessage("", tool_calls=[CALL]), NotedAIMessage("x", note=b"1")],
-    "dataclasses": [Point(1), Point((1,), Point(2, {3})), Slotted({"a": b"1"})],
-    "mixed": {"a": [{"b": (b"1", {"c": {1: None}})}]},
-    "booleans": [True, 1, 1.0, False, 0, None],
-}
 
 
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
@@ -822,3 +713,71 @@ def test_a_native_event_read_as_a_message_and_written_again_says_the_same() -> N
     assert (again.author, again.content, again.reasoning, again.actions, again.usage) == (
         event.author, event.content, event.reasoning, event.actions, event.usage,
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------- files of an earlier release
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Iterator[SQLiteSessionService]:
+    """A copy of a file that an earlier release wrote, with a message of every kind.
+
+    It was made with the code of commit 43be6fa, and is not to be made again::
+
+        def write(session_id, messages):
+            SQLiteChatMessageHistory(session_id, service=service).add_messages(messages)
+
+        with SQLiteSessionService("messages_of_an_earlier_release.sqlite", search=False) as service:
+            write("messages", [*MESSAGES.values(), *REPLIES.values()])
+            write("values", [AIMessage("x", additional_kwargs={"value": value}) for value in VALUES.values()])
+            write("artifacts", [ToolMessage("x", tool_call_id="c1", artifact=value) for value in VALUES.values()])
+            native = service.create_session(session_id="native")
+            native.add_event("user", "hi")
+            call = ToolCall("add", {"a": 1}, id="c1", output=3)
+            native.add_event("assistant", "yes", reasoning="why", actions=[call])
+            write("redacted", [AIMessage("my secret is out", additional_kwargs={"note": ("secret", 1)})])
+            service.redact("secret", replacement="[gone]", session="redacted")
+
+    Then ``PRAGMA journal_mode=DELETE`` and ``VACUUM``. What is new in `kinds_of_messages` needs a file of its own.
+    """
+    path = tmp_path / "sessions.db"
+    path.write_bytes((Path(__file__).parent / "data" / "messages_of_an_earlier_release.sqlite").read_bytes())
+    with SQLiteSessionService(path) as service:
+        yield service
+
+
+WRITTEN: dict[str, list[BaseMessage]] = {
+    "messages": [*MESSAGES.values(), *REPLIES.values()],
+    "values": [AIMessage("x", additional_kwargs={"value": value}) for value in VALUES.values()],
+    "artifacts": [ToolMessage("x", tool_call_id="c1", artifact=value) for value in VALUES.values()],
+}
+PATHS_OF_THIS_SYSTEM = sys.platform != "win32"  # the file has those of the system that it was written on
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_messages_that_an_earlier_release_wrote_come_back_as_they_went_in(
+    name: str, earlier: SQLiteSessionService
+) -> None:
+    back = SQLiteChatMessageHistory(name, service=earlier).messages
+    for number, (one, message) in enumerate(zip(back, WRITTEN[name], strict=True)):
+        if PATHS_OF_THIS_SYSTEM or name == "messages" or list(VALUES)[number] != "paths":
+            assert_same(one, message)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_message_is_stored_as_an_earlier_release_stored_it_byte_for_byte(
+    name: str, earlier: SQLiteSessionService
+) -> None:
+    for event, message in zip(earlier.iter_events(name), WRITTEN[name], strict=True):
+        if PATHS_OF_THIS_SYSTEM or '"$":"path"' not in (event.message or ""):
+            now = message_to_event(message)
+            assert (event.message, event.content, event.reasoning) == (now.message, now.content, now.reasoning)
+            assert (event.actions, event.usage, event.message_id) == (now.actions, now.usage, now.message_id)
+
+
+def test_native_and_redacted_events_of_an_earlier_release_read_as_messages(earlier: SQLiteSessionService) -> None:
+    native = SQLiteChatMessageHistory("native", service=earlier).messages
+    assert [(one.type, one.content) for one in native] == [("human", "hi"), ("ai", "yes"), ("tool", "3")]
+    (redacted,) = SQLiteChatMessageHistory("redacted", service=earlier).messages
+    assert redacted.content == "my [gone] is out"
+    assert redacted.additional_kwargs == {"note": ("[gone]", 1)}

@@ -14,8 +14,8 @@ from langchain_core.messages import AIMessage
 
 from session_sqlite import Event, SQLiteChatMessageHistory, SQLiteSessionService, Usage
 from session_sqlite.messages.langchain import message_to_event
+from session_sqlite.messages.tokens import usage_of, usage_of_provider
 from session_sqlite.sqlite import schema
-from session_sqlite.tokens import usage_of, usage_of_provider
 
 # Details of the input and of the output, and what is (read from a cache, written to it, reasoning).
 DETAILS = {

@@ -26,10 +26,10 @@ from session_sqlite.errors import InvalidInputError, NotSerializableError, Sessi
 from session_sqlite.langchain.interrupted import partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
+from session_sqlite.messages.tokens import usage_of_provider
 from session_sqlite.models import AnyOf, Event, ToolCall, Usage
 from session_sqlite.service import SessionService, checked_scope
 from session_sqlite.session import Session
-from session_sqlite.tokens import usage_of_provider
 
 logger = logging.getLogger("session_sqlite")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from session_sqlite.calls import calls_of, may_call
+from session_sqlite.messages.calls import calls_of, may_call
 from session_sqlite.models import ToolCall
 
 NO_RESULT: Final = "There is no result: the run ended before this tool call did."

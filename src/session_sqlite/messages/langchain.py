@@ -57,11 +57,11 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from session_sqlite.calls import calls_of, may_call, placed
 from session_sqlite.codec import encode_json, is_identifier, storable
 from session_sqlite.errors import InvalidInputError, NotSerializableError
+from session_sqlite.messages.calls import calls_of, may_call, placed
+from session_sqlite.messages.tokens import usage_of_message
 from session_sqlite.models import Event, ToolCall, Usage
-from session_sqlite.tokens import usage_of_message
 
 logger = logging.getLogger("session_sqlite")
 

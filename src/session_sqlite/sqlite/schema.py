@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from session_sqlite import calls, codec, tokens
+from session_sqlite import codec
+from session_sqlite.messages import calls, tokens
 from session_sqlite.search import WORDS_VERSION
 
 if TYPE_CHECKING:

@@ -28,11 +28,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from session_sqlite import calls, codec
+from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NewerSchemaError
+from session_sqlite.messages import calls
+from session_sqlite.messages.tokens import derived_anew
 from session_sqlite.models import Event
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
-from session_sqlite.tokens import derived_anew
 
 FORMAT: Final = "session-sqlite"
 VERSION: Final = 1

@@ -15,9 +15,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from session_sqlite import codec
+from session_sqlite.messages.tokens import usage_of_provider
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
-from session_sqlite.tokens import usage_of_provider
 from session_sqlite.transfer.importers.blocks import Calls, Said, json_text, not_understood, noted
 from session_sqlite.transfer.importers.ids import derived_id, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
