@@ -345,3 +345,103 @@ def claude_ai_export(path: Path) -> None:
     about = {"created_at": "2026-02-01T09:00:00Z", "updated_at": "2026-02-02T09:00:00Z", "account": {"uuid": "acc-1"}}
     first = {"uuid": "conversation-1", "name": "mk020", "summary": "mk021", **about, "chat_messages": messages}
     as_json(path, [first, {"uuid": "conversation-2", "name": "", **about, "chat_messages": older}])
+
+
+# ---------------------------------------------------------------- Codex CLI
+
+CODEX = "0199c1a2-7b3c-7d4e-8f50-617283940a1b"
+ROLLOUT = f"rollout-2025-10-08T12-00-00-{CODEX}"
+
+
+def rollout(*lines: tuple[str, dict[str, Any]], id: str = CODEX, **meta: Any) -> list[dict[str, Any]]:
+    """The lines of a rollout, a second between them."""
+    about = {"id": id, "timestamp": "2025-10-08T12:00:00.000Z", "cwd": "/home/u", "originator": "codex_cli_rs",
+             "cli_version": "0.46.0", "source": "cli", **meta}  # fmt: skip
+    return [
+        {"timestamp": f"2025-10-08T12:00:{second:02}.000Z", "type": kind, "payload": payload}
+        for second, (kind, payload) in enumerate([("session_meta", about), *lines])
+    ]
+
+
+def codex_message(role: str, *texts: str) -> tuple[str, dict[str, Any]]:
+    """A message among the items."""
+    kind = "output_text" if role == "assistant" else "input_text"
+    content = [{"type": kind, "text": text} for text in texts]
+    return "response_item", {"type": "message", "role": role, "content": content}
+
+
+def codex_event(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """An event of the program."""
+    return "event_msg", {"type": kind, **fields}
+
+
+def codex_tokens(total: int, last: int) -> tuple[str, dict[str, Any]]:
+    """The event with the tokens of the last reply, and of all."""
+    counts = {"cached_input_tokens": 1, "reasoning_output_tokens": 2, "total_tokens": 9}
+    return codex_event("token_count", rate_limits=None, info={
+        "total_token_usage": {"input_tokens": total, "output_tokens": total, **counts},
+        "last_token_usage": {"input_tokens": last, "output_tokens": last, **counts},
+    })  # fmt: skip
+
+
+def codex_item(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """Another item."""
+    return "response_item", {"type": kind, **fields}
+
+
+@history_file(
+    "codex", f"{ROLLOUT}.jsonl", sessions=1, events=14,
+    left_out={"mk030": "'event_msg, exec_command_end'", "mk031": "'turn_context'", "mk032": "'ghost_snapshot'"},
+)  # fmt: skip
+def codex_rollout(path: Path) -> None:
+    output = '{"output": "mk008", "metadata": {"exit_code": 0}}'
+    lines = rollout(
+        codex_message("developer", "mk001 permissions"),
+        codex_message("user", "<environment_context>mk002</environment_context>"),
+        codex_message("user", "mk003 read it"),
+        codex_event("user_message", message="mk003 read it", images=[]),
+        ("turn_context", {"cwd": "mk031", "model": "gpt-5-codex", "effort": "high", "user_instructions": "mk004"}),
+        codex_event("agent_reasoning", text="mk005"),
+        codex_item("reasoning", summary=[{"type": "summary_text", "text": "mk005"}], encrypted_content="gAAA"),
+        codex_message("assistant", "mk006"),
+        codex_event("agent_message", message="mk006"),
+        codex_item("function_call", name="shell", arguments='{"command": ["mk007"]}', call_id="call-1"),
+        codex_tokens(10, 10),
+        codex_event("exec_command_end", call_id="call-1", stdout="mk030"),
+        codex_item("function_call_output", call_id="call-1", output=output),
+        codex_item("custom_tool_call", name="apply_patch", input="mk009", call_id="call-2", status="completed"),
+        codex_item("custom_tool_call_output", call_id="call-2", output="mk010"),
+        codex_tokens(30, 20),
+        codex_tokens(30, 20),
+        codex_item("ghost_snapshot", ghost_commit={"id": "mk032"}),
+        codex_item("web_search_call", status="completed", action={"type": "search", "query": "mk011"}),
+        codex_event("agent_message", message="mk012 said only here"),
+        codex_tokens(31, 1),
+        codex_event("error", message="mk013"),
+        ("compacted", {"message": "mk014", "replacement_history": []}),
+        codex_item("of_tomorrow", words="mk015"),
+        ("kind_of_tomorrow", {"words": "mk016"}),
+        base_instructions={"text": "mk017"},
+    )
+    as_lines(path, lines)
+
+
+@history_file("codex", f"{ROLLOUT}-old.jsonl", sessions=1, events=5, left_out={"mk030": "'state'"})
+def codex_old_rollout(path: Path) -> None:
+    thought = {"type": "summary_text", "text": "mk002"}
+    items = [codex_message("user", "mk001"), codex_item("reasoning", summary=[thought]),
+             codex_item("local_shell_call", call_id="call-1", status="completed", action={"command": ["mk003"]}),
+             codex_item("function_call_output", call_id="call-1", output="mk004"),
+             codex_message("assistant", "mk005")]  # fmt: skip
+    header = {"id": CODEX, "timestamp": "2025-07-08T12:00:00.000Z", "instructions": "mk006", "git": {"branch": "main"}}
+    as_lines(path, [header, {"record_type": "state", "note": "mk030"}, *(payload for _, payload in items)])
+
+
+@history_file("codex", f"{ROLLOUT}.json", sessions=1, events=4)
+def codex_first_rollout(path: Path) -> None:
+    items = [codex_message("user", "mk001"),
+             codex_item("function_call", name="shell", arguments='{"cmd": "mk002"}', call_id="call-1"),
+             codex_item("function_call_output", call_id="call-1", output="mk003"),
+             codex_message("assistant", "mk004", "mk005 mk006")]  # fmt: skip
+    session = {"id": CODEX, "timestamp": "2025-05-08T12:00:00.000Z", "instructions": ""}
+    as_json(path, {"session": session, "items": [payload for _, payload in items]})

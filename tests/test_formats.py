@@ -15,14 +15,18 @@ import pytest
 from click.testing import CliRunner
 from history_files import (
     CLAUDE,
+    CODEX,
     CONVERSATION,
     FILES,
     STEPS,
     Records,
     as_lines,
+    codex_message,
+    codex_tokens,
     marks_of_file,
     marks_of_store,
     result,
+    rollout,
     write_checkpoints,
 )
 from langchain_core.messages import AIMessage, HumanMessage
@@ -401,3 +405,56 @@ def test_a_zip_of_claude_ai_is_read(service: SQLiteSessionService, tmp_path: Pat
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.write(FILES["claude_ai_export"].made(tmp_path), "conversations.json")
     assert service.import_(tmp_path / "data.zip").format == "claude-ai"
+
+
+# ---------------------------------------------------------------- Codex CLI
+
+
+def test_a_rollout_is_a_conversation_and_what_the_program_repeats_comes_once(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "codex_rollout", tmp_path / "source")
+    session = service.get_session(CODEX)
+    context = "<environment_context>mk002</environment_context>"
+    assert said(session)[:8] == [
+        ("system", "mk017"), ("system", "mk001 permissions"), ("system", context), ("user", "mk003 read it"),
+        ("system", "mk004"), ("assistant", "mk006"), ("tool", "mk008"), ("assistant", ""),
+    ]  # fmt: skip
+    reply, _, patched, *_ = session.events()[5:]
+    assert (reply.reasoning, reply.created_at) == ("mk005", datetime(2025, 10, 8, 12, 0, 7, tzinfo=UTC))
+    assert reply.usage == Usage("gpt-5-codex", 10, 10, cache_read_tokens=1, reasoning_tokens=2)
+    assert (patched.actions[0].args, patched.usage and patched.usage.input_tokens) == ({"input": "mk009"}, 20)
+    assert [(call["name"], call["output"]) for call in service.tool_calls()] == [
+        ("shell", "mk008"), ("apply_patch", "mk010"), ("web_search", "completed")
+    ]  # fmt: skip
+    assert service.usage(by="model")[0]["input_tokens"] == 31
+
+
+def test_old_rollouts_are_conversations_too(service: SQLiteSessionService, tmp_path: Path) -> None:
+    imported(service, "codex_old_rollout", tmp_path / "old")
+    assert said(service.get_session(CODEX)) == [
+        ("system", "mk006"), ("user", "mk001"), ("assistant", ""), ("tool", "mk004"), ("assistant", "mk005")
+    ]  # fmt: skip
+    shell = service.get_session(CODEX).events()[2]
+    assert (shell.reasoning, shell.actions[0].name, shell.actions[0].id) == ("mk002", "local_shell", "call-1")
+    assert shell.created_at == datetime(2025, 7, 8, 12, tzinfo=UTC)
+
+
+def test_a_rollout_that_repeats_the_session_it_came_from_counts_its_tokens_once(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    history = [codex_message("user", "one"), codex_message("assistant", "two"), codex_tokens(10, 10)]
+    as_lines(tmp_path / "parent.jsonl", rollout(*history))
+    spawned = {"subagent": {"thread_spawn": {"parent_thread_id": CODEX}}}
+    own = [codex_message("user", "three"), codex_message("assistant", "four"), codex_tokens(15, 5)]
+    again = ("session_meta", {"id": CODEX, "timestamp": "2025-10-08T12:00:00.000Z"})
+    child = rollout(again, *history, *own, id="child", source=spawned, agent_nickname="Scout")
+    for record in child[: 2 + len(history)]:
+        record["timestamp"] = "2025-10-08T12:00:00.100Z"
+    as_lines(tmp_path / "child.jsonl", child)
+    service.import_(tmp_path / "parent.jsonl")
+    service.import_(tmp_path / "child.jsonl")
+    session = service.get_session("child")
+    assert (session.parent_id, session.agent_id, len(session.events())) == (CODEX, "Scout", 4)
+    assert [event.copied_from for event in session.events()] == [CODEX, CODEX, "", ""]
+    assert sum(row["input_tokens"] for row in service.usage(by="model")) == 15

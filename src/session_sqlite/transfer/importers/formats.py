@@ -20,6 +20,7 @@ from session_sqlite.transfer.importers import (
     chatgpt,
     claude_ai,
     claude_code,
+    codex,
     exports,
     langchain_histories,
     langchain_messages,
@@ -65,6 +66,7 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
         claude_code.is_claude_code,
         claude_code.read,
     ),
+    "codex": JsonFormat("Codex CLI: a session's rollout, of every generation", codex.is_codex, codex.read),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",
         langchain_histories.is_file_history,
