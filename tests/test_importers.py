@@ -497,7 +497,8 @@ def test_a_conversation_of_chatgpt_is_its_current_path_and_the_other_branches_ar
             else:
                 archive.writestr("conversations-000.json", json.dumps(document[:1]))
                 archive.writestr("conversations-001.json", json.dumps(document[1:]))
-    imported(service, path, "chatgpt", sessions=4, skipped_count=1)
+    imported(service, path, "chatgpt", sessions=3, skipped_count=1)
+    assert service.import_(path).left_out == {"empty conversation": 1}
     main = service.get_session("conv-1")
     assert (main.title, main.created_at) == ("猫", datetime(2023, 11, 14, 22, 13, 20, 250000, UTC))
     assert main.updated_at == datetime(2023, 11, 14, 22, 15, tzinfo=UTC)
@@ -585,21 +586,6 @@ def test_a_bad_record_does_not_stop_the_rest(service: SQLiteSessionService, tmp_
     path.write_text(f'[{good[0]}, {{"messages": [nope]}}, {good[1]}, {good[2][:50]}', "utf-8")
     report = service.import_(path)
     assert (report.sessions, report.known, report.skipped_count) == (0, 10, 2)
-
-
-def test_a_list_is_cut_into_elements_however_it_is_read() -> None:
-    from session_sqlite.transfer.importers import json_files
-
-    texts = ['"a,]"', "[1, [2]]", '{"k\\"": "}\\\\"}', "3", '"' + "长" * 50 + '"', "{}"]
-    document = ("[ " + " ,\n".join(texts) + " ]  ").encode()
-    block = json_files.BLOCK
-    try:
-        for size in range(1, 40):
-            json_files.BLOCK = size  # type: ignore[misc]
-            found = [element.strip().decode() for element in json_files._elements(io.BytesIO(document)) if element]
-            assert found == texts
-    finally:
-        json_files.BLOCK = block  # type: ignore[misc]
 
 
 def test_every_airline_conversation_comes_in_with_its_calls(service: SQLiteSessionService) -> None:
@@ -779,3 +765,30 @@ def test_events_are_not_confused_by_equal_ids_in_several_sources(service: SQLite
         service.import_(tmp_path / name)
     assert said(service, "s") == [("user", "one"), ("user", "two")]
     assert isinstance(service.list_events("s")[0], Event)
+
+
+def test_a_file_in_which_no_conversation_has_a_message_fails(service: SQLiteSessionService, tmp_path: Path) -> None:
+    path = tmp_path / "chats.json"
+    path.write_text('[{"messages": []}, {"id": "b", "messages": []}]', "utf-8")
+    for dry_run in (True, False):
+        with pytest.raises(InvalidInputError, match=r"chats\.json' has no conversation with a message"):
+            service.import_(path, format="openai-chat", dry_run=dry_run)
+    assert service.stats()["sessions"] == 0
+
+
+def test_an_empty_conversation_among_others_is_left_out_and_counted(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    path = tmp_path / "chats.json"
+    path.write_text(json.dumps([CHAT, {"messages": []}, {"id": "b", "messages": []}]), "utf-8")
+    report = service.import_(path)
+    assert (report.sessions, report.skipped_count, report.left_out) == (1, 0, {"empty conversation": 2})
+    assert "2 records of the kind 'empty conversation'" in str(report)
+
+
+def test_an_empty_session_of_an_export_is_kept(service: SQLiteSessionService, tmp_path: Path) -> None:
+    service.create_session(session_id="empty")
+    service.export(tmp_path / "export.jsonl")
+    for source in (tmp_path / "export.jsonl", tmp_path / "store" / "sessions.db"):
+        with SQLiteSessionService(":memory:") as other:
+            assert other.import_(source).sessions == 1

@@ -35,6 +35,7 @@ from session_sqlite.transfer import EXPORT_FORMATS, importers
 from session_sqlite.transfer.reports import ImportReport, Progress
 
 OUTPUT: Final = "-"
+FAILED: Final = 1
 
 
 @click.command()
@@ -107,7 +108,7 @@ def import_(
     Exports and stores of this program, and what other programs keep: `--list-formats` names them. JSON may be gzipped.
 
     Nothing comes twice, and what is there stays. Sessions of a file that does not say whose they are get the app and
-    user "default". FILE may be "-" for the input.
+    user "default". FILE may be "-" for the input. The exit code is 1 if something could not be imported.
     """
     given = chosen(db, group_db)
     path = str(database_file()) if given is None else absolute(given)
@@ -127,6 +128,8 @@ def import_(
             print_text(json_text(dataclasses.asdict(report)))
         else:
             _print_report(report)
+    if report.skipped_count:
+        click.get_current_context().exit(FAILED)
 
 
 def _print_report(report: ImportReport) -> None:

@@ -41,6 +41,7 @@ BATCH_EVENTS: Final = 500
 BATCH_PIECES: Final = 200
 BATCH_CHARACTERS: Final = 4_000_000
 FAULTS_KEPT: Final = 100
+MAX_FAULTS: Final = 100_000
 NOTES_KEPT: Final = 20
 MAX_KIND: Final = 80  # characters of a kind's name: more is no name
 
@@ -231,11 +232,17 @@ def import_(
             codec.identifier(value, name)
     with importers.opened(source, format) as found:
         work = _Import(sessions, scope, app_name, user_id, dry_run)
+        work.keeps_empty = found.keeps_empty
         if progress is not None:
             work.flushed = lambda: progress(*found.progress())
         for arrival in found.read():
             work.take(arrival)
+            if work.is_hopeless():
+                work.fault(Fault("the rest", f"more than {MAX_FAULTS:,} records are not understood: it was not read"))
+                break
         work.flush()
+        if not (found.keeps_empty or work.has_events):
+            raise InvalidInputError(f"{found.shown} has no conversation with a message in it{work.first_fault()}")
         if (changed := found.changed()) is not None:
             work.note(changed)
     return work.report(found.format)
@@ -268,6 +275,7 @@ class _Import:
         self._notes: dict[str, None] = {}
         self._left_out: Counter[str] = Counter()
         self.flushed: Callable[[], None] = lambda: None  # is told of each transaction
+        self.keeps_empty = True
 
     def take(self, arrival: Arrival | SharedState | Fault | Note | LeftOut) -> None:
         """Takes what a source has next."""
@@ -287,6 +295,19 @@ class _Import:
         self._fault_count += 1
         if len(self._faults) < FAULTS_KEPT:
             self._faults.append(fault)
+
+    def is_hopeless(self) -> bool:
+        """True if there are faults without end, as a file has that is something else or made to keep one busy."""
+        return self._fault_count > MAX_FAULTS and self._fault_count > 10 * (self._events + self._known)
+
+    @property
+    def has_events(self) -> bool:
+        """True if the source had an event that the store has now."""
+        return self._events + self._known > 0
+
+    def first_fault(self) -> str:
+        """What to say of the first fault; empty if there is none."""
+        return f" (first {self._faults[0].where}: {self._faults[0].reason})" if self._faults else ""
 
     def note(self, text: str) -> None:
         """Remembers a note, once."""
@@ -358,6 +379,7 @@ class _Import:
         rows: list[dict[str, Any]] = []
         characters = 0
         is_first = True
+        faults = self._fault_count
         for event in stream:
             if isinstance(event, (Fault, Note, LeftOut)):
                 self.take(event)
@@ -372,8 +394,10 @@ class _Import:
             if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
                 self._add_piece(key, arrival, head, state, rows)
                 rows, characters, is_first = [], 0, False
-        if rows or is_first:
+        if rows or (is_first and (self.keeps_empty or state)):
             self._add_piece(key, arrival, head, state, rows)
+        elif is_first and faults == self._fault_count:
+            self._left_out["empty conversation"] += 1
 
     def _add_piece(
         self,

@@ -41,6 +41,7 @@ class DatabaseFormat:
     about: str
     is_one: Callable[[Database], bool]
     read: Callable[[Database], Arrivals]
+    keeps_empty: bool = False  # its sessions are ours, also those without an event
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,14 @@ class JsonFormat:
     about: str
     is_one: Callable[[JsonFile], bool]
     read: Callable[[JsonFile], Arrivals]
+    keeps_empty: bool = False  # its sessions are ours, also those without an event
 
 
 # In the order of looking: the first that knows the source for its own.
 FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
-    "jsonl": JsonFormat("an export of this package: readable and lossless", exports.is_export, exports.read_export),
+    "jsonl": JsonFormat(
+        "an export of this package: readable and lossless", exports.is_export, exports.read_export, keeps_empty=True
+    ),
     "chatgpt": JsonFormat(
         "ChatGPT: `conversations.json`, or the zip that it comes in", chatgpt.is_chatgpt, chatgpt.read
     ),
@@ -78,7 +82,7 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "openai-chat": JsonFormat(
         'OpenAI: JSON or JSON Lines of `{"messages": […]}`, or a list of messages', chat_json.is_chat, chat_json.read
     ),
-    "store": DatabaseFormat("another store of this package", exports.is_store, exports.read_store),
+    "store": DatabaseFormat("another store of this package", exports.is_store, exports.read_store, keeps_empty=True),
     "llm": DatabaseFormat("the tool llm: its `logs.db`, of every generation", llm_logs.is_llm, llm_logs.read),
     "openai-agents": DatabaseFormat("OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read),
     "aster": DatabaseFormat("the Go package session-sqlite", aster.is_aster, aster.read),
@@ -101,6 +105,12 @@ class Found:
 
     format: str
     source: Database | JsonFile
+    shown: str
+
+    @property
+    def keeps_empty(self) -> bool:
+        """True if its sessions are kept also if they have no event."""
+        return FORMATS[self.format].keeps_empty
 
     def read(self) -> Arrivals:
         """What is in it."""
@@ -122,23 +132,32 @@ def opened(source: str | os.PathLike[str] | IO[Any], format: str) -> Iterator[Fo
         raise InvalidInputError(f"format must be auto or one of {', '.join(FORMATS)}")
     if hasattr(source, "read"):
         with open_json(source) as file:
-            yield Found(_kind_of(file, format, "the file"), file)
+            yield Found(_kind_of(file, format, "the file"), file, "the file")
         return
     path = file_text(source, "source")
     shown = repr(os.path.abspath(path))
     with open_database(path) as database:
         if database is not None:
-            yield Found(_kind_of(database, format, shown), database)
+            yield Found(_kind_of(database, format, shown), database, shown)
             return
     with open_json(path) as file:
-        yield Found(_kind_of(file, format, shown), file)
+        yield Found(_kind_of(file, format, shown), file, shown)
 
 
 def _kind_of(source: Database | JsonFile, format: str, shown: str) -> str:
+    if isinstance(source, JsonFile) and (trouble := source.trouble()):
+        raise InvalidInputError(f"{shown} cannot be imported: {trouble}")
     kind = DatabaseFormat if isinstance(source, Database) else JsonFormat
-    for name, known in FORMATS.items():
-        if isinstance(known, kind) and format in ("auto", name) and known.is_one(source):  # type: ignore[arg-type]
-            return name
+    for looked_at in source.looked_at() if isinstance(source, JsonFile) else (source,):
+        names = [
+            name
+            for name, known in FORMATS.items()
+            if isinstance(known, kind) and known.is_one(looked_at)  # type: ignore[arg-type]  # `kind` matches the two
+        ]
+        if format in names or (names and format == "auto"):
+            return names[0] if format == "auto" else format
+        if names:
+            break
     if format != "auto":
         raise InvalidInputError(f"{shown} is not of the format {format}")
     raise InvalidInputError(f"{shown} is not of a format that is known ({', '.join(FORMATS)})")
