@@ -44,11 +44,12 @@ from session_sqlite import (
     StoreFullError,
     ToolCall,
     search,
-    unicode_table,
 )
+from session_sqlite.database import Request
+from session_sqlite.search import unicode_table
 from session_sqlite.sqlite import search_index
 
-SRC = Path(search.__file__).parents[1]
+SRC = Path(search.__file__).parents[2]
 DIALOGUES = Path(__file__).parents[2] / "shared" / "data" / "chinese-conversations.jsonl.gz"
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ALL_OF_THEM = 100_000
@@ -1128,7 +1129,7 @@ def test_a_snippet_is_cut_between_words_and_between_visible_characters(
     units = [*before, said, *after]
     text = "".join(units)
     event = Event("user", text)
-    request = search.Request(search.parse(aim), ("content",), None, None, None, (), {}, newest_first=False)
+    request = Request(search.parse(aim), ("content",), None, None, None, (), {}, newest_first=False)
     snippet, spans = search.snippet(event, request)
     body = snippet.removeprefix("…").removesuffix("…")
     bounds, place = {0}, 0

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from session_sqlite import codec
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
 from session_sqlite.pages import CheckReport, Rows
-from session_sqlite.search import Request
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
+
+LAST_ROW: Final = 2**63 - 1
 
 
 class Reading(Protocol):
@@ -114,6 +115,48 @@ class Reads:
     def rows(self, sql: str, params: Params) -> list[Row]:
         """See `Reading.rows`."""
         return self.database.read(sql, params, tuple)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words that must stand side by side; the last one may be a prefix."""
+
+    words: tuple[str, ...]
+    prefix: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked search: what to find, where, and in which order.
+
+    Attributes:
+        terms: All of them must be in the event.
+        fields: Where to look: some of `search.FIELDS`.
+        app_name: Only of this app; None for all.
+        user_id: Only of this user; None for all.
+        session_id: Only in this session of that app and user; None for all.
+        clauses: Further conditions on events, as constants of `queries`.
+        params: What they bind.
+        newest_first: By the order of appending instead of by rank.
+        until_row: Only events up to this row, the order of appending in the whole store.
+        seen: Rows that earlier pages had.
+    """
+
+    terms: tuple[Term, ...]
+    fields: tuple[str, ...]
+    app_name: str | None
+    user_id: str | None
+    session_id: str | None
+    clauses: tuple[str, ...]
+    params: Mapping[str, Any]
+    newest_first: bool
+    until_row: int = LAST_ROW
+    seen: frozenset[int] = frozenset()
+
+    @property
+    def tools_alone(self) -> bool:
+        """True for a search in tool calls that leaves out what was said."""
+        return "tools" in self.fields and "content" not in self.fields
 
 
 @dataclass(frozen=True)

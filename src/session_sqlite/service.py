@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from session_sqlite import codec, queries, transfer
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Reads, Row, check_seconds
+from session_sqlite.database import Database, Found, Reads, Request, Row, check_seconds
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError, StoreError
 from session_sqlite.filters import (
     ActivityGroup,
@@ -49,7 +49,7 @@ from session_sqlite.operations.retention import EraseReport, PruneReport, Redact
 from session_sqlite.operations.summaries import OlderPart, Summarizer
 from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
-from session_sqlite.search import FIELDS, Request, parse, snippet
+from session_sqlite.search import FIELDS, parse, snippet
 from session_sqlite.session import Session, attached
 from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
 from session_sqlite.where import Where

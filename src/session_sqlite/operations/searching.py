@@ -10,10 +10,9 @@ from itertools import accumulate
 from typing import Any
 
 from session_sqlite import queries
-from session_sqlite.database import Database, Found
+from session_sqlite.database import LAST_ROW, Database, Found, Request
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.scanning import in_order, scan
-from session_sqlite.search import LAST_ROW, Request
+from session_sqlite.search import in_order, scan
 
 
 def find(database: Database, request: Request, limit: int) -> list[Found]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import Database, Found, Params, Row, Transaction
+from session_sqlite.database import LAST_ROW, Database, Found, Params, Request, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -27,7 +27,7 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.scanning import in_order, of_tenant, scan
+from session_sqlite.search import in_order, of_tenant, scan
 from session_sqlite.sqlite import statements
 from session_sqlite.where import Where, with_ids
 
@@ -51,7 +51,7 @@ class SQLiteSearchIndex:
         self._database = database
         self._until_check = 1
 
-    def find(self, request: search.Request, limit: int) -> list[Found]:
+    def find(self, request: Request, limit: int) -> list[Found]:
         """See `SearchIndex.find`."""
         try:
             return self._find(request, limit)
@@ -66,7 +66,7 @@ class SQLiteSearchIndex:
             pass
         return in_order(scan(self._database, request), request, limit)
 
-    def _find(self, request: search.Request, limit: int) -> list[Found]:
+    def _find(self, request: Request, limit: int) -> list[Found]:
         if request.session_id is not None:
             stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
             last_seq = stored[0][0] if stored else 0  # it may have gone by now
@@ -84,7 +84,7 @@ class SQLiteSearchIndex:
             found += self._indexed(indexed, limit - len(found))
         return found
 
-    def _in_short_session(self, request: search.Request, limit: int) -> list[Found]:
+    def _in_short_session(self, request: Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
         where = of_tenant(request).also(queries.ROW_UP_TO) & Where(request.clauses)
         texts = where.also(queries.EVENT_BEFORE).statement(queries.SEARCHED_TEXTS, queries.LAST_EVENTS_FIRST)
@@ -115,7 +115,7 @@ class SQLiteSearchIndex:
         ranked = in_order(found[:RANKED_IN_SESSION], request, RANKED_IN_SESSION)
         return _unseen([*ranked, *found[RANKED_IN_SESSION:]], request)[:limit]
 
-    def _indexed(self, request: search.Request, limit: int) -> list[Found]:
+    def _indexed(self, request: Request, limit: int) -> list[Found]:
         if request.session_id is None or request.newest_first:
             return self._hits(request, limit, newest_first=request.newest_first)
         # In one session the latest hits are ranked among themselves, and those before them follow in their order.
@@ -126,17 +126,17 @@ class SQLiteSearchIndex:
             found += self._hits(earlier, limit - len(found), newest_first=True)
         return found
 
-    def _hits(self, request: search.Request, limit: int, *, newest_first: bool) -> list[Found]:
+    def _hits(self, request: Request, limit: int, *, newest_first: bool) -> list[Found]:
         # The word of a user who is the only one in the store would be looked up in vain in every event.
         tenants = ("app_name" in request.params, "user_id" in request.params)
         scoped = request.session_id is not None or (
             all(tenants) and bool(self._database.read(statements.HAS_OTHERS, request.params, tuple)[0][0])
         )
         where = of_tenant(request).with_values(
-            match=request.match_expression(scoped=scoped),
+            match=match_expression(request, scoped=scoped),
             limit=limit,
             until_row=request.until_row,
-            limit_with_seen=min(limit + len(request.seen), search.LAST_ROW),
+            limit_with_seen=min(limit + len(request.seen), LAST_ROW),
         )
         if request.seen:
             where = where.also(statements.UNSEEN, seen=json.dumps(sorted(request.seen)))
@@ -257,15 +257,35 @@ def words_of_row(row: Row) -> dict[str, str]:
     return {**search.index_columns(event), "scope": search.scope_words(event, app, user)}
 
 
+def match_expression(request: Request, *, scoped: bool) -> str:
+    """The request as an FTS5 query over the columns of `index_columns` and a column ``scope``.
+
+    Without ``scoped`` it leaves the user and the session to the conditions on events.
+
+    The output of a tool's own event is its content; a search in ``tools`` alone finds it there.
+    """
+    parts = []
+    if scoped and request.app_name is not None and request.user_id is not None:
+        parts.append(f'scope : "{search.scope_word(request.app_name, request.user_id, request.session_id)}"')
+    columns = "{" + " ".join(request.fields) + "}"
+    for term in request.terms:
+        phrase = f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
+        part = f"{columns} : {phrase}"
+        if request.tools_alone:
+            part = f'(({part}) OR (content : {phrase} AND scope : "{search.TOOL_SCOPE}"))'
+        parts.append(part)
+    return " AND ".join(parts)
+
+
 def _params(row: Row) -> dict[str, Any]:
     return {"row_id": row[0], **words_of_row(row)}
 
 
-def _unseen(found: list[Found], request: search.Request) -> list[Found]:
+def _unseen(found: list[Found], request: Request) -> list[Found]:
     return [one for one in found if one.row_id not in request.seen]
 
 
-def _found(row: Row, request: search.Request) -> Found:
+def _found(row: Row, request: Request) -> Found:
     if row[-1] is not None:
         return Found.from_row(row[:-1], -row[-1])
     found = Found.from_row(row[:-1], 0.0)

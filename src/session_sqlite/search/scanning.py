@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Final
 
 from session_sqlite import queries
-from session_sqlite.database import Database, Found
-from session_sqlite.search import Request, score
+from session_sqlite.database import Database, Found, Request
+from session_sqlite.search.matching import score
 from session_sqlite.where import Where, with_ids
 
 EVENTS_AT_ONCE: Final = 1000

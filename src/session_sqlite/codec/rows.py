@@ -1,41 +1,43 @@
-"""The stored form: how a value becomes a column, and a row a value again. No other module knows it.
+"""Model <-> row: how events and sessions become the columns of their tables, and rows become values again.
 
 A row is a dict of column values on its way in (the named parameters of `queries`) and a tuple in the order of
-`EVENT_COLUMNS` or `SESSION_COLUMNS` on its way out. Text is exact, times are fixed-width UTC text that sorts, and
-JSON is strict: what would not come back equal is refused, with the path of the value. Nothing here does I/O.
+`EVENT_COLUMNS` or `SESSION_COLUMNS` on its way out. Text is exact, and times are fixed-width UTC text that sorts.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 import dataclasses
-import enum
-import functools
-import json
 import logging
-import os
-import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from session_sqlite.errors import EventTooLargeError, InvalidInputError, NotSerializableError
+from session_sqlite.codec.arguments import SessionKey, identifier, new_id, text, utc, utf8_size, whole_number
+from session_sqlite.codec.json import (
+    MAX_DEPTH,
+    check_json,
+    decode_json,
+    decode_object,
+    encode_json,
+    encode_object,
+    half_pair,
+    half_pair_path,
+    is_unicode,
+    plain_json,
+    same_json,
+)
+from session_sqlite.codec.state import decode_state, encode_state, split_state
+from session_sqlite.errors import EventTooLargeError, InvalidInputError
 from session_sqlite.models import REMOVE, Event, S, ToolCall, Usage
 
 logger = logging.getLogger("session_sqlite")
 
-MAX_IDENTIFIER: Final = 128
-MAX_STATE_KEY: Final = 256
-MAX_DEPTH: Final = 100
-MAX_DIGITS: Final = 4300  # Python's own limit for reading an integer back from text
+
 DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 NO_LIMIT: Final = 2**63
 LAST_POSSIBLE_SEQ: Final = 2**63 - 1
 MAX_SEQ: Final = 2**62  # what numbers an event; a session that is at this number could not go on
-
 SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
     "parent_seq",
@@ -45,138 +47,10 @@ EVENT_COLUMNS: Final = (
     "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
     "supersedes", "copied_from",
 )  # fmt: skip
-
 TOOL_CALL_COLUMNS: Final = (
     "app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "invocation_id", "event_id", "call_id",
     "name", "args", "output", "error", "status", "result_seq", "result_at",
 )  # fmt: skip
-
-
-class SessionKey(NamedTuple):
-    """What names one session: it is unique for its app and user."""
-
-    app_name: str
-    user_id: str
-    session_id: str
-
-    def params(self) -> dict[str, Any]:
-        """The named parameters that every statement about one session binds."""
-        return {"app_name": self.app_name, "user_id": self.user_id, "session_id": self.session_id}
-
-    def __str__(self) -> str:
-        return f"session {self.session_id!r} of app {self.app_name!r} and user {self.user_id!r}"
-
-
-# ---------------------------------------------------------------- identifiers
-
-_NOT_IN_IDENTIFIERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-@functools.lru_cache(maxsize=4096)
-def _identifier_fault(text: str) -> str:
-    if not text:
-        return "it is empty"
-    if len(text) > MAX_IDENTIFIER:
-        return f"it has {len(text)} characters, at most {MAX_IDENTIFIER} are allowed"
-    if text != text.strip():
-        return "it begins or ends with white space"
-    if _NOT_IN_IDENTIFIERS.search(text):
-        return "it contains a control character or half a surrogate pair"
-    return ""
-
-
-def identifier(value: object, name: str, *, optional: bool = False) -> str:
-    """Returns the identifier as exact text; ``optional`` allows the empty one. Raises `InvalidInputError`."""
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
-    if optional and not value:
-        return ""
-    if fault := _identifier_fault(value):
-        raise InvalidInputError(f"{name} is not a valid identifier: {fault}")
-    return str.__str__(value)
-
-
-def is_identifier(value: object) -> bool:
-    """True for what `identifier` would accept."""
-    return isinstance(value, str) and not _identifier_fault(value)
-
-
-def new_id() -> str:
-    """A UUIDv7 (RFC 9562): sorts by time, to a quarter of a microsecond."""
-    now = time.time_ns()
-    millis, rest = divmod(now, 1_000_000)
-    number = (millis << 80) | (0x7 << 76) | ((rest * 4096 // 1_000_000) << 64)
-    number |= (0b10 << 62) | (int.from_bytes(os.urandom(8), "big") >> 2)
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-# ---------------------------------------------------------------- numbers, text and times
-
-
-def whole_number(value: object, name: str) -> int:
-    """Returns a number ≥ 0 that a column can hold. Raises `InvalidInputError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidInputError(f"{name} must be a whole number of 0 or more")
-    # A page asks for one more than its limit, a position is a sum: both have to fit as well.
-    return min(value, 2**62)
-
-
-def flag(value: object, name: str) -> bool:
-    """Returns True or False. Raises `InvalidInputError` for anything else, which is likely to be a mistake."""
-    if not isinstance(value, bool):
-        raise InvalidInputError(f"{name} must be True or False, not {type(value).__name__}")
-    return value
-
-
-def optional_number(value: object, name: str) -> int | None:
-    """Returns a number ≥ 0, or None. Raises `InvalidInputError`."""
-    return None if value is None else whole_number(value, name)
-
-
-def text(value: object, name: str) -> str:
-    """Returns exact text that can be stored. Raises `InvalidInputError`, or `NotSerializableError` for surrogates."""
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{name} must be text, not {type(value).__name__}")
-    exact = str.__str__(value)
-    _utf8_size(exact, name)
-    return exact
-
-
-def storable(value: object) -> TypeGuard[str]:
-    """True for exact text that a text column holds verbatim: a plain `str` without lone surrogates."""
-    if type(value) is not str:
-        return False
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _utf8_size(value: str, path: str) -> int:
-    if value.isascii():
-        return len(value)
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError as error:
-        raise NotSerializableError(
-            f"{path} has half of a surrogate pair at character {error.start}: it is not valid Unicode text"
-        ) from None  # the driver's error carries the text itself
-
-
-def utc(value: object, name: str) -> datetime:
-    """Returns the time in UTC. Raises `InvalidInputError` for anything but an aware datetime."""
-    if not isinstance(value, datetime):
-        raise InvalidInputError(f"{name} must be a datetime, not {type(value).__name__}")
-    if value.tzinfo is None or value.utcoffset() is None:
-        raise InvalidInputError(f"{name} has no time zone: give an aware datetime, for example datetime.now(UTC)")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        raise InvalidInputError(f"{name} is out of the range of dates") from error
 
 
 def time_text(value: datetime) -> str:
@@ -192,157 +66,6 @@ def now_text() -> str:
     return time_text(datetime.now(UTC))
 
 
-# ---------------------------------------------------------------- JSON
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number - number != 0:
-        raise ValueError("not a finite number")
-    return number
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)
-
-
-_HALF_PAIR_ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _decode(text: str, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a column's JSON. Raises `ValueError` for one that this package would not have written.
-
-    As ``_decoder.decode``, in half the time where nothing stands around the value, as in what `_encode` makes.
-    """
-    try:
-        value, end = _decoder.raw_decode(text)
-    except ValueError:
-        value, end = _decoder.decode(text), len(text)
-    if end != len(text):
-        value = _decoder.decode(text)
-    if "\\u" in text and _HALF_PAIR_ESCAPED.search(text) and not _is_unicode(_encode(value)):
-        raise ValueError("half of a surrogate pair")
-    if text.count("{") + text.count("[") > max_depth and _is_deeper(value, max_depth):
-        raise ValueError("nested too deep")
-    return value
-
-
-def _is_deeper(value: object, depth: int) -> bool:
-    if isinstance(value, (dict, list)):
-        items = value.values() if isinstance(value, dict) else value
-        return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
-    return False
-
-
-# No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_LARGE = 10**MAX_DIGITS
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
-
-
-def _check_json(value: object, path: str, depth: int, max_depth: int) -> None:
-    """Raises `NotSerializableError` for what would not come back equal from JSON."""
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
-    if isinstance(value, enum.Enum):
-        raise NotSerializableError(f"{path} is an enum member, which JSON cannot hold: store its value")
-    if isinstance(value, str):
-        return
-    if isinstance(value, int):
-        if value.bit_length() > 14_000 and not -_LARGE < value < _LARGE:
-            raise NotSerializableError(f"{path} is a whole number of more than {MAX_DIGITS} digits")
-        return
-    if isinstance(value, float):
-        if value - value != 0:  # NaN and the infinities
-            raise NotSerializableError(f"{path} is not a finite number, which JSON cannot hold")
-        return
-    if isinstance(value, (dict, list)):
-        if depth >= max_depth:
-            raise NotSerializableError(f"{_short(path)} is nested more than {max_depth} levels deep")
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                if type(item) is not str:
-                    _check_json(item, f"{path}[{index}]", depth + 1, max_depth)
-            return
-        for key, item in value.items():
-            if not isinstance(key, str) or isinstance(key, enum.Enum):
-                raise NotSerializableError(
-                    f"{path} has a key of type {type(key).__name__}: JSON keys are text, another kind would come back"
-                    " as text"
-                )
-            if type(item) not in _PLAIN or type(item) is int:
-                _check_json(item, f"{path}[{key!r}]", depth + 1, max_depth)
-        return
-    raise NotSerializableError(f"{path} is of type {kind.__name__}, which JSON cannot hold")
-
-
-def _short(path: str) -> str:
-    return path if len(path) <= 120 else f"{path[:80]}…{path[-20:]}"
-
-
-def plain_json(value: object) -> str:
-    """Returns the JSON text of a value that was read from a column and needs no check."""
-    return _encode(value)
-
-
-def encode_json(value: object, path: str, *, max_depth: int = MAX_DEPTH) -> str:
-    """JSON text of a value that will come back equal. Raises `NotSerializableError`, naming the value's path."""
-    _check_json(value, path, 0, max_depth)
-    encoded = _encode(value)
-    if not _is_unicode(encoded):
-        raise _half_pair(_half_pair_path(value, path) or path)
-    return encoded
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _half_pair(path: str) -> NotSerializableError:
-    return NotSerializableError(f"{path} has half of a surrogate pair: it is not valid Unicode text")
-
-
-def _half_pair_path(value: object, path: str) -> str:
-    """The path of a text, or of an object with a key, that is not valid Unicode; empty if there is none."""
-    if isinstance(value, str):
-        return "" if _is_unicode(value) else path
-    if isinstance(value, dict):
-        if not all(map(_is_unicode, value)):
-            return path
-        inside = ((f"{path}[{name!r}]", item) for name, item in value.items())
-    elif isinstance(value, list):
-        inside = ((f"{path}[{index}]", item) for index, item in enumerate(value))
-    else:
-        return ""
-    return next(filter(None, (_half_pair_path(item, place) for place, item in inside)), "")
-
-
-def _encode_object(value: object, path: str) -> str:
-    if type(value) is dict and not value:
-        return "{}"
-    if not isinstance(value, Mapping):
-        raise InvalidInputError(f"{path} must be a mapping, not {type(value).__name__}")
-    return encode_json(value if isinstance(value, dict) else dict(value), path)
-
-
-def decode_object(value: object, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """The JSON object in a column. Raises `ValueError` for anything else."""
-    if value == "{}":
-        return {}
-    decoded = _decode(value, max_depth)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
-    if type(decoded) is not dict:
-        raise ValueError("not a JSON object")
-    return decoded
-
-
 def decode_interrupted(metadata: object) -> str:
     """What `Event.interrupted` says, from the column; of one that cannot be read nothing."""
     if not isinstance(metadata, str) or '"interrupted"' not in metadata:
@@ -352,130 +75,6 @@ def decode_interrupted(metadata: object) -> str:
     except (ValueError, TypeError, RecursionError):
         return ""
     return reason if isinstance(reason, str) else ""
-
-
-# ---------------------------------------------------------------- state
-
-# In an event's stored state a removed key has the value {"$remove": true}; a value that looks like that gets
-# another "$", which reading takes off again.
-_REMOVED: Final = {"$remove": True}
-_LIKE_REMOVED = re.compile(r"\$+remove")
-
-
-def split_state(delta: object, path: str = "state") -> dict[str, Any]:
-    """The keys to store, in their one spelling: without ``temp:`` keys and the ``session:`` prefix.
-
-    Raises `InvalidInputError` for anything but a mapping of text keys to JSON values or `REMOVE`.
-    """
-    if not isinstance(delta, Mapping):
-        raise InvalidInputError(f"{path} must be a mapping, not {type(delta).__name__}")
-    stored: dict[str, Any] = {}
-    for key, value in delta.items():
-        name = state_key(key)
-        if name is not None:
-            stored[name] = value
-        if value is not REMOVE:
-            _check_json(value, place := f"{path}[{key!r}]", 1, MAX_DEPTH)
-            if name is not None:
-                encode_json(value, place)
-    return stored
-
-
-def state_key(key: object) -> str | None:
-    """The stored spelling of a key; None for a ``temp:`` key, which is never stored."""
-    if not isinstance(key, str) or isinstance(key, enum.Enum):
-        raise InvalidInputError(f"a state key must be text, not {type(key).__name__}")
-    name = text(key, "a state key")
-    if len(name) > MAX_STATE_KEY:
-        raise InvalidInputError(f"a state key has {len(name)} characters, at most {MAX_STATE_KEY} are allowed")
-    if name.startswith("temp:"):
-        return None
-    own = name.removeprefix("session:")
-    if own is not name and own.startswith(("app:", "user:", "temp:", "session:")):
-        raise InvalidInputError(f"the state key {name!r} names two scopes")
-    return own
-
-
-def state_owner(key: SessionKey, name: str) -> dict[str, str]:
-    """Whose row holds a state key: shared keys belong to no session (and ``app:`` keys to no user)."""
-    shared = name.startswith(("app:", "user:"))
-    return {
-        "app_name": key.app_name,
-        "user_id": "" if name.startswith("app:") else key.user_id,
-        "session_id": "" if shared else key.session_id,
-        "key": name,
-    }
-
-
-def encode_state(delta: Mapping[str, Any]) -> str:
-    """The state column of an event, or a session's state at creation: JSON in which removals are marked."""
-    if not delta:
-        return "{}"
-    marked = {}
-    for key, value in delta.items():
-        if value is REMOVE:
-            value = _REMOVED
-        elif isinstance(value, dict) and len(value) == 1 and _LIKE_REMOVED.fullmatch(next(iter(value))):
-            value = {f"${next(iter(value))}": next(iter(value.values()))}
-        marked[key] = value
-    return encode_json(marked, "state", max_depth=MAX_DEPTH + 1)
-
-
-def decode_state(column: object) -> dict[str, Any]:
-    """The reverse of `encode_state`. Raises `ValueError` for anything else."""
-    decoded = decode_object(column, MAX_DEPTH + 1)
-    for key, value in decoded.items():
-        if type(value) is dict and len(value) == 1 and _LIKE_REMOVED.fullmatch(name := next(iter(value))):
-            decoded[key] = REMOVE if name == "$remove" else {name[1:]: value[name]}
-    return decoded
-
-
-def decode_state_or_empty(column: object) -> dict[str, Any]:
-    """The same, but a damaged column says nothing: it must not stop a fork or a rewind."""
-    try:
-        return decode_state(column)
-    except (ValueError, TypeError, RecursionError):
-        return {}
-
-
-def is_state_key(name: object) -> TypeGuard[str]:
-    """True for what a verb would store as the key of a state."""
-    try:
-        return state_key(name) == name
-    except InvalidInputError:
-        return False
-
-
-def is_state(column: object) -> bool:
-    """True for a column that `decode_state` can read."""
-    try:
-        decode_state(column)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
-
-
-def is_state_row(name: object, column: object) -> bool:
-    """True for a row of the state table that `decode_state_value` can read."""
-    try:
-        _decode(column)  # type: ignore[arg-type]  # not text: TypeError
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return is_state_key(name)
-
-
-def decode_state_value(name: object, column: object) -> Any:
-    """The value in a row of the state table; `REMOVE`, with a warning in the log, for a row that is damaged."""
-    try:
-        if not is_state_key(name):
-            raise ValueError("not a key")
-        return _decode(column)  # type: ignore[arg-type]  # not text: TypeError
-    except (ValueError, TypeError, RecursionError):
-        logger.warning("the state value %r cannot be read: it is left out", name)
-        return REMOVE
-
-
-# ---------------------------------------------------------------- events
 
 
 def encode_actions(actions: object, *, of_message: bool) -> str:
@@ -499,25 +98,25 @@ def encode_actions(actions: object, *, of_message: bool) -> str:
             raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
         elif action.args:
             one["args"] = args = dict(action.args)
-            _check_json(args, f"{path}.args", 0, MAX_DEPTH)
+            check_json(args, f"{path}.args", 0, MAX_DEPTH)
         if action.output is not None:
-            _check_json(action.output, f"{path}.output", 0, MAX_DEPTH)
+            check_json(action.output, f"{path}.output", 0, MAX_DEPTH)
             one["output"] = action.output
         if action.error is not None:
             one["error"] = text(action.error, f"{path}.error")
         encoded.append(one)
-    result = _encode(encoded)
-    if not _is_unicode(result):
+    result = plain_json(encoded)
+    if not is_unicode(result):
         places = ((name, index) for index in range(len(encoded)) for name in ("args", "output"))
-        paths = (_half_pair_path(encoded[index].get(name), f"actions[{index}].{name}") for name, index in places)
-        raise _half_pair(next(filter(None, paths), "actions"))
+        paths = (half_pair_path(encoded[index].get(name), f"actions[{index}].{name}") for name, index in places)
+        raise half_pair(next(filter(None, paths), "actions"))
     return result
 
 
 def decode_actions(column: object) -> tuple[ToolCall, ...]:
     """The tool calls in a column. Raises what `decode_event` takes for a row that cannot be read."""
     actions = []
-    decoded = _decode(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+    decoded = decode_json(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
     if type(decoded) is not list:
         raise ValueError("not a list of tool calls")
     for one in decoded:
@@ -554,7 +153,7 @@ def encode_usage(usage: object) -> str:
         columns[name] = count = getattr(usage, name)
         if type(count) is not int or not 0 <= count < 2**63:  # most are: the name is put together for the others
             whole_number(count, f"usage.{name}")
-    return _encode({name: value for name, value in columns.items() if value})
+    return plain_json({name: value for name, value in columns.items() if value})
 
 
 def decode_usage(column: object) -> Usage:
@@ -594,12 +193,12 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
     actions = encode_actions(event.actions, of_message=message is not None)
     state = event.state
     state_text = "{}" if type(state) is dict and not state else encode_state(split_state(state))
-    metadata = _encode_object(event.metadata, "metadata")
+    metadata = encode_object(event.metadata, "metadata")
     usage = None if event.usage is None else encode_usage(event.usage)
     size = (
-        _utf8_size(content, "content") + _utf8_size(reasoning, "reasoning") + _utf8_size(actions, "actions")
-        + _utf8_size(state_text, "state") + _utf8_size(metadata, "metadata")
-        + (_utf8_size(message, "message") if message else 0)
+        utf8_size(content, "content") + utf8_size(reasoning, "reasoning") + utf8_size(actions, "actions")
+        + utf8_size(state_text, "state") + utf8_size(metadata, "metadata")
+        + (utf8_size(message, "message") if message else 0)
     )  # fmt: skip
     if size > max_bytes:
         raise EventTooLargeError(
@@ -718,25 +317,6 @@ def beyond(row: Sequence[Any], newest_first: bool) -> int | float | str | None:
     return LAST_POSSIBLE_SEQ if newest_first else None
 
 
-def encode_place(place: int | float | str) -> int | str:
-    """A place as a cursor holds it."""
-    if isinstance(place, float):
-        return f"float {place.hex()}"
-    return f"text {place}" if isinstance(place, str) else place
-
-
-def decode_place(place: object) -> int | float | str:
-    """The reverse of `encode_place`. Raises `ValueError` for anything else."""
-    if type(place) is int and -(2**63) <= place < 2**63:
-        return place
-    kind, _, value = place.partition(" ") if isinstance(place, str) else ("", "", "")
-    if kind == "float":
-        return float.fromhex(value)
-    if kind != "text":
-        raise ValueError("not a place")
-    return value
-
-
 _SEQ: Final = EVENT_COLUMNS.index("seq")
 
 
@@ -790,7 +370,7 @@ def _unreadable_event(row: Sequence[Any]) -> Event:
         seq=seq if is_seq(seq) else 0,
         session_id=str(columns["session_id"]),
         unreadable=True,
-        raw=_encode(columns),
+        raw=plain_json(columns),
     )
 
 
@@ -837,9 +417,6 @@ def _json_of(event: Event) -> list[Any]:
     return [event.state, event.metadata, *([action.args, action.output] for action in event.actions)]
 
 
-# ---------------------------------------------------------------- sessions
-
-
 def encode_session(
     key: SessionKey, *, agent_id: object, title: object, metadata: object, state: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
@@ -850,7 +427,7 @@ def encode_session(
         "user_id": key.user_id,
         "agent_id": identifier(agent_id, "agent_id", optional=True),
         "title": text(title, "title"),
-        "metadata": _encode_object({} if metadata is None else metadata, "metadata"),
+        "metadata": encode_object({} if metadata is None else metadata, "metadata"),
         "created_at": now,
         "updated_at": now,
         "last_seq": 0,
@@ -967,70 +544,6 @@ def merge_metadata(column: object, changes: object) -> str:
     """The metadata column after an update: key by key, `REMOVE` deletes. Raises `InvalidInputError`, `ValueError`."""
     if not isinstance(changes, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {type(changes).__name__}")
-    _check_json({name: None if value is REMOVE else value for name, value in changes.items()}, "metadata", 0, MAX_DEPTH)
+    check_json({name: None if value is REMOVE else value for name, value in changes.items()}, "metadata", 0, MAX_DEPTH)
     merged = {**decode_object(column), **changes}
     return encode_json({name: value for name, value in merged.items() if value is not REMOVE}, "metadata")
-
-
-# ---------------------------------------------------------------- filters that SQL narrows and Python decides
-
-
-MAX_PATTERN: Final = 1000  # SQLite refuses LIKE patterns of more than 50,000 bytes
-
-
-def like_pattern(fragment: str) -> str:
-    """A LIKE pattern (escape character ``!``) for text that contains the fragment, or at least its beginning."""
-    escaped = fragment[:MAX_PATTERN].replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return f"%{escaped}%"
-
-
-def metadata_pattern(name: str, value: object) -> str:
-    """A LIKE pattern that every metadata column with this key and value matches (others may match too)."""
-    fragment = f"{_encode(name)}:"
-    if value is None or isinstance(value, (str, bool)):
-        fragment += _encode(value)
-    return like_pattern(fragment)
-
-
-def tool_pattern(name: str) -> str:
-    """A LIKE pattern that every actions column with a call of this tool matches (others may match too)."""
-    return like_pattern(f'"name":{_encode(name)}')
-
-
-def same_json(left: object, right: object) -> bool:
-    """Equality of JSON values: like Python's, but true is not 1."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same_json(value, right[name]) for name, value in left.items())
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same_json, left, right))
-    return left == right
-
-
-# ---------------------------------------------------------------- cursors
-
-
-def encode_cursor(scope: Iterable[str], position: Sequence[Any]) -> str:
-    """An opaque text that stands for a position in one list."""
-    return base64.urlsafe_b64encode(_encode([*scope, *position]).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> list[Any]:
-    """The position in a cursor. Raises `InvalidInputError` if it is not one of this very list."""
-    fault = InvalidInputError("the cursor is not one that this list returned")
-    if not isinstance(cursor, str):
-        raise InvalidInputError(f"a cursor must be text, not {type(cursor).__name__}")
-    try:
-        decoded = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, RecursionError):
-        raise fault from None
-    if not isinstance(decoded, list) or decoded[: len(scope)] != list(scope):
-        raise fault
-    position = decoded[len(scope) :]
-    allowed = [kind if isinstance(kind, tuple) else (kind,) for kind in kinds]
-    if len(position) != len(allowed) or any(
-        type(part) not in kind for part, kind in zip(position, allowed, strict=True)
-    ):
-        raise fault
-    return position

@@ -1,0 +1,48 @@
+"""Search: text to words, a query to terms, terms to matches and snippets; and searching without an index.
+
+All but `scanning` is pure functions. A search itself is a `Request` to the port: see `database`.
+"""
+
+from session_sqlite.search.indexing import TOOL_SCOPE, index_columns, scope_word, scope_words
+from session_sqlite.search.matching import FIELDS, Span, field_texts, quick_test, score, searched_texts
+from session_sqlite.search.scanning import in_order, of_tenant, scan
+from session_sqlite.search.snippets import LOOKED_AT, SNIPPET_CHARACTERS, cut, locate, snippet
+from session_sqlite.search.words import (
+    GAP,
+    LONGEST_QUERY,
+    MOST_PREFIXES,
+    MOST_WORDS,
+    WORDS_VERSION,
+    fold,
+    parse,
+    words,
+)
+
+__all__ = [
+    "FIELDS",
+    "GAP",
+    "LONGEST_QUERY",
+    "LOOKED_AT",
+    "MOST_PREFIXES",
+    "MOST_WORDS",
+    "SNIPPET_CHARACTERS",
+    "TOOL_SCOPE",
+    "WORDS_VERSION",
+    "Span",
+    "cut",
+    "field_texts",
+    "fold",
+    "in_order",
+    "index_columns",
+    "locate",
+    "of_tenant",
+    "parse",
+    "quick_test",
+    "scan",
+    "scope_word",
+    "scope_words",
+    "score",
+    "searched_texts",
+    "snippet",
+    "words",
+]
