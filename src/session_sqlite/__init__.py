@@ -1,9 +1,8 @@
 """session-sqlite: the place where an AI application keeps its conversations.
 
-One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service,
-`SQLiteChatMessageHistory` the memory of LangChain chains, `SessionHistoryMiddleware` that of agents, and
-`SessionRecorder` writes any run down; these three are imported at their first use, since importing this package loads
-no LangChain.
+One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service. For LangChain,
+`SQLiteChatMessageHistory` is the memory of a chain, `SessionHistoryMiddleware` that of an agent, and `SessionRecorder`
+records any run. These three are imported at their first use, so that importing this package does not load LangChain.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The service for asyncio: the same verbs, awaited, each one hop to a worker thread.
+"""The service for asyncio: the verbs of `SessionService`, each run as a whole in a worker thread.
 
-SQLite has no asynchronous interface, and threads over a blocking driver matched the asynchronous ones. A whole
-operation is one hop, so a transaction never spans an await. A caller that is cancelled while its operation runs
-waits for it to end: what was asked has then either happened as a whole or not at all, and holds no lock.
+SQLite has no asynchronous interface, and threads over a blocking driver were as fast as the asynchronous drivers that
+we measured. A whole operation runs in one thread, so that a transaction never spans an await. A caller that is
+cancelled while its operation runs waits for its end: the operation has then either happened or not, and holds no lock.
 
-The verbs are made from those of `SessionService` and `Session`, so that their parameters, types and documentation are
-the same: `awaited` turns one into a coroutine function, and the sessions in its answer into `AsyncSession`.
+The verbs are made from those of `SessionService` and `Session`, so that parameters, types and documentation cannot
+differ: `awaited` turns a verb into a coroutine function, and the sessions in its answer into `AsyncSession`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from session_sqlite.threads import in_own_thread, in_thread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_DATA = (str, bytes, list, tuple, dict, set, frozenset)  # what has no code of the caller's
+_DATA = (str, bytes, list, tuple, dict, set, frozenset)  # reading these runs no code of the caller
 
 
 def _runs_callers_code(argument: object) -> bool:
-    """True for a function, a stream, a file: it may wait for the very verbs that need a worker."""
+    """Returns True for a function, a stream or a file: it may wait for a verb that needs a worker (`in_own_thread`)."""
     return (
         callable(argument)
         or hasattr(argument, "write")
@@ -83,10 +83,12 @@ def _as_async(answer: Any, service: AsyncSessionService) -> Any:
 
 
 class AsyncSession(SessionRecord):
-    """A `Session` whose methods are awaited; its fields (see `SessionRecord`) are as they were read."""
+    """A session of an `AsyncSessionService`: a `Session` whose methods are awaited.
 
-    # Not a field, as in `Session`.
-    _awaiting: AsyncSessionService
+    The fields (see `SessionRecord`) are as they were read; the methods go to the store at each call.
+    """
+
+    _awaiting: AsyncSessionService  # not a field, as in `Session`
 
     def __init__(self, session: Session, service: AsyncSessionService) -> None:
         self.__dict__.update(session.__getstate__(), _awaiting=service)
@@ -96,7 +98,7 @@ class AsyncSession(SessionRecord):
 
     @property
     def session(self) -> Session:
-        """The session as the blocking service gives it."""
+        """Returns the session as a `Session` of the blocking service."""
         return attached(Session(**self.__getstate__()), self._awaiting._blocking)
 
     @property
@@ -120,7 +122,7 @@ class AsyncSession(SessionRecord):
     export = awaited(Session.export)
 
     def iter_events(self, **filters: Unpack[LimitedEventFilters]) -> AsyncIterator[Event]:
-        """A stream of the events, an asynchronous iterator; see `SessionService.iter_events`."""
+        """See `SessionService.iter_events`; returns an asynchronous iterator, and is not awaited."""
         return self._awaiting.iter_events(self, **filters)
 
     async def summarize(self, summarizer: Summarizer, *, keep_last: int) -> Event | None:
@@ -137,7 +139,7 @@ class AsyncSession(SessionRecord):
 
 
 class AsyncSessionService:
-    """The verbs of a `SessionService`, awaited.
+    """A `SessionService` whose verbs are awaited.
 
     Example:
         >>> import asyncio
@@ -188,7 +190,7 @@ class AsyncSessionService:
         return self._blocking.path
 
     def scope(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> AsyncSessionService:
-        """See `SessionService.scope`; not awaited, since it does no I/O."""
+        """See `SessionService.scope`; it is not awaited, since it does no I/O."""
         return AsyncSessionService(self._blocking.scope(app_name=app_name, user_id=user_id))
 
     close = awaited(SessionService.close)
@@ -213,7 +215,7 @@ class AsyncSessionService:
     async def iter_event_chunks(
         self, session: SessionArgument, *, limit: int | None = None, **filters: Unpack[EventFilters]
     ) -> AsyncIterator[list[Event]]:
-        """See `SessionService.iter_event_chunks`; an asynchronous iterator, not awaited."""
+        """See `SessionService.iter_event_chunks`; returns an asynchronous iterator, and is not awaited."""
         chunks = await in_thread(self._blocking.iter_event_chunks, session, limit=limit, **filters)
         while (chunk := await in_thread(next, chunks, None)) is not None:
             yield chunk
@@ -221,7 +223,7 @@ class AsyncSessionService:
     async def iter_events(
         self, session: SessionArgument, *, limit: int | None = None, **filters: Unpack[EventFilters]
     ) -> AsyncIterator[Event]:
-        """See `SessionService.iter_events`; an asynchronous iterator, not awaited."""
+        """See `SessionService.iter_events`; returns an asynchronous iterator, and is not awaited."""
         async for chunk in self.iter_event_chunks(session, limit=limit, **filters):
             for event in chunk:
                 yield event
@@ -245,8 +247,8 @@ class AsyncSessionService:
     ) -> Event | None:
         """See `SessionService.summarize_session`.
 
-        No worker waits for the summarizer: one that is awaited (an asynchronous function, or a Runnable, by its
-        ``ainvoke``) runs in this loop, any other in a thread of its own.
+        The summarizer keeps no worker busy: an asynchronous function, or the ``ainvoke`` of a Runnable, runs in this
+        loop, and any other function in a thread of its own.
         """
         older = await in_thread(self._blocking._older_part, session, keep_last)
         if older is None:
@@ -271,8 +273,8 @@ class AsyncSessionService:
 
 
 async def _answer(summarizer: Any, messages: list[Any]) -> Any:
-    awaited = getattr(summarizer, "ainvoke", summarizer)
-    if inspect.iscoroutinefunction(awaited):
-        return await awaited(messages)
+    asynchronous = getattr(summarizer, "ainvoke", summarizer)
+    if inspect.iscoroutinefunction(asynchronous):
+        return await asynchronous(messages)
     answer = await in_own_thread(ask, summarizer, messages)
     return await answer if inspect.isawaitable(answer) else answer

@@ -1,27 +1,27 @@
-"""What can go wrong, as one tree with one root.
+"""The errors that this package raises, a tree with one root.
 
 ::
 
     SessionError                    everything this package raises on purpose
-    ├── InvalidInputError           a bad argument; also a ValueError
-    │   ├── NotSerializableError    a value that JSON cannot hold; names its path
-    │   └── EventTooLargeError      an event over the store's limit
-    ├── SessionNotFoundError        no such session for this app and user
-    ├── SessionExistsError          the id is taken by this app and user
-    ├── EventNotFoundError          no such event in this session
-    ├── DuplicateEventError         the event id is taken by an event with other content
-    ├── StaleSessionError           the session moved on since the caller read it
-    └── StoreError                  the file or server behind the sessions
-        ├── StoreBusyError          another process kept the write lock past the deadline
-        ├── StoreFullError          no room on the disk
+    ├── InvalidInputError           an argument is wrong; also a ValueError
+    │   ├── NotSerializableError    a value cannot be stored as JSON
+    │   └── EventTooLargeError      an event is over the store's limit
+    ├── SessionNotFoundError        this app and user have no such session
+    ├── SessionExistsError          this app and user have a session with this id
+    ├── EventNotFoundError          the session has no such event
+    ├── DuplicateEventError         the session has an event with this id and other content
+    ├── StaleSessionError           the session changed since the caller read it
+    └── StoreError                  the file or server of the store failed
+        ├── StoreBusyError          another writer held the lock until the deadline
+        ├── StoreFullError          the disk is full
         ├── CorruptStoreError       the file is damaged
-        ├── NotAStoreError          the file is something else
+        ├── NotAStoreError          the file is not a session store
         ├── NewerSchemaError        the file was written by a newer release
-        ├── ReadOnlyStoreError      a write to a store that cannot be written
+        ├── ReadOnlyStoreError      the store cannot be written
         ├── StoreClosedError        the service was closed
-        └── QueryError              a query of the caller's that cannot run
+        └── QueryError              a query was refused or failed
 
-Messages name the session or the path and say what to do. They never contain the text of a conversation; the
+A message names the session or the path and says what to do. It never contains the text of a conversation. The
 driver's own error is the cause (``__cause__``).
 """
 
@@ -35,7 +35,7 @@ class InvalidInputError(SessionError, ValueError):
 
 
 class NotSerializableError(InvalidInputError):
-    """A value cannot be kept exactly as JSON; the message names its path."""
+    """A value cannot be stored exactly as JSON; the message names the place of the value."""
 
 
 class EventTooLargeError(InvalidInputError):
@@ -43,7 +43,7 @@ class EventTooLargeError(InvalidInputError):
 
 
 class SessionNotFoundError(SessionError):
-    """There is no session with this id for this app and user."""
+    """This app and user have no session with this id."""
 
 
 class SessionExistsError(SessionError):
@@ -51,7 +51,7 @@ class SessionExistsError(SessionError):
 
 
 class EventNotFoundError(SessionError):
-    """There is no such event in the session."""
+    """The session has no such event."""
 
 
 class DuplicateEventError(SessionError):
@@ -59,15 +59,15 @@ class DuplicateEventError(SessionError):
 
 
 class StaleSessionError(SessionError):
-    """The session has events that the caller had not seen (``expected_seq``); read again and retry."""
+    """The session changed since the caller read it; read it again and retry."""
 
 
 class StoreError(SessionError):
-    """The file or server that holds the sessions refused or failed."""
+    """The file or server that holds the sessions failed, or refused the call."""
 
 
 class StoreBusyError(StoreError):
-    """Another writer held the lock until the deadline passed; nothing was written, trying again is safe."""
+    """Another writer held the lock until the deadline; nothing was written, and it is safe to try again."""
 
 
 class StoreFullError(StoreError):
@@ -79,7 +79,7 @@ class CorruptStoreError(StoreError):
 
 
 class NotAStoreError(StoreError):
-    """The path is not a session store: another program's database, another kind of file, a directory."""
+    """The path is not a session store, but another program's database, another kind of file, or a directory."""
 
 
 class NewerSchemaError(StoreError):
@@ -87,7 +87,7 @@ class NewerSchemaError(StoreError):
 
 
 class ReadOnlyStoreError(StoreError):
-    """A write was asked of a store that is, or was opened, read-only."""
+    """The store is read-only, or was opened read-only, and cannot be written."""
 
 
 class StoreClosedError(StoreError):
@@ -95,4 +95,4 @@ class StoreClosedError(StoreError):
 
 
 class QueryError(StoreError):
-    """A query of the caller's is not allowed or failed."""
+    """A query of the caller was refused or failed."""

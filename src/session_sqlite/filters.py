@@ -1,4 +1,4 @@
-"""What narrows a list or names a choice, as types: one place for the service, a session, and the awaited twins."""
+"""The types of filters and choices, for the service, a session and their asynchronous twins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 from session_sqlite.models import AnyOf, SessionRecord
 
 SessionArgument = SessionRecord | str
-"""A session, or the id of one."""
+"""A session or its id."""
 
 ExportFormat = Literal["jsonl", "markdown", "html"]
 ImportFormat = Literal[
@@ -23,7 +23,7 @@ ActivityGroup = Literal["day", "month", "author", "app_name", "user_id", "sessio
 
 
 class EventFilters(TypedDict, total=False):
-    """What `SessionService.list_events` takes besides the session and the limit."""
+    """The arguments of `SessionService.list_events` other than the session and the limit."""
 
     author: str | None
     agent_id: str | None
@@ -38,13 +38,13 @@ class EventFilters(TypedDict, total=False):
 
 
 class LimitedEventFilters(EventFilters, total=False):
-    """What `SessionService.list_events` takes besides the session."""
+    """The arguments of `SessionService.list_events` other than the session."""
 
     limit: int | None
 
 
 class SearchFilters(TypedDict, total=False):
-    """What `SessionService.search` takes besides the query and the session."""
+    """The arguments of `SessionService.search` other than the query and the session."""
 
     author: str | None
     fields: SearchField | Sequence[SearchField]
@@ -56,7 +56,7 @@ class SearchFilters(TypedDict, total=False):
 
 
 class Scope(TypedDict, total=False):
-    """Whose sessions a call is about, if not the service's."""
+    """The app and the user of a call, if they are not the service's."""
 
     app_name: str | AnyOf | None
     user_id: str | AnyOf | None

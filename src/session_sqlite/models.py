@@ -1,11 +1,11 @@
-"""The things a store holds, as values.
+"""The values that a store holds: sessions, events, tool calls, tokens.
 
 A *session* is one conversation of one user of one app. It holds *events* in the order of their ``seq``: what the
 user, the assistant, the system and the tools said. An event may carry *tool calls* (its actions), a change of
-*state*, and the tokens that a model used. All are frozen dataclasses that compare by value, and know neither the
+*state*, and the tokens that a model used. All are frozen dataclasses that compare by value. They import neither the
 service that reads them nor the renderer that shows them.
 
-Two marks stand where a value could: `ANY`, every app or user, and `REMOVE`, no value any more.
+Two marks can stand in place of a value: `ANY` means every app or user, and `REMOVE` deletes a key.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import Any, Final, Generic, TypeVar, final
 
 
 @functools.singledispatch
-def as_html(value: object) -> str | None:  # noqa: ARG001  # what is registered takes it
-    """Returns a value as HTML for a notebook, or None: `session_sqlite.transcript.html` registers how each looks."""
+def as_html(value: object) -> str | None:  # noqa: ARG001  # the functions that are registered use it
+    """Returns a value as HTML for a notebook, or None without a renderer.
+
+    `session_sqlite.transcript.html` registers a function for each class, so that this module need not import it.
+    """
     return None
 
 
@@ -46,10 +49,10 @@ class Removal:
 
 
 ANY: Final = AnyOf()
-"""As ``app_name`` or ``user_id`` of a call that reads: every app, every user."""
+"""Stands for every app as ``app_name``, and for every user as ``user_id``."""
 
 REMOVE: Final = Removal()
-"""As a value in a state delta or in the metadata of an update: delete the key."""
+"""Deletes a key: stands in place of its value in a change of state, or in the metadata of an update."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,11 @@ class ToolCall:
 
     Attributes:
         name: The tool's name.
-        args: The arguments as the model gave them: a JSON object. In a message, a call whose arguments are no JSON
-            object (LangChain's ``invalid_tool_calls``) has them as the text that the model wrote.
+        args: The arguments as the model gave them: a JSON object. If they are not a JSON object (LangChain's
+            ``invalid_tool_calls``), they are the text that the model wrote.
         id: The id that joins the call to its result, as the model's provider gave it; may be empty.
-        output: What the tool returned: any JSON value; None while there is nothing.
-        error: What went wrong, as text; None if nothing did.
+        output: The result of the tool: any JSON value; None while there is none.
+        error: The text of the error; None if there was none.
 
     Example:
         >>> ToolCall("Read", {"path": "main.go"}, output="package main").status
@@ -78,7 +81,7 @@ class ToolCall:
 
     @property
     def status(self) -> str:
-        """``"error"`` with an error, ``"ok"`` with an output, otherwise ``"pending"``."""
+        """Returns ``"error"`` with an error, ``"ok"`` with an output, otherwise ``"pending"``."""
         if self.error is not None:
             return "error"
         return "pending" if self.output is None else "ok"
@@ -86,14 +89,14 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Usage:
-    """The tokens that one model reply took, as its provider counted them.
+    """The tokens of one model reply, as its provider counted them.
 
     Attributes:
         model: The model's name.
-        input_tokens: All tokens of the prompt, cached ones included.
-        output_tokens: All tokens of the reply, reasoning included.
-        cache_read_tokens: Tokens of the prompt that came from the provider's cache.
-        cache_write_tokens: Tokens of the prompt that were written to it.
+        input_tokens: All tokens of the prompt, including cached ones.
+        output_tokens: All tokens of the reply, including reasoning.
+        cache_read_tokens: Tokens of the prompt that were read from the provider's cache.
+        cache_write_tokens: Tokens of the prompt that were written to the provider's cache.
         reasoning_tokens: Tokens of the reply that were reasoning.
     """
 
@@ -109,34 +112,33 @@ class Usage:
 class Event:
     """One thing that was said or done in a session.
 
-    An event that is made by hand needs an author; the store fills in ``id``, ``created_at``, ``seq`` and
-    ``session_id`` when it is appended, and returns the event as stored.
+    An event that is made by hand needs an author. When it is appended, the store fills in ``id``, ``created_at``,
+    ``seq`` and ``session_id``, and returns the event as stored.
 
     Attributes:
         author: ``user``, ``assistant``, ``system``, ``tool``, or an agent's own name.
-        content: What was said, as plain text.
+        content: The text, as plain text.
         reasoning: The model's reasoning, as plain text.
         actions: The tools that were called, in order.
-        state: The change of state that goes with the event (see `SessionService.update_state`), without the
+        state: The change of state that goes with the event (see `SessionService.update_state`), without its
             ``temp:`` keys.
         metadata: The application's own notes: a JSON object.
         agent_id: The agent that spoke.
         branch: The path of sub-agents or runs that led here.
         invocation_id: The run that the event belongs to.
-        usage: The tokens it took.
-        id: Unique in its session: a UUIDv7, or the caller's own, which makes a repeated append harmless.
-        created_at: When it happened (aware, UTC, microseconds); the time of the append unless given.
+        usage: The tokens of the model's reply.
+        id: The id, unique in its session: a UUIDv7, or the caller's own, which makes a repeated append harmless.
+        created_at: The time at which it happened (aware, UTC, microseconds); the time of the append if not given.
         seq: Its place in the session: 1, 2, 3…; 0 before it is stored.
         session_id: The session it is in; empty before it is stored.
-        message: The LangChain message it came from, in the stored form of ``session_sqlite.langchain``; None for
-            an event that was never a message.
-        message_id: That message's own id.
-        supersedes: Of a summary: the ``seq`` up to which it stands for the events before it; 0 for any other event.
-        copied_from: Of an event in a fork that its source has too: the session where it was first said; otherwise
-            empty. It takes no part in equality. Figures (`SessionService.usage` and the others) count it only if that
-            session does not have it any more.
-        unreadable: True if the stored row could not be decoded; such an event has what could be read.
-        raw: The stored row as JSON text, of an unreadable event only.
+        message: The LangChain message that it was made from, in its stored form; None for an event that was never a
+            message.
+        message_id: The id of that message.
+        supersedes: For a summary, the ``seq`` of the last event that it stands for; 0 for any other event.
+        copied_from: For an event that a fork copied, the session where it was first said; otherwise empty. It takes no
+            part in equality. Figures such as `SessionService.usage` count a copy only if the original is gone.
+        unreadable: True if the stored row is damaged; the event then has what could be read of it.
+        raw: The stored row as JSON text, for an unreadable event only.
 
     Example:
         >>> Event("user", "请帮我分析代码").content
@@ -174,7 +176,7 @@ class Event:
 
     @property
     def interrupted(self) -> str:
-        """The name of what ended the run here without a (whole) reply, like ``"CancelledError"``; empty if none did."""
+        """Returns what ended the run here without a complete reply: ``"CancelledError"``, say; empty if nothing did."""
         reason = self.metadata.get("interrupted")
         return reason if isinstance(reason, str) else ""
 
@@ -184,20 +186,20 @@ class Event:
 
 @dataclass(frozen=True, eq=True)
 class SessionRecord:
-    """One conversation of one user of one app, as a row of the store says it.
+    """One conversation of one user of one app, as its row in the store.
 
     Attributes:
-        id: Unique for its app and user.
+        id: The id, unique for its app and user.
         app_name: The application it belongs to.
         user_id: The user it belongs to.
         agent_id: The agent that the user talks with.
-        title: What a list of conversations shows.
+        title: The title that a list of conversations shows.
         metadata: The application's own notes: a JSON object.
-        created_at: When it was made (aware, UTC).
-        updated_at: When it last changed (aware, UTC); never goes back.
-        last_seq: The highest ``seq`` that was ever given in it; also after events were removed.
+        created_at: The time at which it was made (aware, UTC).
+        updated_at: The time at which it last changed (aware, UTC); it never goes back.
+        last_seq: The highest ``seq`` that was ever given in it, even if that event was removed.
         parent_id: The session it was forked from, if any.
-        parent_seq: The last ``seq`` of that session that the fork has a copy of.
+        parent_seq: The last ``seq`` of that session that the fork copied.
     """
 
     id: str
@@ -226,9 +228,9 @@ class SearchHit(Generic[S]):
     Attributes:
         event: The event.
         session: The session it is in.
-        snippet: A piece of the text that matched, cut between words.
-        spans: Where in the snippet the query's terms are: pairs of character offsets, the ends exclusive.
-        score: How well it fits; higher is better, comparable within one search only.
+        snippet: A part of the text that matched, cut between words.
+        spans: The places of the query's terms in the snippet: pairs of character offsets, the ends exclusive.
+        score: How well the event matches: higher is better. Scores of different searches cannot be compared.
     """
 
     event: Event
@@ -246,13 +248,13 @@ class SearchHit(Generic[S]):
 
 @dataclass(frozen=True)
 class SessionOverview(Generic[S]):
-    """What a list of conversations shows of one.
+    """A session as a list of conversations shows it.
 
     Attributes:
         session: The session.
-        first_message: The first thing the user said in it; None if the user said nothing yet.
-        event_count: How many events it has.
-        interrupted: What ended its last run without a (whole) reply; empty if it has one (see `Event.interrupted`).
+        first_message: The text of the user's first event; None if there is none.
+        event_count: The number of its events.
+        interrupted: What ended its last run without a complete reply (see `Event.interrupted`); empty if nothing did.
     """
 
     session: S

@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Page(list[T]):
-    """A list that knows where the next one begins, and shows itself in a notebook.
+    """A list of items that knows where the next page begins, and shows itself as a table in a notebook.
 
     Attributes:
-        next_cursor: Give it to the same call to get what follows; None when nothing does.
+        next_cursor: Pass it to the same call to get the next page; None on the last page.
     """
 
     _why_empty: WhyEmpty | None = None
@@ -37,8 +37,11 @@ class Page(list[T]):
     ) -> None:
         """Makes a page.
 
-        ``of`` is the class of its items, which an empty page cannot tell otherwise; ``why_empty`` is asked, when an
-        empty page is shown, for what its reader should know.
+        Args:
+            items: The items.
+            next_cursor: The cursor of the next page.
+            of: The class of the items, which says what columns an empty page has.
+            why_empty: A function that is called when an empty page is shown; its text is shown below the table.
         """
         super().__init__(items)
         self.next_cursor = next_cursor
@@ -49,13 +52,13 @@ class Page(list[T]):
         return _without_service(self.__dict__)
 
     def with_items(self, items: Iterable[S]) -> Page[S]:
-        """Returns a page of other items, with everything else as in this one."""
+        """Returns a page of other items with the same cursor."""
         return Page(items, self.next_cursor, of=self._of, why_empty=self._why_empty)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The items as a pandas DataFrame, one row each: their fields, and of an event its tools and tokens.
+        """Returns the items as a pandas DataFrame, one row for each item; an event has columns for tools and tokens.
 
-        Needs the extra ``notebook``.
+        It needs the extra ``notebook``.
 
         Example:
             >>> page = Page([Event("user", "Which tea?", seq=1), Event("assistant", "Black tea.", seq=2)])
@@ -70,16 +73,16 @@ class Page(list[T]):
         return _TABLE_OF.get(self._kind(), html.items_table)(self, note)
 
     def _kind(self) -> type:
-        """Returns which of the kinds that have a table of their own the items are; object for any other."""
+        """Returns the class in `_RECORDS_OF` that the items belong to; object for any other items."""
         of = type(self[0]) if self else self._of
         return next((kind for kind in _RECORDS_OF if issubclass(of, kind)), object)
 
 
 class Rows(list[dict[str, Any]]):
-    """The answer of a query: a list of dicts that shows itself in a notebook.
+    """A list of dicts, the rows of a query, that shows itself as a table in a notebook.
 
     Attributes:
-        columns: The names of the columns, also where there is no row.
+        columns: The names of the columns, even if there are no rows.
     """
 
     _why_empty: WhyEmpty | None = None
@@ -99,7 +102,7 @@ class Rows(list[dict[str, Any]]):
         return _without_service(self.__dict__)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame. Needs the extra ``notebook``.
+        """Returns the rows as a pandas DataFrame. It needs the extra ``notebook``.
 
         Example:
             >>> Rows([{"day": "2026-01-05", "events": 4}]).to_dataframe()["events"].sum().item()
@@ -116,7 +119,8 @@ def _note(shown: Page[Any] | Rows) -> str:
 
 
 def _without_service(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in state.items() if name != "_why_empty"}  # it asks an open service
+    # `_why_empty` holds an open service, which can be neither copied nor pickled.
+    return {name: value for name, value in state.items() if name != "_why_empty"}
 
 
 Level = Literal["ok", "warning", "error"]
@@ -124,14 +128,14 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that `check` looked at.
+    """The result of one check.
 
     Attributes:
-        name: What was looked at.
+        name: The thing that was checked.
         level: ``"ok"``, ``"warning"`` or ``"error"``.
-        message: What was found.
-        advice: What to do about it; empty if nothing.
-        repaired: True if it was put right.
+        message: The result in words.
+        advice: What to do about it; empty if there is nothing to do.
+        repaired: True if it was repaired.
     """
 
     name: str
@@ -142,11 +146,11 @@ class Finding:
 
 
 class CheckReport(list[Finding]):
-    """The findings of a check, in the order of looking."""
+    """A list of the findings of a check, in the order in which they were made."""
 
     @property
     def ok(self) -> bool:
-        """True if nothing is wrong, or all of it was repaired; warnings do not count."""
+        """Returns True if there is no error that was not repaired; warnings do not count."""
         return not any(finding.level == "error" and not finding.repaired for finding in self)
 
     def __str__(self) -> str:

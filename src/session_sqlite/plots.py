@@ -1,7 +1,7 @@
-"""Pictures of a history: when people talked, what models used, which tools were called, how long answers took.
+"""Charts of a history: events by day, tokens by model, calls by tool, and the times to reply.
 
-Each function asks a service one question, with the filters of that question, draws the answer with matplotlib (the
-extra ``notebook``) and returns the Axes. A name in Chinese, Japanese or Korean needs a font of the system that has it.
+Each function calls one verb of the service, passes filters on to it, draws the result with matplotlib (the extra
+``notebook``) and returns the Axes. Names in Chinese, Japanese or Korean need an installed font that has them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from session_sqlite.service import SessionService
 
-DAYS_DRAWN_SINGLY: Final = 120  # of more, weeks are drawn
-NAMES_SHOWN: Final = 12  # models or tools; the others are summed up
+DAYS_DRAWN_SINGLY: Final = 120  # over a longer time, a bar is a week
+NAMES_SHOWN: Final = 12  # models or tools; the others are only counted
 LONGEST_NAME: Final = 32  # columns
-LEGEND_POINTS: Final = 26  # below the axes
+LEGEND_POINTS: Final = 26  # distance below the axes
 TIMES_DRAWN: Final = 40  # bars of a histogram
 
 _BLUE, _TEAL, _GOLD, _RED, _GREY, _VIOLET = "#4269d0", "#3ca08d", "#e3a53a", "#d6503f", "#9aa3ad", "#8c63c0"
@@ -36,11 +36,11 @@ _FONTS: Final = (
 
 
 def activity_by_day(service: SessionService, *, ax: Axes | None = None, **filters: Any) -> Axes:
-    """Draws how many events there were each day, by author; of a long time, each week.
+    """Draws the number of events of each day, by author; over a long time, of each week.
 
     Args:
-        service: Whose history.
-        ax: Where to draw; a new figure if not given.
+        service: The service that has the history.
+        ax: The Axes to draw on; a new figure if not given.
         filters: Those of `SessionService.activity`: ``session``, ``since``, ``until``, ``app_name``, ``user_id``.
     """
     counted: dict[str, dict[date, int]] = {}
@@ -49,7 +49,7 @@ def activity_by_day(service: SessionService, *, ax: Axes | None = None, **filter
         if (day := _day(row["day"])) is not None:
             of_author = counted.setdefault(author, {})
             of_author[day] = of_author.get(day, 0) + row["events"]
-    days = sorted({day for of_one in counted.values() for day in of_one})
+    days = sorted({day for of_author in counted.values() for day in of_author})
     width = 1 if not days or (days[-1] - days[0]).days < DAYS_DRAWN_SINGLY else 7
     with _axes(ax) as ax:
         if not days:
@@ -77,11 +77,11 @@ def activity_by_day(service: SessionService, *, ax: Axes | None = None, **filter
 
 
 def tokens_by_model(service: SessionService, *, ax: Axes | None = None, **filters: Any) -> Axes:
-    """Draws the tokens that each model used: what it read anew, what came from its cache, and what it wrote.
+    """Draws the tokens that each model used: input, input from a cache, and output.
 
     Args:
-        service: Whose history.
-        ax: Where to draw; a new figure if not given.
+        service: The service that has the history.
+        ax: The Axes to draw on; a new figure if not given.
         filters: Those of `SessionService.usage`: ``session``, ``since``, ``until``, ``app_name``, ``user_id``.
     """
     rows = service.usage("model", **filters)
@@ -102,8 +102,8 @@ def tool_use(service: SessionService, *, ax: Axes | None = None, **filters: Any)
     """Draws how often each tool was called, and how often it failed.
 
     Args:
-        service: Whose history.
-        ax: Where to draw; a new figure if not given.
+        service: The service that has the history.
+        ax: The Axes to draw on; a new figure if not given.
         filters: Those of `SessionService.tool_calls`: ``session``, ``since``, ``until``, ``app_name``, ``user_id``.
     """
     parts: dict[str, list[int]] = {}
@@ -124,8 +124,8 @@ def reply_latency(service: SessionService, *, ax: Axes | None = None, **filters:
     """Draws how long users waited for replies, on a logarithmic scale, with the median and the 95th percentile.
 
     Args:
-        service: Whose history.
-        ax: Where to draw; a new figure if not given.
+        service: The service that has the history.
+        ax: The Axes to draw on; a new figure if not given.
         filters: Those of `SessionService.reply_times`: ``session``, ``since``, ``until``, ``app_name``, ``user_id``.
     """
     seconds = sorted(max(row["seconds"], 0.001) for row in service.reply_times(**filters))
@@ -149,17 +149,17 @@ def reply_latency(service: SessionService, *, ax: Axes | None = None, **filters:
         return _titled(ax, "Time to reply", f"{len(seconds):,} replies")
 
 
-# ---------------------------------------------------------------- the look
+# ---------------------------------------------------------------- style
 
 
 @contextmanager
 def _axes(ax: Axes | None) -> Iterator[Axes]:
-    """Axes to draw on: those given, or of a new figure."""
+    """Yields the Axes to draw on: those given, or those of a new figure."""
     pyplot = extras.load("matplotlib.pyplot", extra="notebook")
     installed = {font.name for font in extras.load("matplotlib.font_manager", extra="notebook").fontManager.ttflist}
     fonts = [name for name in _FONTS if name in installed]
     if ax is None:
-        # Not in the context below: the first figure also chooses the backend, whose settings have to stay.
+        # The first figure also chooses matplotlib's backend. Inside the context below, that choice would be undone.
         figure, ax = pyplot.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     with pyplot.rc_context({"font.family": fonts, "text.parse_math": False}):
@@ -167,7 +167,7 @@ def _axes(ax: Axes | None) -> Iterator[Axes]:
         ax.set_facecolor("white")
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.spines["bottom"].set_color("#c3c9d0")
-        # Labels of ticks are made when the figure is drawn, and do not remember the fonts of now by themselves.
+        # Labels of ticks are made when the figure is drawn, after this context has ended: they need the fonts, too.
         ax.tick_params(length=0, colors=_INK, labelfontfamily=fonts)
         yield ax
 
@@ -184,7 +184,7 @@ def _whole_numbers(ax: Axes) -> None:
 
 
 def _legend(ax: Axes) -> None:
-    """Below the axes, clear of the labels of its ticks."""
+    """Puts the legend below the axes, clear of the labels of the ticks."""
     below = extras.load("matplotlib.transforms", extra="notebook").ScaledTranslation
     place = ax.transAxes + below(0, -LEGEND_POINTS / 72, ax.figure.dpi_scale_trans)
     ax.legend(
@@ -202,7 +202,7 @@ def _empty(ax: Axes, title: str) -> Axes:
 def _stacked(
     ax: Axes, parts: Mapping[str, Sequence[int]], colours: Mapping[str, str], labels: Mapping[str, str]
 ) -> None:
-    """Horizontal bars, the longest on top, each with its label at the end."""
+    """Draws horizontal bars, the longest on top, each with its label at the end."""
     names = sorted(parts, key=lambda name: (-sum(parts[name]), name))[:NAMES_SHOWN]
     if not names:
         return

@@ -66,7 +66,11 @@ SEE_OTHERS: Final = "service.scope(app_name=ANY, user_id=ANY) sees them"
 
 
 class SessionService:
-    """Sessions, their events and their state, for one app and user by default."""
+    """The interface to a store: its sessions, their events and their state.
+
+    A session is named by a `Session` or by its id. An id is looked up under the app and the user of the call: those
+    that it names, or else those of the service. A call may name `ANY` where it reads or removes across apps or users.
+    """
 
     def __init__(
         self,
@@ -83,22 +87,22 @@ class SessionService:
 
     @property
     def app_name(self) -> str | AnyOf:
-        """The app of calls that name none; `ANY` for a view across apps."""
+        """Returns the app of calls that name none; `ANY` for every app."""
         return self._app_name
 
     @property
     def user_id(self) -> str | AnyOf:
-        """The user of calls that name none; `ANY` for a view across users."""
+        """Returns the user of calls that name none; `ANY` for every user."""
         return self._user_id
 
     @property
     def path(self) -> Path | None:
-        """The absolute path of the store's file; None for a store in memory or on a server."""
+        """Returns the absolute path of the store's file; None for a store in memory or on a server."""
         return self._database.path
 
     @property
     def closed(self) -> bool:
-        """True after `close`."""
+        """Returns True after `close`."""
         return self._database.closed
 
     def __repr__(self) -> str:
@@ -116,10 +120,10 @@ class SessionService:
             self._database.close()
 
     def scope(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> Self:
-        """A view of the same store with another app or user as the default, made without I/O.
+        """Returns a view of the same store with another app or user as the default; does no I/O.
 
-        A web server scopes once a request: ``service.scope(user_id=request.user.id)``. `ANY` reads across. A view for
-        one app and one user never says that others have sessions, and has neither ``query`` nor ``db``.
+        A web server makes one for each request: ``service.scope(user_id=request.user.id)``. A view for one app and one
+        user reveals nothing of others: it does not count their sessions, and refuses `query` and `db`.
         """
         view = copy.copy(self)
         view._app_name, view._user_id = self._scope(app_name, user_id)
@@ -144,13 +148,13 @@ class SessionService:
 
         Args:
             agent_id: The agent that the user talks with.
-            session_id: Its id for this app and user; a UUIDv7 if not given.
-            title: What a list of conversations shows.
-            metadata: A JSON object of the application's own.
-            state: The state it starts with; ``app:`` and ``user:`` keys go to what its app and user share.
-            exist_ok: With an id that this user already has: return that session as it is.
-            app_name: The app, if not the service's.
-            user_id: The user, if not the service's.
+            session_id: The id, unique for this app and user; a new UUIDv7 if not given.
+            title: The title that a list of conversations shows.
+            metadata: The application's own notes: a JSON object.
+            state: The initial state; ``app:`` and ``user:`` keys change what the app's and the user's sessions share.
+            exist_ok: If the user already has a session with this id, return it unchanged.
+            app_name: The app; the service's if not given.
+            user_id: The user; the service's if not given.
 
         Raises:
             SessionExistsError: The user already has a session with this id (and ``exist_ok`` is false).
@@ -170,12 +174,11 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Session:
-        """Reads a session.
-
-        With `ANY` as the app or user, the one session with this id; `InvalidInputError` if several have it.
+        """Returns a session as it is now.
 
         Raises:
             SessionNotFoundError: This app and user have no such session.
+            InvalidInputError: The app or user is `ANY`, and several sessions have this id.
         """
         if isinstance(session_id, SessionRecord):
             key = key_of(session_id)
@@ -202,20 +205,20 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Page[Session]:
-        """Lists sessions, the latest change first; of equal times the higher id first.
+        """Lists sessions, the latest change first; at equal times the higher id first.
 
         Args:
-            agent_id: Only of this agent.
-            metadata: Only with each of these keys at its top level, with an equal JSON value.
-            updated_after: Only changed after this time (exclusive).
-            updated_before: Only changed before this time (exclusive).
-            limit: At most so many; None for all, 0 for none.
+            agent_id: Only sessions of this agent.
+            metadata: Only sessions whose metadata has each of these keys at its top level, with an equal JSON value.
+            updated_after: Only sessions that changed after this time (exclusive).
+            updated_before: Only sessions that last changed before this time (exclusive).
+            limit: At most this many; None for all.
             cursor: The ``next_cursor`` of the page before.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
-            A page; its ``next_cursor`` is None on the last one.
+            A page. Its ``next_cursor`` is None on the last page.
         """
         limit = codec.optional_number(limit, "limit")
         wanted = _metadata_of(metadata)
@@ -239,10 +242,10 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Page[SessionOverview[Session]]:
-        """What a sidebar shows: the latest sessions with their first message and how many events they have.
+        """Lists sessions with their first message and their number of events, as a sidebar shows them.
 
-        One statement that reads no event but the first message of each session. The order and the pages are those of
-        `SessionService.list_sessions`.
+        This is one statement, and reads no event but the first message of each session. Order, pages and arguments are
+        those of `list_sessions`.
         """
         limit = codec.optional_number(limit, "limit")
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)
@@ -262,13 +265,13 @@ class SessionService:
         agent_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Session:
-        """Changes what is given and returns the new session.
+        """Changes the fields that are given and returns the session as it is then.
 
-        Metadata is merged key by key; the value `REMOVE` deletes a key, None is a value like any other.
+        Metadata is merged key by key: the value `REMOVE` deletes a key, and None is stored like any other value.
 
         Raises:
             SessionNotFoundError: There is no such session.
-            CorruptStoreError: The stored metadata cannot be read, so nothing can be merged into it.
+            CorruptStoreError: The stored metadata is damaged, so that nothing can be merged into it.
         """
         key = self._key(session)
         changes: list[tuple[str, dict[str, Any]]] = []
@@ -277,13 +280,13 @@ class SessionService:
         if agent_id is not None:
             changes.append((queries.SET_AGENT, {"agent_id": codec.identifier(agent_id, "agent_id", optional=True)}))
         if metadata is not None:
-            codec.merge_metadata("{}", metadata)  # refused before anything is written
-            metadata = dict(metadata)  # a mapping may be code of the caller's, which has no place in the transaction
+            codec.merge_metadata("{}", metadata)  # bad metadata is refused before anything is written
+            metadata = dict(metadata)  # the caller's mapping may run code, and a transaction blocks other writers
         now = codec.now_text()
         return self._session(self._database.write(lambda tx: sessions.update(tx, key, changes, metadata, now)))
 
     def delete_session(self, session: SessionArgument) -> bool:
-        """Deletes a session with its events and its own state; False if there was none.
+        """Deletes a session with its events and its own state; returns False if there was none.
 
         State that the session shares with others (``app:`` and ``user:`` keys) stays.
         """
@@ -291,9 +294,12 @@ class SessionService:
         return self._database.write(lambda tx: sessions.delete(tx, key))[0]
 
     def clear_session(self, session: SessionArgument) -> int:
-        """Removes the events, keeps the session and its state; returns how many events there were.
+        """Removes all events of a session, keeps its state, and returns how many events there were.
 
         The next event continues the numbering: a ``seq`` is never given twice.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
         """
         key = self._key(session)
         now = codec.now_text()
@@ -315,16 +321,17 @@ class SessionService:
         expected_seq: int | None = None,
         create: bool = False,
     ) -> list[Event]:
-        """Appends events in their order, in one transaction: with their state and ``updated_at``, or nothing.
+        """Appends events in their order, with their changes of state, in one transaction: all of them or none.
 
         An append that returned survives the end of the process and, unless the store was opened with
-        ``durability="fast"``, a power cut. An event with an ``id`` may be appended again: if the session has the
-        same event already, nothing changes and the stored one is returned.
+        ``durability="fast"``, a power cut. An event that has an ``id`` may be appended again: if the session already
+        has the same event, nothing changes and the stored event is returned.
 
         Args:
             session: The session.
-            events: What to append. ``seq`` and ``session_id`` are given by the store; ``created_at`` is kept if set.
-            expected_seq: The ``last_seq`` that the caller knows; refused if the session has moved on since.
+            events: The events. The store sets ``seq`` and ``session_id``, and ``id`` and ``created_at`` if they are
+                not set.
+            expected_seq: The ``last_seq`` that the caller knows. The append is refused if the session has another.
             create: Make the session, in the same transaction, if there is none.
 
         Returns:
@@ -332,9 +339,9 @@ class SessionService:
 
         Raises:
             SessionNotFoundError: There is no such session; also for an empty batch.
-            DuplicateEventError: An id is taken by an event with other content.
+            DuplicateEventError: The session has an event with the same id and other content.
             StaleSessionError: ``expected_seq`` is not the session's ``last_seq``.
-            InvalidInputError: An event is malformed; `NotSerializableError` and `EventTooLargeError` below it.
+            InvalidInputError: An event is malformed; `NotSerializableError` or `EventTooLargeError` say how.
         """
         key = self._key(session)
         expected_seq = codec.optional_number(expected_seq, "expected_seq")
@@ -343,7 +350,10 @@ class SessionService:
         return self._database.write(lambda tx: appending.append(tx, key, batch))
 
     def replace_events(self, session: SessionArgument, events: Iterable[Event]) -> list[Event]:
-        """Removes all events and appends these instead, in one transaction; makes the session if there is none."""
+        """Replaces all events of a session in one transaction, and returns the new ones as stored.
+
+        It makes the session if there is none.
+        """
         key = self._key(session)
         batch = appending.encode(key, events, self._max_event_bytes, create=True, replace=True)
         return self._database.write(lambda tx: appending.append(tx, key, batch))
@@ -356,21 +366,21 @@ class SessionService:
         create: bool = False,
         instead_of: Mapping[str, str] | None = None,
     ) -> list[Event]:
-        """Appends events that are messages, each once, in one transaction: which is which their ``message_id`` says.
+        """Appends messages as events, each ``message_id`` once, in one transaction.
 
-        An event whose message the session has already is not appended again. Where it says something else than the
-        stored one (a person edited a tool call, a filter took a secret out), the stored event says that from then
-        on, in its place: its id, ``seq``, time and metadata stay. So does an event whose message has no id of its own
-        (see `find_messages`), also where the message is a part of it, like the result of a tool call. A difference
-        that only a checkpointer made (a tuple comes back from it as a list) is no change, and a redacted event stays
-        redacted. If nothing is new, nothing is written.
+        A message that the session already has is not appended again. If its text has changed since (a person edited a
+        tool call, a filter took a secret out), the stored event is changed in place and keeps its id, ``seq``, time and
+        metadata. The same holds for an event that was stored without a ``message_id`` (see `find_messages`), even if
+        the message is only a part of it, such as the result of one of its tool calls. A difference that only a
+        checkpointer makes (a tuple that comes back as a list) is no change, and a redacted event stays redacted. If
+        nothing is new, nothing is written.
 
         Args:
             session: The session.
-            events: What to append; each needs a ``message_id``.
+            events: The messages; each event needs a ``message_id``.
             create: Make the session, in the same transaction, if there is none.
-            instead_of: For ids of messages that are new, the id of a stored message whose place each takes, if it is
-                there: a reply that was interrupted is given whole.
+            instead_of: Maps the id of a new message to the id of a stored one that it replaces, such as the part of a
+                reply that was interrupted. An id that is not stored is ignored.
 
         Returns:
             The events as stored, one for each given.
@@ -393,14 +403,15 @@ class SessionService:
         return self._database.write(lambda tx: agent_messages.append(tx, key, batch, places, self._max_event_bytes))
 
     def mark_interrupted(self, session: SessionArgument, message_ids: Iterable[str], reason: str) -> int:
-        """Notes at messages that a run ended there without a (whole) reply; returns how many events changed.
+        """Marks messages at which a run ended without a complete reply; returns how many events changed.
 
-        The note is ``interrupted`` in the metadata of the event: transcripts and lists show it, no message does.
+        The mark is the key ``interrupted`` in the event's metadata. Transcripts and lists show it; it is no part of
+        the message. A session that does not exist has no messages.
 
         Args:
-            session: The session; one that does not exist has no messages.
+            session: The session.
             message_ids: The messages' own ids (see `find_messages`).
-            reason: What ended the run, ``"CancelledError"`` say; empty to take the note away.
+            reason: What ended the run, such as ``"CancelledError"``; empty to remove the mark.
         """
         key = self._key(session)
         reason = codec.text(reason, "reason")
@@ -411,11 +422,11 @@ class SessionService:
         return self._database.write(lambda tx: agent_messages.mark_interrupted(tx, key, ids, reason, now))
 
     def find_messages(self, session: SessionArgument, message_ids: Iterable[str]) -> dict[str, int]:
-        """The ``seq`` of each of these messages that the session has.
+        """Returns the ``seq`` of each of these messages that the session has, by message id.
 
-        An indexed look-up: no conversation is read. A session that does not exist has no messages. An event that has
-        no ``message_id`` has, as a message, its own id (the results of its tool calls ``"{event.id}:0"`` and so on),
-        and is found by that.
+        This is an indexed look-up that reads no conversation. A session that does not exist has no messages. An event
+        without a ``message_id`` is found by its own id, and the results of its tool calls by ``"{event.id}:0"``,
+        ``"{event.id}:1"`` and so on: these are the ids that they have as messages.
         """
         key = self._key_to_read(session)
         ids = list(dict.fromkeys(codec.text(id, "a message id") for id in message_ids))
@@ -437,25 +448,25 @@ class SessionService:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> Page[Event]:
-        """Lists a session's events in their order, those that every given filter fits.
+        """Lists the events of a session that match every given filter, in the order of their ``seq``.
 
         Args:
             session: The session.
-            author: Only by this author.
-            agent_id: Only of this agent.
-            branch: Only of exactly this branch.
-            invocation_id: Only of this run.
-            tool: Only events that call, or bring the result of, the tool with exactly this name.
+            author: Only events by this author.
+            agent_id: Only events of this agent.
+            branch: Only events of exactly this branch.
+            invocation_id: Only events of this run.
+            tool: Only events that call the tool with exactly this name, or that have its result.
             since: Only from this time on (inclusive).
             until: Only before this time (exclusive).
             after: Only after this ``seq``, or after a page's ``next_cursor``.
             before: Only before this ``seq``, or before a page's ``next_cursor``.
-            limit: At most so many; None for all, 0 for none.
+            limit: At most this many; None for all.
             newest_first: The highest ``seq`` first.
 
         Returns:
-            A page. Its ``next_cursor`` is None on the last one; give it as ``after``, with ``newest_first`` as
-            ``before``.
+            A page. Its ``next_cursor`` is None on the last page; pass it as ``after``, or with ``newest_first`` as
+            ``before``, to get the next page.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -490,9 +501,9 @@ class SessionService:
     def iter_events(
         self, session: SessionArgument, *, limit: int | None = None, **filters: Unpack[EventFilters]
     ) -> Iterator[Event]:
-        """A stream of what `list_events` lists, with the same filters, in memory that does not grow.
+        """Yields the events that `list_events` lists, a few hundred in memory at a time.
 
-        No lock or cursor is held between items: the caller may write, and sees events that were appended meanwhile.
+        No lock or cursor is held between two events: the caller may write, and sees what is appended meanwhile.
         """
         chunks = self.iter_event_chunks(session, limit=limit, **filters)
         return (event for chunk in chunks for event in chunk)
@@ -500,18 +511,19 @@ class SessionService:
     def iter_event_chunks(
         self, session: SessionArgument, *, limit: int | None = None, **filters: Unpack[EventFilters]
     ) -> Iterator[list[Event]]:
-        """What `iter_events` gives, in lists of up to 500: each is one read, with nothing held between them."""
+        """Yields the events that `iter_events` yields, in lists of up to 500: one read for each list."""
         query = self._event_query(session, **filters)
         limit = codec.optional_number(limit, "limit")
         lookup.require(Reads(self._database), query.key)
         return ([event for _, event in chunk] for chunk in reading.chunks(self._database, query, limit))
 
     def last_events(self, session: SessionArgument, n: int) -> list[Event]:
-        """The latest events, at most ``n``, oldest first, beginning at a turn (an event of the user).
+        """Returns the latest events, at most ``n``, oldest first, beginning at a turn (an event of the user).
 
-        So a tool's result is never without its call. If the last turn alone is longer than ``n`` it comes whole. A
-        session in which the user never spoke has no turns: then the window begins at an event that is no result.
-        After `summarize_session` the newest summary comes first, in place of the events that it supersedes.
+        A tool's result is therefore never without its call. If the last turn alone has more than ``n`` events, it is
+        returned whole. A session in which the user never spoke has no turns: there, the window begins at an event that
+        is not a tool's result. After `summarize_session` the newest summary comes first, in place of the events that
+        it supersedes.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -520,13 +532,16 @@ class SessionService:
         return windows.last_events(self._database, key, codec.whole_number(n, "n"))
 
     def convert_events(self, session: SessionArgument, convert: Callable[[Event], T]) -> list[T]:
-        """All events in order, each given to ``convert``: one read. A session that does not exist has no events."""
+        """Returns what ``convert`` makes of each event, in order, from one read.
+
+        A session that does not exist has no events.
+        """
         return reading.converted(self._database, self._key_to_read(session), convert)
 
     # ------------------------------------------------------------ state
 
     def get_state(self, session: SessionArgument) -> dict[str, Any]:
-        """The state that a session sees: its app's, its user's and its own keys, sorted.
+        """Returns the state that a session sees: the keys of its app, of its user and its own, sorted.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -538,7 +553,7 @@ class SessionService:
         return found
 
     def get_state_value(self, session: SessionArgument, key: str, *, default: Any = None) -> Any:
-        """One value of the state, or the default if there is no such key.
+        """Returns one value of the state that a session sees, or the default if there is no such key.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -550,10 +565,11 @@ class SessionService:
         return found[0] if found else default
 
     def update_state(self, session: SessionArgument, delta: Mapping[str, Any]) -> dict[str, Any]:
-        """Sets and (with `REMOVE`) deletes keys in one transaction; returns the new state.
+        """Sets keys of the state, deletes those with the value `REMOVE`, and returns the new state.
 
-        The prefix of a key says whose it is: ``app:`` shared by all sessions of the app, ``user:`` by the user's
-        sessions in the app, ``temp:`` never stored, none (or ``session:``) the session's own.
+        The prefix of a key says who shares it: ``app:`` all sessions of the app, ``user:`` the user's sessions in the
+        app. A key with no prefix, or with ``session:``, is the session's own. A key with ``temp:`` is not stored. This
+        is one transaction.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -567,7 +583,7 @@ class SessionService:
             raise lookup.missing(key)
         return self.get_state(SessionRecord(key.session_id, key.app_name, key.user_id))
 
-    # ------------------------------------------------------------ what becomes of conversations
+    # ------------------------------------------------------------ fork, rewind, summarize, prune, erase, redact
 
     def fork_session(
         self,
@@ -577,22 +593,22 @@ class SessionService:
         session_id: str | None = None,
         title: str = "",
     ) -> Session:
-        """Copies a session up to and including an event; the source is untouched.
+        """Copies a session up to and including an event; the source does not change.
 
-        If the event, or one before it, calls tools, their results come along: neither a call nor a result is left
-        alone. The events keep their ids and times and are numbered without gaps; the state is what it was after the
-        last of them: rebuilt from the state at creation and the events' changes, while keys that no event ever changed
-        have their present value. Each copied event says in ``copied_from`` where it was first said, so that figures
-        count it once (see `usage`).
+        If tools that were called by then answered later, their results are copied too, so that every call keeps its
+        result. The copied events keep their ids and times, are numbered without gaps, and name in ``copied_from`` the
+        session where they were first said, so that figures count them once (see `usage`). The state is the one after
+        the last copied event: it is rebuilt from the initial state and the events' changes, and keys that no event
+        ever changed have their present value.
 
         Args:
             session: The source.
             at: The last event to copy: an `Event`, its id or its ``seq``; the latest if not given.
-            session_id: The id of the copy; a UUIDv7 if not given.
-            title: Its title; the source's if not given.
+            session_id: The id of the copy; a new UUIDv7 if not given.
+            title: The title of the copy; the source's if not given.
 
         Returns:
-            The copy; its ``parent_id`` and ``parent_seq`` say where it came from.
+            The copy. Its ``parent_id`` and ``parent_seq`` say where it was forked.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -615,19 +631,18 @@ class SessionService:
         to: Event | str | int | None = None,
         dry_run: bool = False,
     ) -> list[Event]:
-        """Takes back the last turns, or all after an event; returns what went, in order.
+        """Removes the last turns, or all events after one; returns the removed events in order.
 
-        A turn is an event of the user and all that follows it; one that waits for a tool while the user speaks again is
-        one with the next. What came before the first turn stays. The session's own state is what it was before, as for
-        `fork_session`; ``app:`` and ``user:`` keys are left alone. The next event continues the numbering: a ``seq`` is
-        never given twice.
+        A turn is an event of the user and all that follows it. A turn that waits for a tool when the user speaks again
+        counts as one with the next. Events before the first turn stay. The session's own state becomes the one after
+        the last event that stays, as in `fork_session`; ``app:`` and ``user:`` keys stay as they are. The next event
+        continues the numbering: a ``seq`` is never given twice.
 
         Args:
             session: The session.
-            turns: How many turns; one if neither this nor ``to`` is given.
-            to: The event that is to be the last one: an `Event`, its id or its ``seq``. Results of tools that it
-                calls stay with it.
-            dry_run: Only return what would go.
+            turns: How many turns to remove; one if neither this nor ``to`` is given.
+            to: The last event that stays: an `Event`, its id or its ``seq``. Results of tools called by then stay too.
+            dry_run: Change nothing, and return the events that would be removed.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -641,23 +656,22 @@ class SessionService:
         if codec.flag(dry_run, "dry_run"):
             return forks.taken_back(Reads(self._database), key, turns=count, to=to)[1]
         now = codec.now_text()
-        # Run twice, it would take back two turns.
+        # Not repeatable: a second run, after a connection was lost during the commit, would remove two turns.
         return self._database.write(lambda tx: forks.rewind(tx, key, turns=count, to=to, now=now), repeatable=False)
 
     def summarize_session(self, session: SessionArgument, summarizer: Summarizer, *, keep_last: int) -> Event | None:
-        """Has the older part of a session summarized, and stores the summary; nothing is deleted.
+        """Lets a function summarize the older events of a session, and appends the summary; deletes nothing.
 
-        `last_events` and the windows of a history begin with the newest summary from then on, in place of the events
+        From then on `last_events` and the windows of a history begin with the newest summary, in place of the events
         that it supersedes.
 
         Args:
             session: The session.
-            summarizer: A function of a list of LangChain messages, or a Runnable, that returns a text or a message.
-                It gets the summary before, if there is one, and what came after it. It runs outside of any
-                transaction: if it fails, or the process ends, nothing has changed. (`AsyncSessionService` takes one
-                that is awaited, too.)
-            keep_last: The summary is of what comes before the latest ``keep_last`` events, which are those of
-                `last_events`: whole turns.
+            summarizer: A function of a list of LangChain messages, or a Runnable, that returns a text or a message. It
+                gets the previous summary, if there is one, and the messages since. It runs outside of any transaction:
+                if it fails, or the process ends, nothing has changed. `AsyncSessionService` also accepts an
+                asynchronous one.
+            keep_last: The latest ``keep_last`` events, in whole turns as in `last_events`, are not summarized.
 
         Returns:
             The summary, an event of the author ``system``; None if there is nothing to summarize.
@@ -665,7 +679,7 @@ class SessionService:
         Raises:
             SessionNotFoundError: There is no such session.
             InvalidInputError: The summarizer returned no text.
-            StaleSessionError: Meanwhile what was summarized was taken back or removed.
+            StaleSessionError: The summarized events were removed while the summarizer ran.
         """
         older = self._older_part(session, keep_last)
         return None if older is None else self._store_summary(older, summaries.ask(summarizer, older.messages))
@@ -687,18 +701,18 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> PruneReport:
-        """Removes old turns from the sessions of an app and user: whole turns, from the beginning.
+        """Removes whole turns from the beginning of the sessions of an app and user.
 
-        A session keeps its ``last_seq`` and its state. One that has no events left and did not change since
-        ``older_than`` goes altogether. Each session is one transaction.
+        A session keeps its ``last_seq`` and its state. A session that has no events left and did not change since
+        ``older_than`` is deleted. Each session is one transaction.
 
         Args:
-            older_than: Remove what is older than this time, or than so long ago. A time in the future and a negative
-                age, which would remove everything, are refused.
-            keep_last: Keep the latest so many events of each session, whatever their age (see `last_events`).
-            dry_run: Only count.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            older_than: Remove events from before this time, or older than this age. A time in the future or a negative
+                age is refused, since it would remove everything.
+            keep_last: Keep the latest ``keep_last`` events of each session, whatever their age (see `last_events`).
+            dry_run: Change nothing, and only count.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
         """
         codec.flag(dry_run, "dry_run")
         if older_than is None and keep_last is None:
@@ -715,16 +729,16 @@ class SessionService:
         user_id: str | None = None,
         app_name: str | AnyOf | None = None,
     ) -> EraseReport:
-        """Erases a session, or all of a user: rows, state, search words, WAL and free pages.
+        """Erases a session, or everything of a user, so that its bytes are nowhere in the file or its WAL.
 
-        Afterwards the bytes are nowhere in the file or its WAL, or the report says what still holds them (another
-        process that is reading, a fork of the session). It rewrites the whole file, which takes a while and, for that
-        time, as much room again. Copies outside of the store (backups, exports, snapshots of the disk) are not its.
+        If something still holds them (another process that is reading, a fork of the session), the report says so.
+        Erasing rewrites the whole file, which takes time and, meanwhile, as much disk space again. Copies outside of
+        the store (backups, exports, snapshots of the disk) are not erased.
 
         Args:
             session: The session to erase.
             user_id: Instead of a session: the user whose sessions and state to erase.
-            app_name: With ``user_id``: the app, if not the service's; `ANY` for all.
+            app_name: With ``user_id``: the app; the service's if not given, `ANY` for every app.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -751,22 +765,22 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> RedactReport:
-        """Changes the text of stored events: content, reasoning, tool calls, metadata, state, messages, search words.
+        """Replaces text in stored events: content, reasoning, tool calls, metadata, state, messages, search words.
 
         Ids, names of tools and keys of JSON objects stay. Afterwards the old text is nowhere in the file, or the report
-        says what still holds it. Titles and metadata of sessions, and the present state, are not events, but the report
-        names those that hold such text: change them with `update_session` and `update_state`.
+        says what still holds it. The titles and metadata of sessions and the present state are not changed; the report
+        names those that hold such text, to be changed with `update_session` and `update_state`.
 
         Args:
-            pattern: A regular expression, or a function that returns the text as it is to be. It runs outside of any
-                transaction, so that other writers need not wait for it; an event that they change meanwhile is done
-                again. How long it takes is up to it: an expression such as ``(a+)+$`` may go on for years (Ctrl-C
-                ends it), and other threads of this process wait for a regular expression.
-            replacement: What stands in place of a match of the expression, as for `re.sub`.
+            pattern: A regular expression, or a function that returns the new text for a text. It runs outside of any
+                transaction, so that other writers do not wait for it; an event that they change meanwhile is redacted
+                again. It has no time limit: an expression such as ``(a+)+$`` may run for years (Ctrl-C ends it), and
+                other threads of the process wait while a regular expression runs.
+            replacement: The text in place of each match of the expression, as for `re.sub`.
             session: Only in this session.
-            dry_run: Only count.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            dry_run: Change nothing, and only count.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Raises:
             SessionNotFoundError: ``session`` does not exist.
@@ -790,7 +804,7 @@ class SessionService:
         remaining += self._database.purge() if is_changed else []
         return RedactReport(changed, skipped, tuple(remaining), False)
 
-    # ------------------------------------------------------------ what can be asked of a history
+    # ------------------------------------------------------------ search and figures
 
     def search(
         self,
@@ -807,32 +821,32 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Page[SearchHit[Session]]:
-        """Finds events by their words, in any language; sees every event whose append has returned.
+        """Finds events by their words, in any language; finds every event whose append has returned.
 
-        All terms must be in the event. Case, width, accents, the vowel signs of Arabic and Hebrew and invisible
-        characters make no difference. A ``"quoted phrase"`` must stand as it is, ``word*`` finds words that begin so;
-        a Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese term is found inside longer text. Any other punctuation
-        only separates words; a query without words finds nothing. Equal terms count once; a query may have 100,000
-        characters, 100 words (each Chinese character is one) and 10 words with a star.
+        An event matches if it has all terms of the query. A term is a word, a ``"quoted phrase"``, or a ``prefix*`` of
+        words. A Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese term is also found inside longer text. Other
+        punctuation separates words, and a query without words finds nothing. Case, width, accents, the vowel signs of
+        Arabic and Hebrew and invisible characters make no difference. A query may have 100,000 characters, 100
+        different words (each Chinese character is one) and 10 prefixes.
 
         Args:
-            query: What a person types.
+            query: The words, as a person types them.
             session: Only in this session.
-            author: Only by this author.
+            author: Only events by this author.
             fields: Where to look: some of ``"content"``, ``"reasoning"``, ``"tools"`` (names, arguments and outputs
                 of tool calls).
             since: Only from this time on (inclusive).
             until: Only before this time (exclusive).
-            limit: At most so many hits.
-            cursor: The ``next_cursor`` of the page before, of the same search. Each hit is on one page, whatever is
-                appended meanwhile: that is found by the next search that begins without a cursor.
-            newest_first: The latest appended first; otherwise the best first.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            limit: At most this many.
+            cursor: The ``next_cursor`` of the page before, of the same search. Each hit is on exactly one page. Events
+                that are appended after the first page are found by the next search without a cursor.
+            newest_first: The latest appended first; otherwise the best match first.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Raises:
-            SessionNotFoundError: ``session`` does not exist.
-            InvalidInputError: The query is longer than that.
+            SessionNotFoundError: There is no such session.
+            InvalidInputError: The query is too long.
         """
         text = codec.text(query, "query")
         limit = codec.whole_number(limit, "limit")
@@ -843,10 +857,10 @@ class SessionService:
             request = searching.beyond(request, codec.decode_cursor(cursor, scope, [int, str]))
         why_empty = self._why_empty(session, app_name, user_id)
         if not request.terms or limit == 0:
-            self._database.read(queries.PING, {}, tuple)  # a closed store is an error, whatever is asked
+            self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
             return Page(of=SearchHit, why_empty=why_empty)
         found = searching.find(self._database, request, limit + 1)
-        hits = [self._hit(one, request) for one in found[:limit]]
+        hits = [self._hit(match, request) for match in found[:limit]]
         next_cursor = None
         if len(found) > limit:
             position = searching.position_after(self._database, found[:limit], request)
@@ -866,32 +880,33 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """The calls of tools with their results, in the order of time.
-
-        A copy of a call, in a fork, is none of them while its original is there: see `usage`.
+        """Lists the calls of tools with their results, the earliest call first; copies are counted as in `usage`.
 
         Args:
-            name: Only of the tool with exactly this name.
+            name: Only calls of the tool with exactly this name.
             session: Only in this session.
             status: ``"pending"`` (no result yet), ``"ok"`` or ``"error"``.
-            since: Only called from this time on (inclusive).
-            until: Only called before this time (exclusive).
-            limit: At most so many; None for all.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            limit: At most this many; None for all.
             newest_first: The latest call first.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
             A dict for each call with the columns of the view ``tool_calls``; ``args`` is a dict, ``created_at`` and
             ``result_at`` are datetimes.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
         """
         where = analytics.with_status(self._history(session, since, until, app_name, user_id), status)
         if name is not None:
             where = where.also(queries.TOOL_NAME, name=codec.text(name, "name"))
         limit = codec.optional_number(limit, "limit")
         codec.flag(newest_first, "newest_first")
-        calls, columns = analytics.tool_calls(self._database, where, limit, newest_first=newest_first)
-        return Rows(calls, columns, why_empty=self._why_empty(session, app_name, user_id))
+        records = analytics.tool_calls(self._database, where, limit, newest_first=newest_first)
+        return self._rows(records, session, app_name, user_id)
 
     def tool_counts(
         self,
@@ -903,9 +918,9 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> dict[str, dict[str, int]]:
-        """How often each tool was called, the most used first: ``calls``, ``errors`` and ``pending`` by its name.
+        """Counts the ``calls``, ``errors`` and ``pending`` calls of each tool, by its name, the most used first.
 
-        Takes the filters of `tool_calls`; only the calls that they fit are counted.
+        It takes the filters of `tool_calls`, and counts the calls that `tool_calls` would list.
         """
         where = self._history(session, since, until, app_name, user_id)
         return analytics.tool_counts(self._database, analytics.with_status(where, status))
@@ -913,7 +928,11 @@ class SessionService:
     def last_seqs(
         self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
     ) -> dict[SessionKey, int]:
-        """The ``last_seq`` of every session, by (app_name, user_id, session_id): what is appended later is above it."""
+        """Returns the ``last_seq`` of every session, by (app_name, user_id, session_id).
+
+        Every event that is appended later has a higher ``seq``, so that a program that follows a store can tell what
+        is new.
+        """
         return analytics.last_seqs(self._database, lookup.of_scope(*self._scope(app_name, user_id)))
 
     def usage(
@@ -926,29 +945,31 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """The tokens that models used, summed up by group.
+        """Sums up the tokens that models used, by group.
 
-        What a fork has from its source is counted once, where it was first said: a figure of the fork is of what was
-        said in it. When the original is gone, in whichever way, the first of its copies counts.
+        An event that a fork copied counts once, in the session where it was first said. When that event is gone, for
+        whatever reason, the first of its copies counts instead.
 
         Args:
-            by: What to group by: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``,
-                ``session_id``, ``agent_id``; an empty list for one sum.
+            by: The groups: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``, ``session_id``,
+                ``agent_id``; an empty list for one sum of all.
             session: Only in this session.
             since: Only from this time on (inclusive).
             until: Only before this time (exclusive).
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
-            A dict for each group, in order: the group, ``replies`` (events with a usage) and the sums of
-            ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``, ``reasoning_tokens``.
+            A dict for each group, in the order of the groups: their values, ``replies`` (the number of events with a
+            usage) and the sums of ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``
+            and ``reasoning_tokens``.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
         """
         groups = analytics.groups_of(by, queries.USAGE_GROUPS)
-        records, columns = analytics.usage(
-            self._database, self._history(session, since, until, app_name, user_id), groups
-        )
-        return Rows(records, columns, why_empty=self._why_empty(session, app_name, user_id))
+        where = self._history(session, since, until, app_name, user_id)
+        return self._rows(analytics.usage(self._database, where, groups), session, app_name, user_id)
 
     def activity(
         self,
@@ -960,24 +981,27 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """How many events there are, by group; copies are counted as in `usage`.
+        """Counts events by group; copies are counted as in `usage`.
 
         Args:
-            by: What to group by: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``,
-                ``session_id``, ``agent_id``; an empty list for one count.
+            by: The groups: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``, ``session_id``,
+                ``agent_id``; an empty list for one count of all.
             session: Only in this session.
             since: Only from this time on (inclusive).
             until: Only before this time (exclusive).
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
-            A dict for each group, in order: the group, ``events``, and ``sessions`` that these are in.
+            A dict for each group, in the order of the groups: their values, ``events`` (how many there are) and
+            ``sessions`` (in how many sessions).
+
+        Raises:
+            SessionNotFoundError: There is no such session.
         """
         groups = analytics.groups_of(by, queries.ACTIVITY_GROUPS)
         where = self._history(session, since, until, app_name, user_id)
-        records, columns = analytics.activity(self._database, where, groups)
-        return Rows(records, columns, why_empty=self._why_empty(session, app_name, user_id))
+        return self._rows(analytics.activity(self._database, where, groups), session, app_name, user_id)
 
     def reply_times(
         self,
@@ -988,29 +1012,29 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """How long users waited: each reply that follows a user's event at once, in the order of time.
+        """Lists how long users waited for replies, the earliest reply first; copies are counted as in `usage`.
 
-        Copies are counted as in `usage`.
+        A reply is an event that directly follows an event of the user.
 
         Args:
             session: Only in this session.
-            since: Only replies from this time on (inclusive).
-            until: Only replies before this time (exclusive).
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
             A dict for each reply: ``app_name``, ``user_id``, ``session_id``, ``seq``, ``author``, ``agent_id``,
-            ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times cannot be read are left out.
+            ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times are damaged are left out.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
         """
         where = self._history(session, since, until, app_name, user_id)
-        records, columns = analytics.reply_times(self._database, where)
-        return Rows(records, columns, why_empty=self._why_empty(session, app_name, user_id))
+        return self._rows(analytics.reply_times(self._database, where), session, app_name, user_id)
 
     def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
-        """What there is, in numbers: sessions, events by author, tools, tokens, and from when to when.
-
-        Copies are counted as in `usage`.
+        """Counts the sessions, events, tool calls and tokens of a store; copies are counted as in `usage`.
 
         Returns:
             A dict with ``sessions``, ``apps``, ``users``, ``events``, ``first_event``, ``last_event`` (datetimes, or
@@ -1019,7 +1043,7 @@ class SessionService:
         """
         return analytics.stats(self._database, lookup.of_scope(*self._scope(app_name, user_id)))
 
-    # ------------------------------------------------------------ out and in
+    # ------------------------------------------------------------ export and import
 
     def export(
         self,
@@ -1034,18 +1058,19 @@ class SessionService:
         """Writes sessions with their events and state to a file, as a stream: memory does not grow with the store.
 
         Args:
-            target: A path (written beside it first, and put in its place when it is whole; a new file is readable by
-                its owner only) or a file that is open for text.
+            target: A path, or a file that is open for text. A file at a path appears when it is complete; a new one is
+                readable by its owner only.
             session: One session or several; all of the app and user if not given.
-            format: ``"jsonl"``: JSON Lines, from which `import_` makes equal sessions (see
-                `session_sqlite.transfer.jsonl`);
-                ``"markdown"`` and ``"html"`` (one page without script, which loads nothing): for people.
-            app_name: The app, if not the service's; `ANY` for all.
-            user_id: The user, if not the service's; `ANY` for all.
-            progress: Is called with how many events are written and how many there are.
+            format: ``"jsonl"`` (JSON Lines, from which `import_` makes equal sessions: see
+                `session_sqlite.transfer.jsonl`), or for people ``"markdown"`` or ``"html"`` (one page that has no
+                script and loads nothing).
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
+            progress: A function that is called with how many events are written, and how many there are in all (None
+                if that is not known).
 
         Returns:
-            What was written.
+            How many sessions and events were written.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -1058,10 +1083,10 @@ class SessionService:
             raise InvalidInputError(f"session must be a session or several, not {type(session).__name__}")
         keys = None
         if session is not None:
-            keys = list(dict.fromkeys(self._key_to_read(one, app_name, user_id) for one in session))
+            keys = list(dict.fromkeys(self._key_to_read(named, app_name, user_id) for named in session))
             for key in keys:
                 lookup.require(Reads(self._database), key)
-        self._database.read(queries.PING, {}, tuple)  # a closed service says so before a file is opened
+        self._database.read(queries.PING, {}, tuple)  # raises on a closed store, before a file is opened
         report = transfer.export(
             WholeSessions(self._database, self._max_event_bytes),
             target,
@@ -1085,31 +1110,34 @@ class SessionService:
         user_id: str | None = None,
         progress: Progress | None = None,
     ) -> ImportReport:
-        """Brings in conversations from an export or from another program's file.
+        """Adds conversations from an export or from another program's file.
 
-        What is there stays as it is, and nothing comes twice: ids are those of the source or derived from it. A
-        record that cannot be read is skipped and reported. Sessions are written a transaction at a time, so that an
-        import that was interrupted is completed by running it again. Files of other programs are opened for reading
-        only.
+        What is stored already does not change, and importing a file again creates no duplicates: ids are those of the
+        source or derived from it. A record that cannot be read is skipped and reported. Sessions are written in
+        several transactions: run an import that was interrupted again to complete it. Files of other programs are only
+        read.
 
         Args:
             source: A path, or an open file (of JSON).
-            format: What it is; ``"auto"`` finds out. The README has a table of the formats, and so has
-                ``session-sqlite import --list-formats``.
-            dry_run: Write nothing, only report what would come.
-            app_name: Whose app the sessions are. If not given the source says it, or else the service.
-            user_id: Whose user; the same. Name both for a file that a user brings: it may say that it is another's.
-            progress: Is called with how much of the source is done and how much there is, in bytes or rows.
+            format: The format of the source; ``"auto"`` detects it. The README and ``session-sqlite import
+                --list-formats`` list the formats.
+            dry_run: Change nothing, and only report what would be imported.
+            app_name: The app to assign the sessions to; if not given, the one that the source names, or else the
+                service's.
+            user_id: The user to assign them to, likewise. Pass both for a file that a user uploads: it may name
+                another user.
+            progress: A function that is called with how much of the source is done, and how much there is in all
+                (None if that is not known), in bytes or rows.
 
         Returns:
-            What came, and what did not and why.
+            How much was imported; what was not, and why.
 
         Raises:
-            InvalidInputError: The file is nothing that is known, or names no app and user and the service's are `ANY`.
+            InvalidInputError: The format is not known; or the source names no app or user, and the service's is `ANY`.
             NewerSchemaError: The export was made by a newer release.
             StoreError: The file cannot be read.
         """
-        self._database.read(queries.PING, {}, tuple)  # a closed service says so before a file is opened
+        self._database.read(queries.PING, {}, tuple)  # raises on a closed store, before a file is opened
         return transfer.import_(
             WholeSessions(self._database, self._max_event_bytes),
             source,
@@ -1125,7 +1153,7 @@ class SessionService:
 
     @property
     def db(self) -> sqlite_utils.Database:
-        """The file as a read-only sqlite-utils Database, for its owner: it knows no tenants.
+        """Returns the file as a read-only sqlite-utils Database; it shows the rows of every app and user.
 
         A view made by `scope` for one app and one user refuses it.
 
@@ -1141,22 +1169,22 @@ class SessionService:
     def query(
         self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
     ) -> Rows:
-        """Runs one reading SQL statement and returns its rows as dicts, for the file's owner: it knows no tenants.
+        """Runs one SQL statement that reads, and returns its rows as dicts; it sees the rows of every app and user.
 
         A view made by `scope` for one app and one user refuses it.
 
-        Args:
-            sql: One statement over the tables and views of the file. SQLite itself refuses whatever would write,
-                attach another file or change a setting.
-            params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
-            timeout: How many seconds it may take.
+        A value that the query makes may have 64 MB, or ``max_event_bytes`` if that is more (in a query with JSON only
+        ``max_event_bytes``; less if a row has many values), a pattern of LIKE or GLOB 1,000 bytes, a row 200 columns,
+        and all rows together 256 MB of memory.
 
-        A value that the query makes may have 64 MB (or the largest event's size, if that is more; that size with JSON;
-        fewer if a row has many), a pattern of LIKE or GLOB 1,000 bytes, a row 200 columns, and all rows together
-        256 MB of memory.
+        Args:
+            sql: One statement over the tables and views of the file. SQLite itself refuses to write, to attach another
+                file, or to change a setting.
+            params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
+            timeout: How many seconds the query may take.
 
         Raises:
-            QueryError: It does more than read, is more than one statement, is wrong, or took too long or too much.
+            QueryError: The statement is not valid, is not only one, does more than read, or exceeds a limit.
 
         Example:
             >>> from session_sqlite import SQLiteSessionService
@@ -1172,29 +1200,30 @@ class SessionService:
         return self._database.query(sql, params, timeout, self._max_event_bytes)
 
     def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Copies the store, as of one moment, into one new file while others go on writing; returns its path.
+        """Copies the store, as of one moment, into a new file, and returns the file's path.
 
-        The copy can be opened as a store; only its owner can read it.
+        Others may write meanwhile. The copy is one file, can be opened as a store, and is readable by its owner only.
 
         Args:
-            path: The new file; its folders are made.
-            overwrite: Replace a file that is there.
+            path: The new file; missing folders are made.
+            overwrite: Replace an existing file.
         """
         return self._database.backup(path, overwrite=overwrite)
 
     def check(self, *, repair: bool = False) -> CheckReport:
-        """Looks at everything that can go wrong with the file: its pages, order, search index, permissions, disk.
+        """Checks the whole file: its pages, the order of events, the search index, permissions and the disk.
 
-        It reads all of it, and changes nothing unless ``repair`` is true: then it rebuilds what can be rebuilt from
-        the rest (indexes, the search index, ``last_seq``) and deletes state that belongs to no session.
+        Args:
+            repair: Rebuild what can be rebuilt from the rest (indexes, the search index, ``last_seq``), and delete
+                state that belongs to no session. Without it nothing changes.
 
         Returns:
-            The findings, each with advice; ``.ok`` sums them up. One says how many sessions there are, and how many
-            of other apps and users; not for a view made by `scope`.
+            The findings, each with advice; ``.ok`` sums them up. Unless this is a view made by `scope`, one finding
+            counts the sessions, and those of other apps and users.
         """
         report = self._database.check(repair=repair)
         if not self._is_view:
-            with contextlib.suppress(StoreError):  # what is damaged is among the findings
+            with contextlib.suppress(StoreError):  # the damage is among the findings already
                 report.append(self._owners())
         return report
 
@@ -1208,21 +1237,29 @@ class SessionService:
             message += f"; {others:,} are not of app {self.app_name!r} and user {self.user_id!r}"
         return Finding("owners", "ok", message, SEE_OTHERS if others else "")
 
-    def _refuse_to_a_tenant(self, what: str) -> None:
+    def _refuse_to_a_tenant(self, name: str) -> None:
         if self._is_view and not isinstance(self.app_name, AnyOf) and not isinstance(self.user_id, AnyOf):
             raise InvalidInputError(
-                f"{what} knows no tenants, and this is a view for one app and one user: ask the service that was "
-                "opened on the file, or a view made with ANY"
+                f"{name} shows the rows of every app and user, and this is a view for one app and one user: use the "
+                "service that was opened on the file, or a view made with ANY"
             )
 
     def _why_empty(self, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> WhyEmpty | None:
-        """Returns what an empty list asks when it is shown: whether it is empty because others have the sessions."""
+        """Returns the function that an empty list calls when it is shown, to say that others have sessions.
+
+        It is None for a view, which must not reveal others, and where one session was asked for.
+        """
         if self._is_view or session is not None:
             return None
         app, user = self._scope(app_name, user_id)
         return lambda: others_said(self, app, user)
 
-    # ------------------------------------------------------------ whose, and which
+    def _rows(
+        self, records: analytics.Records, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None
+    ) -> Rows:
+        return Rows(*records, why_empty=self._why_empty(session, app_name, user_id))
+
+    # ------------------------------------------------------------ the session that a call names
 
     def _scope(self, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> tuple[str | AnyOf, str | AnyOf]:
         return checked_scope(
@@ -1235,14 +1272,14 @@ class SessionService:
         app, user = self._scope(app_name, user_id)
         if isinstance(app, AnyOf) or isinstance(user, AnyOf):
             raise InvalidInputError(
-                "this needs one app and one user, not ANY: name them, use service.scope(…), or give a Session"
+                "this needs one app and one user, not ANY: name them, use service.scope(…), or pass a Session"
             )
         return SessionKey(app, user, codec.identifier(session_id, "session_id"))
 
     def _key(
         self, session: object, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
     ) -> SessionKey:
-        """Returns the session that a call writes to. Raises `InvalidInputError`."""
+        """Returns the key of the session that a call writes to. Raises `InvalidInputError`."""
         if isinstance(session, SessionRecord):
             return _key_within(session, app_name, user_id)
         return self._exact_key(session, app_name, user_id)
@@ -1250,17 +1287,29 @@ class SessionService:
     def _key_to_read(
         self, session: object, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
     ) -> SessionKey:
-        """Returns the session that a call reads: under `ANY`, an id is looked up across."""
+        """Returns the key of the session that a call reads; an id under `ANY` is looked up in the store."""
         if isinstance(session, SessionRecord):
             return _key_within(session, app_name, user_id)
         if ANY in self._scope(app_name, user_id):
             return key_of(self.get_session(session, app_name=app_name, user_id=user_id))  # type: ignore[arg-type]  # checked
         return self._exact_key(session, app_name, user_id)
 
+    def _of(self, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> Where:
+        """Returns the conditions for a session, or without one for an app and user.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        if session is None:
+            return lookup.of_scope(*self._scope(app_name, user_id))
+        key = self._key_to_read(session, app_name, user_id)
+        lookup.require(Reads(self._database), key)
+        return lookup.of_session(key)
+
     def _session(self, row: Row) -> Session:
         return attached(codec.decode_session(row, Session), self)
 
-    # ------------------------------------------------------------ what narrows
+    # ------------------------------------------------------------ filters
 
     def _event_query(
         self, session: object, *, tool: str | None = None, newest_first: bool = False, **filters: Any
@@ -1292,13 +1341,8 @@ class SessionService:
         app_name: str | AnyOf | None,
         user_id: str | AnyOf | None,
     ) -> Where:
-        """Returns the conditions that figures share. Raises `SessionNotFoundError` for a session that is not there."""
-        if session is None:
-            where = lookup.of_scope(*self._scope(app_name, user_id))
-        else:
-            key = self._key_to_read(session, app_name, user_id)
-            lookup.require(Reads(self._database), key)
-            where = lookup.of_session(key)
+        """Returns the conditions that all figures take. Raises `SessionNotFoundError`."""
+        where = self._of(session, app_name, user_id)
         return where & _within(since, until, queries.SINCE, queries.UNTIL)
 
     def _search_request(
@@ -1313,22 +1357,17 @@ class SessionService:
         app_name: str | AnyOf | None,
         user_id: str | AnyOf | None,
     ) -> Request:
-        if session is None:
-            whose = lookup.of_scope(*self._scope(app_name, user_id)).params
-        else:
-            key = self._key_to_read(session, app_name, user_id)
-            lookup.require(Reads(self._database), key)
-            whose = key.params()
-        where = Where(params=whose)
+        scope = self._of(session, app_name, user_id).params
+        where = Where(params=scope)
         if author is not None:
             where = where.also(queries.EVENT_BY_AUTHOR, author=codec.identifier(author, "author"))
         where &= _within(since, until, queries.EVENT_SINCE, queries.EVENT_UNTIL)
         return Request(
             terms=parse(query),
             fields=_fields(fields),
-            app_name=whose.get("app_name"),
-            user_id=whose.get("user_id"),
-            session_id=whose.get("session_id"),
+            app_name=scope.get("app_name"),
+            user_id=scope.get("user_id"),
+            session_id=scope.get("session_id"),
             clauses=where.conditions,
             params=where.params,
             newest_first=codec.flag(newest_first, "newest_first"),
@@ -1349,9 +1388,9 @@ def _fields(fields: object) -> tuple[str, ...]:
 def count_of_others(
     service: SessionService, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None
 ) -> int:
-    """Counts the sessions of other apps and users than a call means, for the owner of the store.
+    """Counts the sessions that are not of the app and user of a call.
 
-    A view made by `SessionService.scope` may belong to one user of many: of it the answer is always 0.
+    For a view made by `SessionService.scope` the answer is always 0: one user must not learn of others.
     """
     where = lookup.of_scope(*service._scope(app_name, user_id))
     if service._is_view or not where.conditions:
@@ -1367,7 +1406,7 @@ def others_said(
     *,
     advice: str = SEE_OTHERS,
 ) -> str:
-    """Says how many sessions others have and how to see them; nothing if there are none, or if it cannot be read."""
+    """Returns a sentence on how many sessions others have and how to see them; empty if there are none to count."""
     try:
         count = count_of_others(service, app_name, user_id)
     except StoreError:
@@ -1376,7 +1415,7 @@ def others_said(
 
 
 def _within(since: datetime | None, until: datetime | None, from_then: str, before_then: str) -> Where:
-    """Returns the conditions for a span of time, given those for its two ends."""
+    """Returns the conditions for a span of time, from the conditions for its beginning and its end."""
     where = Where()
     if since is not None:
         where = where.also(from_then, since=codec.time_text(codec.utc(since, "since")))
@@ -1386,7 +1425,7 @@ def _within(since: datetime | None, until: datetime | None, from_then: str, befo
 
 
 def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str | AnyOf]:
-    """Returns the app and user that a call means: identifiers or `ANY`. Raises `InvalidInputError`."""
+    """Returns an app and a user, each an identifier or `ANY`. Raises `InvalidInputError` for anything else."""
     return (
         app_name if isinstance(app_name, AnyOf) else codec.identifier(app_name, "app_name"),
         user_id if isinstance(user_id, AnyOf) else codec.identifier(user_id, "user_id"),
@@ -1394,7 +1433,7 @@ def checked_scope(app_name: object, user_id: object) -> tuple[str | AnyOf, str |
 
 
 def key_of(session: SessionRecord) -> SessionKey:
-    """Returns what names a session. Raises `InvalidInputError` for one that was made by hand and is malformed."""
+    """Returns the key of a session. Raises `InvalidInputError` if it was made by hand and is malformed."""
     return SessionKey(
         codec.identifier(session.app_name, "app_name"),
         codec.identifier(session.user_id, "user_id"),
@@ -1405,7 +1444,7 @@ def key_of(session: SessionRecord) -> SessionKey:
 def _key_within(session: SessionRecord, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> SessionKey:
     key = key_of(session)
     if app_name not in (None, ANY, key.app_name) or user_id not in (None, ANY, key.user_id):
-        raise InvalidInputError(f"{key} is not of the app and user that are named beside it")
+        raise InvalidInputError(f"{key} belongs to another app or user than the call names")
     return key
 
 

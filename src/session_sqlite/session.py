@@ -1,6 +1,6 @@
-"""A session that goes to the store: the second door to the service's verbs, with no rule of its own.
+"""A session with methods: each calls the verb of the service for this session.
 
-`Session` is a `SessionRecord` that remembers the service it came from; `SessionState` is its live state.
+`Session` is a `SessionRecord` that remembers the service that read it. `SessionState` is its live state.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Session(SessionRecord):
     The fields (see `SessionRecord`) are as they were read; the methods and `state` go to the store at each call.
     """
 
-    # Not a field: it takes no part in equality, repr, dataclasses.asdict or pickling.
+    # It has no place in equality, repr, `dataclasses.asdict` or a pickle, and is therefore not a dataclass field.
     _service: SessionService | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,17 +55,17 @@ class Session(SessionRecord):
         return self._service
 
     def refresh(self) -> Session:
-        """Reads the session again. Raises `SessionNotFoundError` if it is gone."""
+        """Returns the session as it is now. Raises `SessionNotFoundError` if it was deleted."""
         return self._store().get_session(self)
 
     def update(
         self, *, title: str | None = None, agent_id: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> Session:
-        """Changes what is given and returns the new session; see `SessionService.update_session`."""
+        """Changes the fields that are given and returns the new session; see `SessionService.update_session`."""
         return self._store().update_session(self, title=title, agent_id=agent_id, metadata=metadata)
 
     def delete(self) -> bool:
-        """Deletes the session with its events and state; False if it was gone already."""
+        """Deletes the session with its events and its own state; returns False if there was none."""
         return self._store().delete_session(self)
 
     def add_event(
@@ -107,15 +107,15 @@ class Session(SessionRecord):
         return self._store().append_events(self, events, expected_seq=expected_seq)
 
     def events(self, **filters: Unpack[LimitedEventFilters]) -> Page[Event]:
-        """The events in order; takes the filters of `SessionService.list_events`."""
+        """Lists the events in order; takes the filters of `SessionService.list_events`."""
         return self._store().list_events(self, **filters)
 
     def iter_events(self, **filters: Unpack[LimitedEventFilters]) -> Iterator[Event]:
-        """A stream of the events; takes the filters of `SessionService.iter_events`."""
+        """Yields the events in order; takes the filters of `SessionService.list_events`."""
         return self._store().iter_events(self, **filters)
 
     def last_events(self, n: int) -> list[Event]:
-        """The latest events, at most n, starting at a turn; see `SessionService.last_events`."""
+        """Returns the latest events, at most ``n``, beginning at a turn; see `SessionService.last_events`."""
         return self._store().last_events(self, n)
 
     def fork(self, *, at: Event | str | int | None = None, session_id: str | None = None, title: str = "") -> Session:
@@ -125,15 +125,15 @@ class Session(SessionRecord):
     def rewind(
         self, *, turns: int | None = None, to: Event | str | int | None = None, dry_run: bool = False
     ) -> list[Event]:
-        """Takes back whole turns, or all after an event; see `SessionService.rewind_session`."""
+        """Removes the last turns, or all events after one; see `SessionService.rewind_session`."""
         return self._store().rewind_session(self, turns=turns, to=to, dry_run=dry_run)
 
     def summarize(self, summarizer: Summarizer, *, keep_last: int) -> Event | None:
-        """Stores a summary of all but the latest events; see `SessionService.summarize_session`."""
+        """Appends a summary of all but the latest events; see `SessionService.summarize_session`."""
         return self._store().summarize_session(self, summarizer, keep_last=keep_last)
 
     def clear(self) -> int:
-        """Removes the events and keeps the session; returns how many there were."""
+        """Removes all events and keeps the session; returns how many events there were."""
         return self._store().clear_session(self)
 
     def search(self, query: str, **filters: Unpack[SearchFilters]) -> Page[SearchHit[Session]]:
@@ -152,7 +152,7 @@ class Session(SessionRecord):
 
     @property
     def state(self) -> SessionState:
-        """The live state: reads and writes go to the store at once."""
+        """Returns the live state: a mapping that reads and writes the store at each access."""
         return SessionState(self)
 
     def _repr_html_(self) -> str:
@@ -160,7 +160,7 @@ class Session(SessionRecord):
             return html.session_part(self)
         try:
             return html.session_part(self, list(self._first_and_last_events()))
-        except SessionError as error:  # closed, deleted, busy: what is known is shown all the same
+        except SessionError as error:  # a closed or busy store, a deleted session: show the fields, and the reason
             return html.session_part(self, note=str(error))
 
     def _first_and_last_events(self) -> Iterator[Event | Gap]:
@@ -176,43 +176,49 @@ class Session(SessionRecord):
 
 def attached(session: Session, service: SessionService) -> Session:
     """Attaches a session to the service that read it, and returns it."""
-    session.__dict__["_service"] = service  # frozen for users
+    session.__dict__["_service"] = service  # the dataclass is frozen, and refuses an assignment
     return session
 
 
 def _step_of_caller() -> object:
-    """Identifies the instruction that called the method which calls this."""
-    frame = sys._getframe(2)
+    """Returns what identifies the instruction that is being executed in the caller of the calling method."""
+    frame = sys._getframe(2)  # 0 is this function, 1 the method, 2 the code that called the method
     return threading.get_ident(), id(frame), frame.f_code, frame.f_lasti
 
 
 class SessionState(MutableMapping[str, Any]):
-    """The state that a session sees, live: ``app:`` and ``user:`` keys are shared, others are the session's own.
+    """A live mapping of the state that a session sees: ``app:`` and ``user:`` keys are shared, others are its own.
 
-    Every access goes to the store. A missing key is a `KeyError`, and so is one that could not be stored; None is a
-    value. ``dict(state)`` is one read, `update` one transaction. `clear` removes the session's own keys and leaves
-    what is shared.
+    Every access goes to the store. A key that is missing, or that could not be stored, is a `KeyError`; None is a
+    value like any other. ``dict(state)`` is one read, and `update` one transaction.
+
+    ``dict(state)`` and ``{**state}`` call `keys`, and then ``state[key]`` for each key. Read one by one, the values
+    would be of as many moments, and as many reads. So `keys` remembers what it read, together with the instruction of
+    the caller that it was called from. Python calls both methods from within one instruction, in which no other code
+    of the caller can run: ``state[key]`` from the same instruction takes the remembered value. From any other
+    instruction, such as the next step of a loop over the keys, it reads the store.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._copied: tuple[object, dict[str, Any]] | None = None  # by which step of whose code, and what is left
+        # The instruction that called `keys`, and the values that it has not taken yet.
+        self._copied: tuple[object, dict[str, Any]] | None = None
 
     def _all(self) -> dict[str, Any]:
         return self._session._store().get_state(self._session)
 
     def _find(self, key: object) -> Any:
-        """Reads a value; `REMOVE` if there is none."""
+        """Returns a value; `REMOVE` if there is none."""
         try:
             return self._session._store().get_state_value(self._session, key, default=REMOVE)  # type: ignore[arg-type]
-        except InvalidInputError:
-            self._all()  # what is wrong with the session is an error, also where the key is odd
+        except InvalidInputError:  # a key that cannot be stored
+            self._all()  # raises if there is no such session
             return REMOVE
 
     def __getitem__(self, key: str) -> Any:
         if self._copied is not None:
             step, values = self._copied
-            if step == _step_of_caller() and key in values:
+            if step == _step_of_caller() and key in values:  # the caller is copying: see the class
                 return values.pop(key)
             self._copied = None
         value = self._find(key)
@@ -238,19 +244,17 @@ class SessionState(MutableMapping[str, Any]):
         return len(self._all())
 
     def keys(self) -> KeysView[str]:
-        """The keys, as one read finds them; a copy, not a view."""
+        """Returns the keys as of one read; a copy, not a live view."""
         state = self._all()
-        # `dict(state)` and `**state` ask for the keys and then for each value: N reads of as many moments. They do so
-        # within one step of the caller's code, during which nothing else of it can run, so one read answers them.
         self._copied = (_step_of_caller(), dict(state))
         return state.keys()
 
     def values(self) -> ValuesView[Any]:
-        """The values, as one read finds them; a copy, not a view."""
+        """Returns the values as of one read; a copy, not a live view."""
         return self._all().values()
 
     def items(self) -> ItemsView[str, Any]:
-        """Keys and values, as one read finds them; a copy, not a view."""
+        """Returns keys and values as of one read; a copy, not a live view."""
         return self._all().items()
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Blocking work for asyncio: one hop to a worker thread for a whole operation."""
+"""Worker threads that run blocking functions for asyncio, a whole operation in each call."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ WORKERS: Final = 16
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a blocking function in a worker thread; a cancelled caller gets away only when it is over.
+    """Runs a blocking function in a worker thread.
 
-    A function that has not begun when its caller is cancelled never runs.
+    If the caller is cancelled before the function has begun, it never runs. If the function has begun, the cancelled
+    caller waits for its end.
     """
     return await _run(_workers(), functools.partial(function, *args, **kwargs))
 
 
 async def in_own_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same in a thread made for it: for what calls the caller's own functions.
+    """Runs a function in a new thread instead of a worker; needed if it calls functions of the caller.
 
-    Such a function may wait for the very verbs that need a worker. Sixteen of them in the workers would wait for ever.
+    Such a function may itself wait for a verb that needs a worker. If sixteen of them held all the workers, they would
+    wait for ever.
     """
-    with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="session-sqlite-call")
+    executor = ThreadPoolExecutor(1, thread_name_prefix="session-sqlite-call")
     try:
-        return await _run(with_one_thread, functools.partial(function, *args, **kwargs))
+        return await _run(executor, functools.partial(function, *args, **kwargs))
     finally:
-        with_one_thread.shutdown(wait=False)
+        executor.shutdown(wait=False)
 
 
 async def to_the_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same to its end also for a caller that is being cancelled, again and again perhaps."""
+    """Runs a blocking function in a worker thread to its end, even if the caller is cancelled, once or repeatedly."""
     work = asyncio.ensure_future(in_thread(function, *args, **kwargs))
     while not work.done():
         with contextlib.suppress(asyncio.CancelledError):
@@ -47,7 +49,7 @@ async def to_the_end(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 
 
 async def in_thread_with(items: object, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The same for what reads an iterable: a list is only data, anything else runs code of the caller's."""
+    """Runs a function that reads ``items``: in a worker if they are a list, which runs no code of the caller."""
     run = in_thread if isinstance(items, (list, tuple)) else in_own_thread
     return await run(function, *args, **kwargs)
 
@@ -59,13 +61,13 @@ async def _run(executor: ThreadPoolExecutor, function: Callable[[], T]) -> T:
     try:
         return await asyncio.shield(result)
     except asyncio.CancelledError:
-        if not work.cancel():  # it runs
+        if not work.cancel():  # the function has begun
             while not result.done():
-                # wait() leaves the work alone when it is cancelled itself, which may happen again and again
+                # Another cancellation ends wait(), but not the function: keep waiting for it.
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([result])
             if not result.cancelled():
-                result.exception()  # it was seen: asyncio need not report it
+                result.exception()  # retrieved, or asyncio would log an exception that nobody has seen
         raise
 
 
@@ -73,8 +75,8 @@ _executor: ThreadPoolExecutor | None = None
 
 
 def _workers() -> ThreadPoolExecutor:
-    """Threads of our own: the loop's default ones may all be busy with the application's work."""
-    global _executor  # made at the first use, and again after a fork
+    """Returns the pool of workers, a pool of our own: the application may keep all threads of the loop's pool busy."""
+    global _executor  # made at the first use, and made again after a fork
     if _executor is None:
         _executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="session-sqlite")
     return _executor

@@ -1,3 +1,3 @@
-"""The release."""
+"""The number of this release."""
 
 __version__ = "0.1.0"
