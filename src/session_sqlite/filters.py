@@ -14,7 +14,7 @@ SessionArgument = SessionRecord | str
 ExportFormat = Literal["jsonl", "markdown", "html"]
 ImportFormat = Literal[
     "auto", "jsonl", "store", "chatgpt", "openai-chat", "langchain-sql", "langchain-file", "langchain-messages",
-    "langgraph", "claude-code", "openai-agents", "llm", "aster",
+    "langgraph", "claude-ai", "claude-code", "codex", "openai-agents", "llm", "aster",
 ]  # fmt: skip
 SearchField = Literal["content", "reasoning", "tools"]
 ToolStatus = Literal["pending", "ok", "error"]

@@ -1,8 +1,8 @@
-"""Messages that are stored once, by the ids they bring along.
+"""The messages of agents, each of which is stored once, by its id.
 
-In the state of an agent every message has an id, and the same messages are seen again and again: at each step, by a run
-that is tried again, by a thread that another process resumes. Here an event is known by its ``message_id`` (or, if its
-message has none, by its own id, which such a message has for an agent), and is appended only if the session lacks it.
+Every message in the state of an agent has an id, and the same messages arrive again and again: at each step, when a run
+is retried, when another process resumes a thread. A message is appended only if the session has no event with its
+``message_id``. An event that was stored without one is found by its own id: for an agent, its message has that id.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from session_sqlite.operations.appending import Batch
 from session_sqlite.operations.lookup import missing
 from session_sqlite.where import IDS_AT_ONCE, with_ids
 
-# In a row that begins with its row_id.
+# Positions of columns in a row that has its row_id in front.
 _ID: Final = 1 + codec.EVENT_COLUMNS.index("id")
 _SEQ: Final = 1 + codec.EVENT_COLUMNS.index("seq")
 _METADATA: Final = 1 + codec.EVENT_COLUMNS.index("metadata")
 _MESSAGE_ID: Final = 1 + codec.EVENT_COLUMNS.index("message_id")
-_WHAT_A_MESSAGE_SAYS: Final = tuple(
+_CONTENT_COLUMNS: Final = tuple(  # columns that make the content of a message, with their positions
     (name, 1 + codec.EVENT_COLUMNS.index(name))
     for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
 )
@@ -34,7 +34,7 @@ _JSON: Final = frozenset({"actions", "usage", "message"})
 
 
 def find(reading: Reading, key: SessionKey, ids: Sequence[str]) -> dict[str, int]:
-    """Returns the seq of each of these messages that the session has."""
+    """Returns the seq of each of these messages that the session has, by message id."""
     found: dict[str, int] = {}
     for start in range(0, len(ids), IDS_AT_ONCE):
         sql, params = with_ids(queries.MESSAGE_SEQS, ids[start : start + IDS_AT_ONCE])
@@ -44,7 +44,7 @@ def find(reading: Reading, key: SessionKey, ids: Sequence[str]) -> dict[str, int
 
 
 def unchanged(reading: Reading, key: SessionKey, batch: Batch, places: Mapping[str, str]) -> list[Event] | None:
-    """Returns the stored events of a batch if the session has all of them as they are; None if something is new."""
+    """Returns the stored events of a batch if the session has all of them unchanged; otherwise None."""
     stored = _stored(reading, key, [*_ids(batch), *places.values()])
     if _taken(places, stored):
         return None
@@ -56,9 +56,9 @@ def unchanged(reading: Reading, key: SessionKey, batch: Batch, places: Mapping[s
 
 
 def append(tx: Transaction, key: SessionKey, batch: Batch, places: Mapping[str, str], max_bytes: int) -> list[Event]:
-    """Appends the messages that the session lacks, changes those that say something else; returns all as stored.
+    """Appends the messages that the session lacks, changes those that differ, and returns all as stored.
 
-    ``places`` has, for ids of new messages, the ids of stored ones whose places they take.
+    ``places`` maps the id of a new message to the id of the stored one that it replaces.
     """
     touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": batch.now})
     if not touched and not batch.create:
@@ -77,7 +77,7 @@ def append(tx: Transaction, key: SessionKey, batch: Batch, places: Mapping[str, 
             fresh[row["message_id"]] = (event, row)
         elif changed := _changed(before, event, row):
             after = _change(tx, key, before, codec.encode_event(changed, key, "", max_bytes))
-            # One event may be several messages: the next one changes what this one has left.
+            # One event may be several messages, and each changes a part of it: the next one starts from this change.
             stored.update((id, after) for id, other in list(stored.items()) if other[0] == after[0])
     if fresh:
         pairs = list(fresh.values())
@@ -87,12 +87,12 @@ def append(tx: Transaction, key: SessionKey, batch: Batch, places: Mapping[str, 
 
 
 def needs_note(reading: Reading, key: SessionKey, ids: Sequence[str], reason: str) -> bool:
-    """True if a note at one of these messages would change something."""
+    """Returns True if marking these messages as interrupted would change at least one event."""
     return any(_with_note(row, reason) for row in _stored(reading, key, ids).values())
 
 
 def mark_interrupted(tx: Transaction, key: SessionKey, ids: Sequence[str], reason: str, now: str) -> int:
-    """Notes at messages that a run ended there, or takes the note away; returns how many events changed."""
+    """Marks messages at which a run ended, or removes the mark; returns how many events changed."""
     tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now})
     changed = {row[0]: _with_note(row, reason) for row in _stored(tx, key, ids).values()}
     return sum(
@@ -119,12 +119,12 @@ def _change(tx: Transaction, key: SessionKey, before: Row, columns: Mapping[str,
 
 
 def _taken(places: Mapping[str, str], stored: Mapping[str, Row]) -> dict[str, Row]:
-    """The stored rows whose places new messages take, by the ids of these."""
+    """Returns the stored rows that new messages replace, by the ids of the new messages."""
     return {id: stored[old] for id, old in places.items() if id not in stored and old in stored}
 
 
 def _with_note(row: Row, reason: str) -> str | None:
-    """The event's metadata with the note that its run was interrupted, or without; None if they are so already."""
+    """Returns the event's metadata with the mark of an interrupted run, or without; None if nothing changes."""
     try:
         metadata = codec.decode_object(row[_METADATA])
     except (ValueError, TypeError, RecursionError):
@@ -136,7 +136,7 @@ def _with_note(row: Row, reason: str) -> str | None:
 
 
 def _stored(reading: Reading, key: SessionKey, message_ids: Iterable[str]) -> dict[str, Row]:
-    """The rows (with their row_id first) of messages that the session has, by the messages' ids."""
+    """Returns the rows (the row_id in front) of those messages that the session has, by message id."""
     found: dict[str, Row] = {}
     ids = list(dict.fromkeys(message_ids))
     for start in range(0, len(ids), IDS_AT_ONCE):
@@ -146,7 +146,10 @@ def _stored(reading: Reading, key: SessionKey, message_ids: Iterable[str]) -> di
 
 
 def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -> dict[str, Row]:
-    """Of messages that have the id of the event which they are made of: that event's row, row_id first."""
+    """Returns the rows of events without a ``message_id``, by the ids that they have as messages.
+
+    Such an event is the message ``"{event id}"``, and the result of each of its calls ``"{event id}:{position}"``.
+    """
     found: dict[str, Row] = {}
     names: dict[str, list[str]] = {}
     for id in ids:
@@ -164,51 +167,58 @@ def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -
 # ---------------------------------------------------------------- messages that were edited
 
 
-def _changed(before: Row, said: Event, row: Mapping[str, Any]) -> Event | None:
-    """The stored event as it is to be now that its message says something else; None if nothing is to change."""
-    if all(before[index] == row[name] for name, index in _WHAT_A_MESSAGE_SAYS):
+def _changed(before: Row, event: Event, row: Mapping[str, Any]) -> Event | None:
+    """Returns the event that replaces a stored one, now that its message has arrived again; None if nothing differs.
+
+    ``row`` has the columns of the event that arrived.
+    """
+    if all(before[index] == row[name] for name, index in _CONTENT_COLUMNS):
         return None
     stored = codec.decode_event(before[1:])
     if stored.unreadable:
-        return said
+        return event
     if stored.message is None and stored.message_id is None:
-        return _changed_native(stored, said)
-    if stored.supersedes:  # a summary is the system's, whoever says it to the model
-        said, row = replace(said, author=stored.author), {**row, "author": stored.author}
+        return _changed_native(stored, event)
+    if stored.supersedes:  # a summary keeps its author, even if it is given to the model as a message of the user
+        event, row = replace(event, author=stored.author), {**row, "author": stored.author}
     if _is_redacted(stored.message) or all(
         before[index] == row[name] or (name in _JSON and _plain(before[index]) == _plain(row[name]))
-        for name, index in _WHAT_A_MESSAGE_SAYS
+        for name, index in _CONTENT_COLUMNS
     ):
         return None
-    return said
+    return event
 
 
-def _changed_native(stored: Event, said: Event) -> Event | None:
-    """The same for an event that was never a message: it keeps its form as long as results of calls are in it."""
-    if said.author == "tool":
-        _, _, position = (said.message_id or "").rpartition(":")
-        return _with_result(stored, 0 if said.message_id == stored.id else int(position), said)
+def _changed_native(stored: Event, event: Event) -> Event | None:
+    """Returns what `_changed` does for an event that was never a message.
+
+    Such an event may hold the results of its calls, which a message cannot: it then keeps its form.
+    """
+    if event.author == "tool":
+        _, _, position = (event.message_id or "").rpartition(":")
+        return _with_result(stored, 0 if event.message_id == stored.id else int(position), event)
     calls = {call.id or f"{stored.id}:{position}": call for position, call in enumerate(stored.actions)}
     asked = [(id, call.name, call.args) for id, call in calls.items()]
     if (stored.content, stored.reasoning, asked) == (
-        said.content, said.reasoning, [(call.id, call.name, call.args) for call in said.actions]
+        event.content, event.reasoning, [(call.id, call.name, call.args) for call in event.actions]
     ):  # fmt: skip
         return None
     if all(call.status == "pending" for call in calls.values()):
-        return said
-    actions = [replace(calls.get(call.id, call), name=call.name, args=call.args) for call in said.actions]
-    return replace(stored, content=said.content, reasoning=said.reasoning, actions=actions)
+        return event
+    actions = [replace(calls.get(call.id, call), name=call.name, args=call.args) for call in event.actions]
+    return replace(stored, content=event.content, reasoning=event.reasoning, actions=actions)
 
 
-def _with_result(stored: Event, position: int, said: Event) -> Event | None:
+def _with_result(stored: Event, position: int, event: Event) -> Event | None:
+    """Returns a stored event with the result of one of its calls changed; None if nothing differs."""
     in_content = position == 0 and stored.author == "tool" and bool(stored.content or not stored.actions)
-    changed = replace(stored, content=said.content) if in_content else stored
+    changed = replace(stored, content=event.content) if in_content else stored
     if position < len(stored.actions):
-        call, error = stored.actions[position], said.actions[0].error
+        call, error = stored.actions[position], event.actions[0].error
         shown = stored.content if in_content else _result_text(call)
-        if said.content == shown and (error is None) == (call.error is None):
+        if event.content == shown and (error is None) == (call.error is None):
             return None
-        call = replace(call, output=None if error is not None or in_content else said.content, error=error)
+        call = replace(call, output=None if error is not None or in_content else event.content, error=error)
         changed = replace(changed, actions=[*stored.actions[:position], call, *stored.actions[position + 1 :]])
     return None if changed == stored else changed
 

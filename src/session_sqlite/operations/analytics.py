@@ -1,4 +1,4 @@
-"""Figures over the views: calls of tools, tokens, activity, reply times. A copied event counts once."""
+"""Figures of a history, read from the views: tool calls, tokens, activity, reply times. A copied event counts once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPLY_COLUMNS: Final = (
 
 
 def with_status(where: Where, status: object) -> Where:
-    """Returns the conditions with that of a status, if one is given. Raises `InvalidInputError`."""
+    """Returns the conditions with one for the status, if one is given. Raises `InvalidInputError`."""
     if status is None:
         return where
     if status not in TOOL_STATUSES:
@@ -33,7 +33,7 @@ def with_status(where: Where, status: object) -> Where:
 
 
 def groups_of(by: object, known: Iterable[str]) -> list[str]:
-    """Returns the groups that an argument names, each once. Raises `InvalidInputError`."""
+    """Returns the groups that the argument ``by`` names, each once. Raises `InvalidInputError`."""
     groups = [by] if isinstance(by, str) else list(by) if isinstance(by, Iterable) else [by]
     if not all(isinstance(group, str) and group in known for group in groups):
         raise InvalidInputError(f"by must be some of {', '.join(known)}")
@@ -41,7 +41,7 @@ def groups_of(by: object, known: Iterable[str]) -> list[str]:
 
 
 def tool_calls(database: Database, where: Where, limit: int | None, *, newest_first: bool) -> Records:
-    """Returns the calls that fit, in the order of time."""
+    """Returns the calls that match, in the order of time."""
     tail = queries.TOOL_CALLS_NEWEST_FIRST if newest_first else queries.TOOL_CALLS_IN_ORDER
     if limit is not None:
         where, tail = where.with_values(limit=limit), tail + queries.LIMITED
@@ -61,7 +61,7 @@ def usage(database: Database, where: Where, groups: Sequence[str]) -> Records:
 
 
 def activity(database: Database, where: Where, groups: Sequence[str]) -> Records:
-    """Returns how many events there are in each group, and in how many sessions."""
+    """Returns the number of events in each group, and the number of sessions that have them."""
     return _records(database, queries.activity_by(groups, where), where, (*groups, "events", "sessions"))
 
 
@@ -70,7 +70,7 @@ def _records(database: Database, sql: str, where: Where, names: tuple[str, ...])
 
 
 def reply_times(database: Database, where: Where) -> Records:
-    """Returns each reply that follows a user's event at once, and how long it took."""
+    """Returns each reply that directly follows an event of the user, and how long it took."""
     where = where.also(queries.IS_A_REPLY).also(queries.COUNTS)
     rows = database.read(where.statement(queries.REPLY_TIMES, queries.REPLIES_IN_ORDER), where.params, tuple)
     return [record for row in rows if (record := _reply(row))], REPLY_COLUMNS
@@ -86,7 +86,7 @@ def _reply(row: Row) -> dict[str, Any] | None:
 
 
 def stats(database: Database, where: Where) -> dict[str, Any]:
-    """Returns what there is, in numbers; see `SessionService.stats`."""
+    """Returns the numbers of sessions, events, tool calls and tokens; see `SessionService.stats`."""
     reading = Reads(database)
     sessions, apps = reading.rows(where.statement(queries.COUNT_SESSIONS), where.params)[0]
     users = reading.rows(queries.count_users(where), where.params)[0][0]
@@ -105,6 +105,6 @@ def stats(database: Database, where: Where) -> dict[str, Any]:
 
 
 def last_seqs(database: Database, where: Where) -> dict[SessionKey, int]:
-    """Returns the ``last_seq`` of every session that fits."""
+    """Returns the ``last_seq`` of every session that matches, by its key."""
     rows = database.read(where.statement(queries.LAST_SEQS), where.params, tuple)
     return {SessionKey(*row[:3]): row[3] for row in rows}

@@ -1,8 +1,8 @@
-"""Appending: how events get their places in a session, all of a batch or none, and how they are removed.
+"""Appending events to a session, all of a batch or none, and removing them.
 
-``seq`` is dense: a batch advances ``last_seq`` by exactly what it adds. Where no id is the caller's and nothing else
-was asked, that UPDATE is the first statement, and takes the session's lock; otherwise the lock is taken first, and
-what is stored already drops out.
+A batch advances the session's ``last_seq`` by the number of events that it adds, so that an append leaves no gap. For a
+plain batch (no ids of the caller, no condition) that UPDATE is the first statement: it takes the session's lock, and
+nothing has to be read. For any other batch the lock is taken first, and events that are stored already are left out.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Columns = dict[str, Any]
 
 @dataclass(frozen=True)
 class Batch:
-    """Events on their way into a session: encoded, not yet placed.
+    """Encoded events that have no ``seq`` yet.
 
     Attributes:
         events: The events as they were given.
         rows: Their columns, without a ``seq``.
         now: The time of the append.
-        expected_seq: The ``last_seq`` that the session has to have.
+        expected_seq: The ``last_seq`` that the session has to have; None for any.
         create: Make the session if there is none.
-        replace: Remove first what the session has.
+        replace: Remove the session's events first.
     """
 
     events: Sequence[Event]
@@ -44,13 +44,13 @@ class Batch:
 
     @property
     def is_plain(self) -> bool:
-        """True if nothing of the session has to be known before its ``last_seq`` is advanced."""
+        """Returns True if the batch can be written without reading anything of the session first."""
         special = self.replace or self.expected_seq is not None or not self.rows
         return not special and not any(event.id for event in self.events)
 
 
 def encode(key: SessionKey, events: object, max_bytes: int, **how: Any) -> Batch:
-    """Returns a batch of events. Raises `InvalidInputError` for anything that cannot be stored."""
+    """Returns the batch for some events. Raises `InvalidInputError` for an event that cannot be stored."""
     if isinstance(events, (Event, str, bytes, Mapping)) or not isinstance(events, Iterable):
         raise InvalidInputError(f"events must be a list of Event, not {type(events).__name__}")
     batch = list(events)
@@ -59,7 +59,7 @@ def encode(key: SessionKey, events: object, max_bytes: int, **how: Any) -> Batch
 
 
 def append(tx: Transaction, key: SessionKey, batch: Batch) -> list[Event]:
-    """Places a batch in its session and returns the events as stored, one for each given."""
+    """Appends a batch to its session and returns the events as stored, one for each given."""
     if batch.is_plain:
         _insert(tx, key, batch, batch.rows)
         return _as_stored(batch, batch.rows, {})
@@ -78,7 +78,7 @@ def append(tx: Transaction, key: SessionKey, batch: Batch) -> list[Event]:
 
 
 def _insert(tx: Transaction, key: SessionKey, batch: Batch, rows: Sequence[Columns]) -> None:
-    """Advances the session by so many events, and writes them, their state and their words."""
+    """Advances the session's ``last_seq``, and writes the events, their changes of state and their search words."""
     seq = _advance(tx, key, batch, len(rows)) - len(rows)
     delta: dict[str, Any] = {}
     for row in rows:
@@ -96,7 +96,7 @@ def _insert(tx: Transaction, key: SessionKey, batch: Batch, rows: Sequence[Colum
 
 
 def _advance(tx: Transaction, key: SessionKey, batch: Batch, count: int) -> int:
-    """Advances ``last_seq``, of a session that is made if need be, and returns it; takes the session's lock."""
+    """Advances the session's ``last_seq`` and returns it; takes the session's lock, or makes the session."""
     advance = {**key.params(), "now": batch.now, "count": count}
     if not tx.run(queries.ADVANCE_SESSION, advance):
         if not batch.create:
@@ -156,7 +156,7 @@ def _check_expected(tx: Transaction, key: SessionKey, batch: Batch) -> None:
 def _as_stored(batch: Batch, rows: Sequence[Columns], already: Mapping[str, Event]) -> list[Event]:
     if len(rows) == len(batch.rows):
         return [codec.stored_event(event, row) for event, row in zip(batch.events, batch.rows, strict=True)]
-    placed = {row["id"]: row for row in rows}  # the others were stored already, or are in the batch twice
+    placed = {row["id"]: row for row in rows}  # an event without a row was stored already, or is in the batch twice
     return [
         codec.stored_event(event, placed[row["id"]]) if row["id"] in placed else already[row["id"]]
         for event, row in zip(batch.events, batch.rows, strict=True)
@@ -166,10 +166,11 @@ def _as_stored(batch: Batch, rows: Sequence[Columns], already: Mapping[str, Even
 def remove_events(
     tx: Transaction, key: SessionKey, after_seq: int = 0, until_seq: int = codec.LAST_POSSIBLE_SEQ
 ) -> int:
-    """Removes a session's events after a seq and up to one, and their words in the index; returns how many."""
+    """Removes the events after a seq up to another, and their search words; returns how many events it removed."""
     if tx.index is not None:
         tx.index.forget(tx, key, after_seq, until_seq)
-    is_everything = (after_seq, until_seq) == (0, codec.LAST_POSSIBLE_SEQ)  # damaged rows too, which have no place
+    # A damaged row may have no seq, so that no range of seqs removes it.
+    is_everything = (after_seq, until_seq) == (0, codec.LAST_POSSIBLE_SEQ)
     statement = queries.DELETE_ALL_EVENTS if is_everything else queries.DELETE_EVENTS
     removed = tx.run(statement, {**key.params(), "after": after_seq, "until_seq": until_seq})
     if tx.index is not None:

@@ -1,6 +1,6 @@
-"""Forks and rewinds: a copy of a session up to an event, and a session without its last turns.
+"""Forks and rewinds: copying a session up to an event, and removing its last turns.
 
-Neither separates a tool's result from its call: a cut between the two moves.
+Neither separates the result of a tool from its call: a cut that would do so is moved.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def fork(
     agent_id, old_title, metadata, _ = tx.rows(queries.SESSION_WITH_STATE, source.params())[0]
     if at is None:
         until = tx.rows(queries.HIGHEST_SEQ, source.params())[0][0] or 0
-        # Of a damaged event it may be a text, which is beyond all numbers; the copy gives it a number again.
+        # The seq of a damaged event may be a text, which sorts after all numbers; its copy gets a number again.
         end = tx.rows(queries.LAST_PLACE, source.params())[0][0] or 0
     else:
         until = end = after_results(spans(tx, source), seq_of(tx, source, at))
     events = {**source.params(), "until_seq": end}
-    # A summary of events that are all gone still stands for something: the place before the first event.
+    # A summary of events that were all removed needs a place to stand for: the numbers begin at 2, and it stands for 1.
     first = tx.rows(queries.COUNT_LONELY_SUMMARIES, events)[0][0] and 1
     row = codec.encode_session(copy, agent_id="", title=title, metadata=None, state={}, now=now)
     row.update(
@@ -61,7 +61,7 @@ def fork(
 
 
 def _is_this_fork(stored: Row, source: SessionKey, now: str) -> bool:
-    """True for the fork that this very call made: see `sessions.is_same`."""
+    """Returns True for the fork that this same call made, when it runs again; see `sessions.is_same`."""
     columns = dict(zip(codec.SESSION_COLUMNS, stored, strict=True))
     return (columns["parent_id"], columns["created_at"]) == (source.session_id, now)
 
@@ -72,7 +72,7 @@ def _is_this_fork(stored: Row, source: SessionKey, now: str) -> bool:
 def taken_back(
     reading: Reading, key: SessionKey, *, turns: int, to: Event | str | int | None
 ) -> tuple[int, list[Event]]:
-    """Returns the seq that would be the last one after a rewind, and the events that would go."""
+    """Returns the last seq that would stay after a rewind, and the events that would be removed."""
     require(reading, key)
     if to is not None:
         until = after_results(spans(reading, key), seq_of(reading, key, to))
@@ -80,72 +80,75 @@ def taken_back(
         begins = reading.rows(queries.USER_SEQS_NEWEST_FIRST, {**key.params(), "limit": turns})
         if not begins:
             return 0, []
-        until = uncut(reading, key, math.ceil(begins[-1][0]) - 1)  # of a damaged event it may be a fraction
+        until = uncut(reading, key, math.ceil(begins[-1][0]) - 1)  # the seq of a damaged event may be a fraction
     where = of_session(key).also(queries.AFTER, after=until)
     rows = reading.rows(where.statement(queries.EVENTS, queries.OLDEST_FIRST), where.params)
     return until, [codec.decode_event(row) for row in rows]
 
 
 def rewind(tx: Transaction, key: SessionKey, *, turns: int, to: Event | str | int | None, now: str) -> list[Event]:
-    """Takes back turns, or all after an event; returns what went."""
+    """Removes turns, or all events after one; returns the removed events."""
     tx.lock(key)
-    until, gone = taken_back(tx, key, turns=turns, to=to)
-    if gone:
+    until, removed = taken_back(tx, key, turns=turns, to=to)
+    if removed:
         old = state.after(tx, key, until)
         appending.remove_events(tx, key, until)
         state.go_back(tx, key, old, now)
         tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now})
-    return gone
+    return removed
 
 
-# ---------------------------------------------------------------- cuts that part no call from its result
+# ---------------------------------------------------------------- cuts between events
 
 
 def tool_spans(rows: Iterable[Row]) -> tuple[list[Span], list[int]]:
-    """Returns from which seq to which calls of tools waited for their results, in the order of the calls.
+    """Returns the seqs of each call of a tool and of its result, in the order of the calls; and calls without a result.
 
-    Takes the rows of `queries.EVENTS_WITH_TOOLS`; also returns the seqs of the calls that still wait.
+    It takes the rows of `queries.EVENTS_WITH_TOOLS`.
     """
-    waiting: dict[str, list[int]] = {}  # of each id the calls of the last event that has it: several may have one id
-    found = []
+    # By the id of the calls, the seqs of calls without a result. Providers repeat ids: only the last event with an id
+    # counts, and it may have several calls with that id.
+    waiting: dict[str, list[int]] = {}
+    answered = []
     for seq, id, author, column in rows:
-        named: dict[str, list[int]] = {}
+        called: dict[str, list[int]] = {}
         for position, action in enumerate(codec.decode_actions_or_empty(column)):
             name = action.id or f"{id}:{position}"
             if author != "tool":
-                named.setdefault(name, []).extend([seq] if action.status == "pending" else [])
+                called.setdefault(name, []).extend([seq] if action.status == "pending" else [])
             elif waiting.get(name):
-                found.append((waiting[name].pop(), seq))
-        waiting.update(named)
-    return sorted(found), [seq for calls in waiting.values() for seq in calls]
+                answered.append((waiting[name].pop(), seq))
+        waiting.update(called)
+    return sorted(answered), [seq for calls in waiting.values() for seq in calls]
 
 
 def spans(reading: Reading, key: SessionKey) -> list[Span]:
-    """Returns the spans of a session's calls."""
+    """Returns the seqs of each call of a session and of its result; see `tool_spans`."""
     return tool_spans(reading.rows(queries.EVENTS_WITH_TOOLS, key.params()))[0]
 
 
 def uncut(reading: Reading, key: SessionKey, cut: int) -> int:
-    """Returns `before_calls` for a session."""
+    """Returns the nearest seq up to a cut that separates no call of the session from its result; see `before_calls`."""
     return before_calls(
         spans(reading, key), cut, lambda seq: seq_before(reading, queries.LAST_USER_SEQ_BEFORE, key, seq)
     )
 
 
-def after_results(found: list[Span], cut: int) -> int:
-    """Returns the nearest seq from a cut on at which no call waits for a result that is there."""
-    for call, result in found:
+def after_results(spans: list[Span], cut: int) -> int:
+    """Returns the nearest seq from a cut on that separates no call from its result."""
+    for call, result in spans:
         if call <= cut < result:
             cut = result
     return cut
 
 
-def before_calls(found: list[Span], cut: int, turn_of: Callable[[int], int | None]) -> int:
-    """Returns the nearest seq before a turn, up to a cut, at which no call waits for a result that is there.
+def before_calls(spans: list[Span], cut: int, turn_of: Callable[[int], int | None]) -> int:
+    """Returns the nearest seq up to a cut that separates no call from its result, and ends a turn.
 
-    ``turn_of`` says where the turn of an event begins. A call before the first turn is a turn of its own.
+    ``turn_of`` returns the seq at which the turn of an event begins, or None before the first turn. A call before the
+    first turn counts as a turn of its own.
     """
-    for call, result in reversed(found):
+    for call, result in reversed(spans):
         if call <= cut < result:
             cut = (turn_of(call) or call) - 1
     return cut

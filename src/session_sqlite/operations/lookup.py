@@ -1,4 +1,4 @@
-"""Which sessions a call is about: the conditions for them, and the error for one that is not there."""
+"""The conditions for the sessions that a call means, and the error for a session that does not exist."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from session_sqlite.where import Where
 
 
 def missing(key: SessionKey) -> SessionNotFoundError:
-    """Returns the error for a session that is not there, or not this user's."""
+    """Returns the error for a session that does not exist, or belongs to another app or user."""
     return SessionNotFoundError(f"there is no {key}")
 
 
 def require(reading: Reading, key: SessionKey) -> None:
-    """Raises `SessionNotFoundError` unless the session is there."""
+    """Raises `SessionNotFoundError` if the session does not exist."""
     if not reading.rows(queries.LAST_SEQ, key.params()):
         raise missing(key)
 
@@ -32,17 +32,17 @@ def of_scope(app: str | AnyOf, user: str | AnyOf) -> Where:
 
 
 def with_id(reading: Reading, where: Where, session_id: str) -> list[Row]:
-    """Returns the rows of at most two sessions with an id, among those that fit."""
+    """Returns the rows of the sessions with an id that match, at most two: enough to tell that an id is not unique."""
     where = where.also(queries.WITH_ID, session_id=session_id).with_values(limit=2)
     return reading.rows(where.statement(queries.SESSIONS, queries.LATEST_FIRST + queries.LIMITED), where.params)
 
 
 def count(reading: Reading, where: Where) -> int:
-    """Counts the sessions that fit."""
-    found: int = reading.rows(where.statement(queries.COUNT_SESSIONS), where.params)[0][0]
-    return found
+    """Counts the sessions that match."""
+    count: int = reading.rows(where.statement(queries.COUNT_SESSIONS), where.params)[0][0]
+    return count
 
 
 def of_session(key: SessionKey) -> Where:
-    """Returns the condition for the rows of one session, other than its own."""
+    """Returns the conditions for the rows of one session in the tables of events and of state."""
     return Where((queries.OF_SESSION,), key.params())

@@ -1,4 +1,4 @@
-"""Reading the events of one session: lists, streams, and one event by what names it."""
+"""Reading the events of one session: as a list, as a stream, or one event by its id or seq."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from session_sqlite.where import Where
 
 T = TypeVar("T")
 Place = int | float | str | None
-"""Where an event stands, whatever its column holds; None if only damaged ones follow (see `codec.beyond`)."""
+"""The place of an event: its seq, whatever a damaged row has there; None if no event follows (see `codec.beyond`)."""
 
 Placed = tuple[Place, Event]
 
@@ -29,8 +29,8 @@ class EventQuery:
 
     Attributes:
         key: The session.
-        where: What SQL decides.
-        keep: What Python decides, on what SQL let through.
+        where: The conditions that SQL checks.
+        keep: A further condition that Python checks on the events that SQL found.
         newest_first: The highest seq first.
     """
 
@@ -40,23 +40,23 @@ class EventQuery:
     newest_first: bool = False
 
     def placed(self, row: Row) -> Placed:
-        """Returns an event with the place behind which the next one follows."""
+        """Returns the event of a row with its place, after which the next event is looked for."""
         return codec.beyond(row, self.newest_first), codec.decode_event(row)
 
     def beyond(self, seq: float | str) -> EventQuery:
-        """Returns the same request for what follows an event."""
+        """Returns the request for the events that follow a place."""
         if self.newest_first:
             return replace(self, where=self.where.also(queries.BEFORE, before=seq))
         return replace(self, where=self.where.also(queries.AFTER, after=seq))
 
     def calling(self, tool: str) -> EventQuery:
-        """Returns the same request for events that call, or bring the result of, the tool with exactly this name."""
+        """Returns the request for those of its events that call the tool with exactly this name, or have its result."""
         where = self.where.also(queries.TOOL_LIKE, tool=codec.tool_pattern(tool))
         return replace(self, where=where, keep=lambda event: any(call.name == tool for call in event.actions))
 
 
 def select(database: Database, query: EventQuery, limit: int | None, make: Callable[[Row], T]) -> list[T]:
-    """Returns what ``make`` makes of the rows that SQL lets through, in one read."""
+    """Returns what ``make`` makes of each row that SQL finds, in one read; ``query.keep`` is not applied."""
     where, order = query.where, queries.NEWEST_FIRST if query.newest_first else queries.OLDEST_FIRST
     if limit is not None:
         where, order = where.with_values(limit=limit), order + queries.LIMITED
@@ -73,30 +73,33 @@ def events(database: Database, query: EventQuery, limit: int | None) -> list[Pla
 
 
 def chunks(database: Database, query: EventQuery, limit: int | None) -> Iterator[list[Placed]]:
-    """Yields the events of a request, a list at a time; each list is one read, with nothing held between them."""
+    """Yields the events of a request in lists; each list is one read, and no lock is held between two of them."""
     while limit is None or limit > 0:
         size = EVENTS_AT_ONCE if limit is None or query.keep is not None else min(EVENTS_AT_ONCE, limit)
-        found = select(database, query, size, query.placed)
-        kept = found if query.keep is None else [placed for placed in found if query.keep(placed[1])]
+        read = select(database, query, size, query.placed)
+        kept = read if query.keep is None else [placed for placed in read if query.keep(placed[1])]
         if limit is not None:
             kept = kept[:limit]
             limit -= len(kept)
         if kept:
             yield kept
-        if len(found) < size or (place := found[-1][0]) is None:
+        if len(read) < size or (place := read[-1][0]) is None:
             return
         query = query.beyond(place)
 
 
 def converted(database: Database, key: SessionKey, convert: Callable[[Event], T]) -> list[T]:
-    """Returns what a function makes of each event of a session; it is called when all rows are read."""
+    """Returns what a function makes of each event of a session.
+
+    All rows are read before the function is called: it may take long, and may itself use the store.
+    """
     where = of_session(key)
     rows = database.read(where.statement(queries.EVENTS_FOR_MESSAGES, queries.OLDEST_FIRST), where.params, tuple)
     rows.reverse()
-    made = []
-    while rows:  # each row is let go as it is converted
-        made.append(convert(codec.decode_for_message(rows.pop())))
-    return made
+    results = []
+    while rows:  # each row is freed once it is converted, so that rows and results are never all in memory
+        results.append(convert(codec.decode_for_message(rows.pop())))
+    return results
 
 
 def seq_of(reading: Reading, key: SessionKey, event: Event | str | int) -> int:
@@ -113,12 +116,12 @@ def seq_of(reading: Reading, key: SessionKey, event: Event | str | int) -> int:
     if not found:
         raise EventNotFoundError(f"{key} has no {name}")
     seq = codec.decode_event(found[0]).seq
-    if not seq:  # to take it for the beginning would take back everything
+    if not seq:  # a seq of 0 would mean the beginning, and a rewind would remove everything
         raise CorruptStoreError(f"the place of {name} in {key} cannot be read: name another event")
     return seq
 
 
 def seq_before(reading: Reading, sql: str, key: SessionKey, seq: float) -> int | None:
-    """Returns the seq that a statement finds before another, if there is one."""
+    """Returns the seq before another that a statement finds, or None."""
     rows = reading.rows(sql, {**key.params(), "before": seq})
     return rows[0][0] if rows else None

@@ -1,7 +1,7 @@
-"""What is not kept: pruning what is old, erasing what must be gone, redacting what should not have been said.
+"""Pruning, erasing and redacting.
 
-*Pruning* removes old turns. *Erasing* removes a session or a user so that the bytes are nowhere in the file.
-*Redacting* changes the text of stored events, in every place where it stands.
+*Pruning* removes old turns. *Erasing* removes a session or a user so that their bytes are nowhere in the file.
+*Redacting* replaces text in stored events, in every place where they hold it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Change = Callable[[str], str]
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What a prune removed, or would remove.
+    """The report of a prune.
 
     Attributes:
-        events: How many events.
-        sessions: How many sessions went altogether.
-        dry_run: True if nothing was removed.
+        events: How many events were removed, or would be.
+        sessions: How many sessions were deleted, or would be.
+        dry_run: True if nothing was changed.
     """
 
     events: int
@@ -46,12 +46,12 @@ class PruneReport:
 
 @dataclass(frozen=True)
 class EraseReport:
-    """What was erased, and whether anything still holds it.
+    """The report of an erasure.
 
     Attributes:
-        sessions: How many sessions.
-        events: How many events.
-        remaining: What may still hold the text, in words; empty if nothing in the store does.
+        sessions: How many sessions were erased.
+        events: How many events were erased.
+        remaining: The places that may still hold the text, in words; empty if none in the store does.
     """
 
     sessions: int
@@ -60,18 +60,18 @@ class EraseReport:
 
     @property
     def complete(self) -> bool:
-        """True if the bytes are nowhere in the file or its WAL."""
+        """Returns True if the bytes are nowhere in the file or its WAL."""
         return not self.remaining
 
 
 @dataclass(frozen=True)
 class RedactReport:
-    """What was redacted.
+    """The report of a redaction.
 
     Attributes:
         events: How many events were changed, or would be.
-        skipped: How many events could not be read, and were left as they are.
-        remaining: What may still hold the old text, in words; empty if nothing in the store does.
+        skipped: How many events could not be read, and were not changed.
+        remaining: The places that may still hold the old text, in words; empty if none in the store does.
         dry_run: True if nothing was changed.
     """
 
@@ -82,7 +82,7 @@ class RedactReport:
 
 
 def keys(reading: Reading, where: Where) -> list[SessionKey]:
-    """Returns the keys of the sessions that fit."""
+    """Returns the keys of the sessions that match."""
     return [SessionKey._make(row) for row in reading.rows(where.statement(queries.SESSION_KEYS), where.params)]
 
 
@@ -90,10 +90,10 @@ def keys(reading: Reading, where: Where) -> list[SessionKey]:
 
 
 def past(older_than: datetime | timedelta) -> str:
-    """Returns the time up to which an age or a time reaches back, as it is stored.
+    """Returns a time, or the time that an age means, as text as it is stored.
 
     Raises:
-        InvalidInputError: It is yet to come.
+        InvalidInputError: The time is in the future.
     """
     now = datetime.now(UTC)
     if isinstance(older_than, timedelta):
@@ -107,23 +107,23 @@ def past(older_than: datetime | timedelta) -> str:
 
 
 def prune(database: Database, where: Where, before: str | None, keep_last: int | None, *, dry_run: bool) -> PruneReport:
-    """Removes old turns from the sessions that fit, each in a transaction of its own."""
-    events = gone = 0
+    """Removes old turns from the sessions that match, each session in a transaction of its own."""
+    events = sessions_deleted = 0
     for key in keys(Reads(database), where):
-        latest = _may_go_until(database, key, before, keep_last)
+        latest = _latest_to_prune(database, key, before, keep_last)
         if dry_run:
-            _, some, altogether = _look(Reads(database), key, latest, before)
+            _, count, is_deleted = _to_prune(Reads(database), key, latest, before)
         else:
-            some, altogether = database.write(
+            count, is_deleted = database.write(
                 lambda tx, key=key, latest=latest: _prune_one(tx, key, latest, before)  # type: ignore[misc]  # bound now
             )
-        events += some
-        gone += altogether
-    return PruneReport(events, gone, dry_run)
+        events += count
+        sessions_deleted += is_deleted
+    return PruneReport(events, sessions_deleted, dry_run)
 
 
-def _may_go_until(database: Database, key: SessionKey, before: str | None, keep_last: int | None) -> int:
-    """Returns the seq up to which events may go: at most what is old enough, and only whole turns."""
+def _latest_to_prune(database: Database, key: SessionKey, before: str | None, keep_last: int | None) -> int:
+    """Returns the seq up to which events are old enough to be removed, in whole turns."""
     reading, params = Reads(database), key.params()
     last: int = (reading.rows(queries.HIGHEST_SEQ, params) or [(0,)])[0][0] or 0
     cut = last
@@ -139,70 +139,69 @@ def _may_go_until(database: Database, key: SessionKey, before: str | None, keep_
     return cut
 
 
-def _look(reading: Reading, key: SessionKey, latest: int, before: str | None) -> tuple[int, int, bool]:
-    """Returns up to which seq events go, how many these are, and whether the session goes with them."""
+def _to_prune(reading: Reading, key: SessionKey, latest: int, before: str | None) -> tuple[int, int, bool]:
+    """Returns the seq up to which to remove events, how many these are, and whether to delete the session."""
     stored = reading.rows(queries.SESSION_AGE, key.params())
     if not stored:
         return 0, 0, False
     cut = uncut(reading, key, latest)
-    gone: int = reading.rows(queries.COUNT_EVENTS_UNTIL, {**key.params(), "until_seq": cut})[0][0]
-    left = reading.rows(queries.HIGHEST_SEQ, key.params())[0][0]
+    count: int = reading.rows(queries.COUNT_EVENTS_UNTIL, {**key.params(), "until_seq": cut})[0][0]
+    highest = reading.rows(queries.HIGHEST_SEQ, key.params())[0][0]
     is_old = before is not None and codec.decode_time(stored[0][0]) is not None and stored[0][0] < before
-    altogether = is_old and (left is None or left <= cut)
-    return cut, gone, altogether
+    return cut, count, is_old and (highest is None or highest <= cut)
 
 
 def _prune_one(tx: Transaction, key: SessionKey, latest: int, before: str | None) -> tuple[int, bool]:
     tx.lock(key)
-    cut, gone, altogether = _look(tx, key, latest, before)
-    if altogether:
+    cut, count, is_deleted = _to_prune(tx, key, latest, before)
+    if is_deleted:
         sessions.delete(tx, key)
-    elif gone:
-        # What the events did to the state is then part of where it starts.
+    elif count:
+        # The initial state takes over the changes that the removed events made: a rewind rebuilds the state from it.
         column = codec.encode_state(state.after(tx, key, cut))
         tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": column})
         appending.remove_events(tx, key, until_seq=cut)
-    return gone, altogether
+    return count, is_deleted
 
 
 # ---------------------------------------------------------------- erasing
 
 
 def erase_session(tx: Transaction, key: SessionKey) -> tuple[int, list[str]]:
-    """Removes a session; returns how many events it had, and which sessions have copies of them, in words."""
+    """Deletes a session; returns how many events it had, and in words which sessions have copies of them."""
     if not tx.lock(key):
         raise missing(key)
-    copied = copies(tx, key)
-    return sessions.delete(tx, key)[1], copied
+    remaining = copies(tx, key)
+    return sessions.delete(tx, key)[1], remaining
 
 
 def erase_user(tx: Transaction, where: Where) -> tuple[int, int]:
-    """Removes the sessions that fit with the state that they share; returns how many sessions and events."""
-    found = keys(tx, where)
-    tx.lock(*found)
-    events = sum([sessions.delete(tx, key)[1] for key in found])
+    """Deletes the sessions that match and the state that they share; returns how many sessions and events."""
+    owned = keys(tx, where)
+    tx.lock(*owned)
+    events = sum([sessions.delete(tx, key)[1] for key in owned])
     tx.run(where.statement(queries.DELETE_STATE), where.params)
-    return len(found), events
+    return len(owned), events
 
 
 def copies(reading: Reading, key: SessionKey) -> list[str]:
-    """Returns which other sessions have a copy of something of this one, in words: its forks, and their source."""
-    found: dict[str, None] = {}
+    """Returns in words which other sessions have copies of a session's events: its forks, and its source."""
+    others: dict[str, None] = {}
     unseen = [key]
-    while unseen:  # forks of forks
+    while unseen:  # forks have forks
         for (fork,) in reading.rows(queries.FORKS, unseen.pop().params()):
-            if fork != key.session_id and fork not in found:
-                found[fork] = None
+            if fork != key.session_id and fork not in others:
+                others[fork] = None
                 unseen.append(key._replace(session_id=fork))
-    found |= dict.fromkeys(row[0] for row in reading.rows(queries.SESSIONS_WITH_SAME_EVENTS, key.params()))
-    return [f"session {copy!r} has a copy: one was forked from the other" for copy in found]
+    others |= dict.fromkeys(row[0] for row in reading.rows(queries.SESSIONS_WITH_SAME_EVENTS, key.params()))
+    return [f"session {other!r} has a copy: one was forked from the other" for other in others]
 
 
 # ---------------------------------------------------------------- redacting
 
 
 def change_of(pattern: object, replacement: object) -> Change:
-    """Returns the function that a pattern and its replacement mean. Raises `InvalidInputError`."""
+    """Returns the function that replaces a pattern in a text. Raises `InvalidInputError`."""
     if callable(pattern):
         function = pattern
 
@@ -225,78 +224,78 @@ def change_of(pattern: object, replacement: object) -> Change:
 
 
 def redact(database: Database, wanted: list[SessionKey], change: Change, *, dry_run: bool) -> tuple[int, int, bool]:
-    """Redacts sessions; returns how many events changed and were unreadable, and whether anything at all changed."""
-    changed = unread = states = 0
+    """Redacts sessions; returns how many events it changed, how many it cannot read, and whether the store changed."""
+    changed = unreadable = states = 0
     for key in wanted:
-        some, skipped = _redact_events(database, key, change, dry_run=dry_run)
-        changed += some
-        unread += skipped
+        count, skipped = _redact_events(database, key, change, dry_run=dry_run)
+        changed += count
+        unreadable += skipped
     if not dry_run:
         states = sum([_redact_initial_state(database, key, change) for key in wanted])
-    return changed, unread, changed + states > 0
+    return changed, unreadable, changed + states > 0
 
 
 def _redact_events(database: Database, key: SessionKey, change: Change, *, dry_run: bool) -> tuple[int, int]:
     """Redacts the events of a session, some at a time; returns how many changed and how many it cannot read."""
-    place = codec.EVENT_COLUMNS.index("seq") + 1
+    seq = codec.EVENT_COLUMNS.index("seq") + 1  # a row has its row_id in front
     where = of_session(key).with_values(limit=EVENTS_AT_ONCE)
-    changed = unread = 0
+    changed = unreadable = 0
     while True:
         sql = where.statement(queries.EVENTS_WITH_ROW_ID, queries.OLDEST_FIRST + queries.LIMITED)
         rows = database.read(sql, where.params, tuple)
-        some, skipped = _redact_rows(database, key, rows, change, dry_run=dry_run)
-        changed += some
-        unread += skipped
+        count, skipped = _redact_rows(database, key, rows, change, dry_run=dry_run)
+        changed += count
+        unreadable += skipped
         if len(rows) < EVENTS_AT_ONCE:
-            return changed, unread
-        where = where.also(queries.AFTER, after=rows[-1][place])
+            return changed, unreadable
+        where = where.also(queries.AFTER, after=rows[-1][seq])
 
 
 def _redact_rows(
     database: Database, key: SessionKey, rows: list[Row], change: Change, *, dry_run: bool
 ) -> tuple[int, int]:
-    """Redacts some events.
+    """Redacts some events; returns how many changed and how many it cannot read.
 
-    The caller's function is called outside of the transaction, which other writers wait for. An event that was
-    changed by then is done again.
+    The caller's function is called outside of the transaction, since other writers wait for a transaction. An event
+    that another writer changed in between is redacted again.
     """
-    changed = unread = 0
+    changed = unreadable = 0
     while rows:
         redacted: list[tuple[Row, dict[str, Any]]] = []
         for row in rows:
             event = codec.decode_event(row[1:])
             new = None if event.unreadable else _redacted(event, change)
             if new is None:
-                unread += 1
+                unreadable += 1
             elif new != event:
                 redacted.append((row, codec.encode_texts(new)))
         if dry_run or not redacted:
-            return changed + len(redacted), unread
+            return changed + len(redacted), unreadable
         stored, rows = database.write(lambda tx, some=redacted: _store_texts(tx, key, some))  # type: ignore[misc]  # bound now
         changed += stored
-    return changed, unread
+    return changed, unreadable
 
 
 def _store_texts(tx: Transaction, key: SessionKey, redacted: list[tuple[Row, dict[str, Any]]]) -> tuple[int, list[Row]]:
-    """Stores the new texts of events; returns how many, and the present rows of those that changed meanwhile."""
+    """Stores the new texts of events; returns how many, and the present rows of those that others changed meanwhile."""
     tx.lock(key)
     stored = 0
-    others: list[Row] = []
+    changed_meanwhile: list[Row] = []
     for row, columns in redacted:
         named = {**key.params(), "row_id": row[0]}
         present = tx.rows(queries.EVENT_OF_ROW, named)
         if present != [row]:
-            others += present
+            changed_meanwhile += present
             continue
         stored += 1
         tx.run(queries.UPDATE_EVENT_TEXT, {**named, **columns})
         if tx.index is not None:
             tx.index.changed(tx, row, tx.rows(queries.EVENT_OF_ROW, named)[0])
-    return stored, others
+    return stored, changed_meanwhile
 
 
 def _redact_initial_state(database: Database, key: SessionKey, change: Change) -> bool:
-    """Redacts the state at creation as well: a rewind restores it, and no other verb can change it."""
+    """Redacts the initial state of a session: a rewind restores it, and no other verb can change it."""
 
     def initial_state(reading: Reading) -> Any:
         rows = reading.rows(queries.SESSION_WITH_STATE, key.params())
@@ -319,7 +318,7 @@ def _redact_initial_state(database: Database, key: SessionKey, change: Change) -
 
 
 def still_holding(reading: Reading, wanted: list[SessionKey], change: Change) -> list[str]:
-    """Returns which titles, metadata and own state have text that a redaction would change, in words."""
+    """Returns in words which titles, metadata and own state of sessions hold text that a redaction would change."""
     holding = []
     for key in wanted:
         for row in reading.rows(queries.SESSION, key.params()):
@@ -343,8 +342,11 @@ def still_holding(reading: Reading, wanted: list[SessionKey], change: Change) ->
 
 
 def shared_state_holding(reading: Reading, where: Where, change: Change) -> list[str]:
-    """Returns which keys that sessions share have text that a redaction would change, in words."""
-    shared = tuple(queries.OF_USER_OR_APP if one is queries.OF_USER else one for one in where.conditions)
+    """Returns in words which keys of shared state hold text that a redaction would change."""
+    # The state of an app is shared by the user's sessions too, and belongs to no user.
+    shared = tuple(
+        queries.OF_USER_OR_APP if condition is queries.OF_USER else condition for condition in where.conditions
+    )
     where = Where(shared, where.params).also(queries.SHARED)
     return [
         f"the state {name!r} of app {app!r}" + (f" and user {user!r}" if user else "")
@@ -359,13 +361,13 @@ def _state_holds(name: str, column: object, change: Change) -> bool:
 
 
 def _holds(column: object, change: Change) -> bool:
-    """True for a damaged column in which a redaction would change something."""
+    """Returns True for a damaged column that holds text which a redaction would change."""
     text = column.decode("utf-8", "backslashreplace") if isinstance(column, bytes) else str(column)
     return change(text) != text
 
 
 def _redacted(event: Event, change: Change) -> Event | None:
-    """Returns the event with its texts changed; None if its message cannot be read."""
+    """Returns the event with its texts replaced; None if its message cannot be read."""
     content, message = change(event.content), event.message
     if message is not None:
         from session_sqlite.messages.langchain import redacted as redacted_message
@@ -403,7 +405,7 @@ def _marked(message: str) -> str:
 
 
 def walked(value: Any, change: Change) -> Any:
-    """Returns a JSON value with each text in it changed; keys stay."""
+    """Returns a JSON value with each text in it replaced; the keys of objects stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):

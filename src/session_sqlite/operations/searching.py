@@ -1,4 +1,4 @@
-"""Searching: with the index of the store or without one, and pages that go on where the last one ended."""
+"""Searching, with the index of the store or without one, a page at a time."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def find(database: Database, request: Request, limit: int) -> list[Found]:
 
 
 def position_after(database: Database, page: Sequence[Found], request: Request) -> list[Any]:
-    """Returns where a page ended: the newest first, that is a row; by rank it is which rows were shown.
+    """Returns the place where a page ended: the last row with the newest first, or by rank all rows shown so far.
 
-    A score depends on what else is in the store, so it cannot tell where a page ended once something is appended.
-    What is appended after the first page is not in those that follow.
+    A score depends on what else is in the store: once something is appended, it no longer says where a page ended.
+    The place also has the newest row at the first page, since later pages leave out what was appended after it.
     """
     if request.newest_first:
         return [page[-1].row_id - 1, ""]
     until_row = request.until_row
     if until_row == LAST_ROW:
         until_row = database.read(queries.NEWEST_ROW, {}, tuple)[0][0]
-    return [until_row, _packed(request.seen.union(one.row_id for one in page))]
+    return [until_row, _packed(request.seen.union(match.row_id for match in page))]
 
 
 def beyond(request: Request, position: Sequence[Any]) -> Request:
-    """Returns the request for what follows a page; see `position_after`. Raises `InvalidInputError`."""
+    """Returns the request for the page after a place; see `position_after`. Raises `InvalidInputError`."""
     until_row, packed = position
     try:
         steps = zlib.decompress(base64.b85decode(packed)).split() if packed else []
@@ -50,7 +50,7 @@ def beyond(request: Request, position: Sequence[Any]) -> Request:
 
 
 def _packed(rows: Iterable[int]) -> str:
-    """Returns rows as short text: the distance of each to the one before."""
+    """Returns the numbers of rows as a short text, which holds the distance of each to the one before."""
     steps, before = [], 0
     for row in sorted(rows):
         steps.append(f"{row - before:x}")

@@ -1,4 +1,4 @@
-"""Sessions themselves: how they are made, found, listed, changed and deleted."""
+"""Making, listing, changing and deleting sessions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from session_sqlite.operations.lookup import missing, of_scope
 
 S = TypeVar("S", bound=SessionRecord)
 
-MAX_METADATA_CONDITIONS: Final = 20  # a few patterns narrow enough, and a statement may have only so many
-FILTERED_AT_ONCE: Final = 500  # rows that are read at a time where Python decides which fit
+MAX_METADATA_CONDITIONS: Final = 20  # checked by SQL, which limits the parameters of a statement; Python checks all
+FILTERED_AT_ONCE: Final = 500  # rows that are read at a time if Python checks a condition
 
 
 # ---------------------------------------------------------------- lists
 
 
 class Listing:
-    """A list of sessions, the latest first: its conditions, its order, and how far it was read.
+    """A list of sessions, the latest change first: its conditions, its order, and how far it was read.
 
-    Within one app and user the index on (app_name, user_id, updated_at, id) gives the order; across, it is sorted.
+    Within one app and user the index on (app_name, user_id, updated_at, id) gives the order; across them, SQL sorts.
     """
 
     def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None) -> None:
@@ -39,11 +39,11 @@ class Listing:
             self._position = codec.decode_cursor(cursor, self._scope, [str, str, str, str])
 
     def narrow(self, condition: str, **values: Any) -> None:
-        """Leaves out what does not fit a condition."""
+        """Adds a condition and its values."""
         self.where = self.where.also(condition, **values)
 
     def read(self, database: Database, select: str, limit: int | None) -> list[Row]:
-        """Returns the next rows, which begin with the columns of a session; the listing moves on behind them."""
+        """Returns the next rows, which begin with the columns of a session; the next call continues after them."""
         where, order = self.where, self._order
         if self._position is not None:
             updated, id, app, user = self._position
@@ -56,7 +56,7 @@ class Listing:
         return rows
 
     def cursor_after(self, row: Row) -> str:
-        """Returns the cursor for what follows a row."""
+        """Returns the cursor for the sessions after a row."""
         return codec.encode_cursor(self._scope, _position_of(row))
 
 
@@ -64,7 +64,7 @@ def _position_of(row: Row) -> tuple[str, str, str, str]:
     columns = dict(zip(codec.SESSION_COLUMNS, row, strict=False))
     updated_at = columns["updated_at"]
     if not isinstance(updated_at, str):
-        updated_at = codec.AFTER_ALL_TIMES  # as SQLite sorts what is damaged
+        updated_at = codec.AFTER_ALL_TIMES  # where SQLite sorts a damaged time
     id, app, user = (columns[name] if isinstance(columns[name], str) else "" for name in ("id", "app_name", "user_id"))
     return updated_at, id, app, user
 
@@ -76,7 +76,7 @@ def page(
     limit: int | None,
     make: Callable[[Row], S],
 ) -> tuple[list[S], str | None]:
-    """Reads a page of sessions that have all of the metadata; returns them and the cursor of the next page."""
+    """Returns a page of sessions that have all of the metadata, and the cursor of the next page."""
     for index, (name, value) in enumerate(list(metadata.items())[:MAX_METADATA_CONDITIONS]):
         pattern = {f"metadata_{index}": codec.metadata_pattern(name, value)}
         listing.narrow(queries.METADATA_LIKE.format(index), **pattern)
@@ -101,7 +101,7 @@ def _has_metadata(session: SessionRecord, wanted: Mapping[str, Any]) -> bool:
 
 
 def overviews(database: Database, listing: Listing, limit: int | None) -> tuple[list[Row], str | None]:
-    """Reads a page of `queries.OVERVIEWS`; returns its rows and the cursor of the next page."""
+    """Returns a page of rows of `queries.OVERVIEWS`, and the cursor of the next page."""
     rows = listing.read(database, queries.OVERVIEWS, None if limit is None else limit + 1)
     kept = rows if limit is None else rows[:limit]
     return kept, listing.cursor_after(kept[-1]) if len(kept) < len(rows) and kept else None
@@ -111,7 +111,7 @@ def overviews(database: Database, listing: Listing, limit: int | None) -> tuple[
 
 
 def create(tx: Transaction, row: Mapping[str, Any], delta: Mapping[str, Any], *, exist_ok: bool) -> Row:
-    """Makes a session of its encoded row and returns the row as stored."""
+    """Makes a session from its encoded row, with its state, and returns the row as stored."""
     key = SessionKey(row["app_name"], row["user_id"], row["id"])
     if tx.lock(key):
         stored = tx.rows(queries.SESSION, key.params())[0]
@@ -124,9 +124,9 @@ def create(tx: Transaction, row: Mapping[str, Any], delta: Mapping[str, Any], *,
 
 
 def is_same(stored: Row, row: Mapping[str, Any]) -> bool:
-    """True if a stored session is the very one that this row was to make.
+    """Returns True if a stored session is the one that this same row has made.
 
-    A server can lose the connection while it commits: the operation runs again, and finds what it has done.
+    If the connection to a server is lost during a commit, the operation runs again and may find its own result.
     """
     return all(row[name] == value for name, value in zip(codec.SESSION_COLUMNS, stored, strict=True))
 
@@ -138,7 +138,7 @@ def update(
     metadata: Mapping[str, Any] | None,
     now: str,
 ) -> Row:
-    """Changes columns of a session, merges its metadata, and returns its row."""
+    """Changes columns of a session, merges metadata into it, and returns its new row."""
     if not tx.lock(key):
         raise missing(key)
     params = key.params()
@@ -162,7 +162,7 @@ def _merged(tx: Transaction, key: SessionKey, changes: Mapping[str, Any]) -> str
 
 
 def delete(tx: Transaction, key: SessionKey) -> tuple[bool, int]:
-    """Deletes a session with its events and its own state; returns whether it was there, and how many events."""
+    """Deletes a session with its events and its own state; returns whether it existed, and how many events it had."""
     tx.lock(key)
     events = appending.remove_events(tx, key)
     tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
@@ -170,7 +170,7 @@ def delete(tx: Transaction, key: SessionKey) -> tuple[bool, int]:
 
 
 def clear(tx: Transaction, key: SessionKey, now: str) -> int:
-    """Removes the events of a session and returns how many there were."""
+    """Removes all events of a session and returns how many there were."""
     if not tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}):
         raise missing(key)
     state.start_from_present(tx, key)

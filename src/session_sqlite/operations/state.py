@@ -1,4 +1,4 @@
-"""The state of a session: what it sees, how it changes, and what it was after an event."""
+"""The state of a session: reading it, changing it, and rebuilding it as it was after an event."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from session_sqlite.models import REMOVE
 
 
 def seen(reading: Reading, key: SessionKey) -> dict[str, Any] | None:
-    """Returns the state that a session sees, sorted: its app's, its user's and its own; None without the session."""
+    """Returns the state that a session sees, sorted: its app's, its user's and its own; None if there is no session."""
     rows = reading.rows(queries.STATE, key.params())
     return _decoded([row for row in rows if row[0] is not None]) if rows else None
 
 
 def value(reading: Reading, key: SessionKey, name: str | None) -> list[Any] | None:
-    """Returns a list of the one value under a key, empty if there is none; None without the session."""
+    """Returns a list of the one value of a key, empty if there is none; None if there is no session."""
     owner = codec.state_owner(key, "" if name is None else name)
     params = {**key.params(), "owner_user": owner["user_id"], "owner_session": owner["session_id"], "key": owner["key"]}
     rows = reading.rows(queries.STATE_VALUE, params)
@@ -32,7 +32,7 @@ def value(reading: Reading, key: SessionKey, name: str | None) -> list[Any] | No
 
 
 def update(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> bool:
-    """Writes a change of state; False if there is no such session."""
+    """Writes a change of state; returns False if there is no such session."""
     touched = tx.run(queries.TOUCH_SESSION, {**key.params(), "now": now}) if delta else len(tx.lock(key))
     if touched:
         write(tx, key, delta, now)
@@ -40,7 +40,10 @@ def update(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str)
 
 
 def write(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> None:
-    """Writes the rows of a change. Deleting and inserting is the one upsert that every server has."""
+    """Writes the rows of a change of state.
+
+    It deletes a row and inserts it again, since every server has another syntax for an upsert.
+    """
     for name, new in delta.items():
         row: dict[str, Any] = dict(codec.state_owner(key, name))
         tx.run(queries.DELETE_STATE_VALUE, row)
@@ -50,19 +53,19 @@ def write(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) 
 
 
 def present(reading: Reading, key: SessionKey) -> dict[str, Any]:
-    """Returns the session's own state as it is; a damaged value is left out."""
+    """Returns the session's own state as it is now, without damaged values."""
     return _decoded(reading.rows(queries.OWN_STATE, key.params()))
 
 
 def start_from_present(tx: Transaction, key: SessionKey) -> None:
-    """Makes the present state the initial one: without the events that led to it, a later rewind goes back to it."""
+    """Makes the present state the initial one, before all events are removed: a later rewind starts from it."""
     tx.run(queries.SET_INITIAL_STATE, {**key.params(), "state": codec.encode_state(present(tx, key))})
 
 
 def after(reading: Reading, key: SessionKey, until: int) -> dict[str, Any]:
-    """Returns the session's own state as it was after an event, given its seq.
+    """Returns the session's own state as it was after the event with a seq.
 
-    It is rebuilt from the state at creation and the events' changes; a key that no event ever changed is as it is now.
+    It is rebuilt from the initial state and the events' changes. A key that no event ever changed keeps its value.
     """
     rebuilt = codec.decode_state_or_empty(reading.rows(queries.SESSION_WITH_STATE, key.params())[0][3])
     changed: set[str] = set()
@@ -76,7 +79,7 @@ def after(reading: Reading, key: SessionKey, until: int) -> dict[str, Any]:
 
 
 def go_back(tx: Transaction, key: SessionKey, old: Mapping[str, Any], now: str) -> None:
-    """Makes an earlier state of a session's own the present one."""
+    """Replaces the session's own state by an earlier one."""
     names = {name for name, _ in tx.rows(queries.OWN_STATE, key.params()) if codec.is_state_key(name)}
     write(tx, key, {**dict.fromkeys(names - old.keys(), REMOVE), **old}, now)
 

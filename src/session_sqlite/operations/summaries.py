@@ -1,4 +1,4 @@
-"""Summaries: the older part of a session for a summarizer, and its answer as an event that supersedes that part."""
+"""Summaries: reading the older events of a session for a summarizer, and storing its answer in their place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Runnable(Protocol):
     """The part of a LangChain Runnable that a summary needs."""
 
     def invoke(self, input: Any, /) -> Any:
-        """Answers the input."""
+        """Returns the answer to an input."""
 
 
 Summarizer = Callable[[list[Any]], Any] | Runnable
@@ -33,11 +33,11 @@ Summarizer = Callable[[list[Any]], Any] | Runnable
 
 @dataclass(frozen=True)
 class OlderPart:
-    """The older part of a session, on its way to a summarizer.
+    """The older events of a session, for a summarizer.
 
     Attributes:
         key: The session.
-        messages: LangChain messages: the summary before, if there is one, and what came after it.
+        messages: LangChain messages: the previous summary, if there is one, and the messages since.
         last: The last event that the summary supersedes.
     """
 
@@ -47,7 +47,7 @@ class OlderPart:
 
 
 def older_part(database: Database, key: SessionKey, keep_last: int) -> OlderPart | None:
-    """Returns what a summary is to be made of; None if there is nothing to summarize."""
+    """Returns the events to summarize; None if there are none."""
     reading = Reads(database)
     require(reading, key)
     before = newest_summary(database, key)
@@ -59,7 +59,7 @@ def older_part(database: Database, key: SessionKey, keep_last: int) -> OlderPart
     seqs = [event.seq for event in kept if event.seq]  # a damaged event may have none
     if not seqs:
         return None
-    if keep_last or any(seq >= seqs[0] for seq in waiting):  # a turn that waits for a tool is not over
+    if keep_last or any(seq >= seqs[0] for seq in waiting):  # keep a turn that still waits for a tool's result
         turn_of = lambda seq: seq_before(reading, queries.LAST_USER_SEQ_BEFORE, key, seq)  # noqa: E731
         end = math.ceil(before_calls(spans, seqs[0] - 1, turn_of)) + 1
     else:
@@ -75,7 +75,7 @@ def older_part(database: Database, key: SessionKey, keep_last: int) -> OlderPart
 
 
 def ask(summarizer: Summarizer, messages: list[Any]) -> Any:
-    """Returns what a function or a Runnable answers. Raises `InvalidInputError` for anything else."""
+    """Returns the answer of a function or a Runnable. Raises `InvalidInputError` if it is neither."""
     invoke = getattr(summarizer, "invoke", None)
     if callable(invoke):
         return invoke(messages)
@@ -97,7 +97,11 @@ def text_of(answer: Any) -> str:
 
 
 def store(tx: Transaction, older: OlderPart, batch: appending.Batch) -> Event:
-    """Stores a summary, unless what it is of has changed meanwhile; returns it, or one that is as new."""
+    """Appends a summary and returns it; or returns the stored one if another writer has summarized the same meanwhile.
+
+    Raises:
+        StaleSessionError: The summarized events were removed meanwhile.
+    """
     key, last = older.key, older.last
     if not tx.lock(key):
         raise missing(key)
@@ -105,8 +109,8 @@ def store(tx: Transaction, older: OlderPart, batch: appending.Batch) -> Event:
     rows = tx.rows(where.statement(queries.EVENTS, queries.NEWEST_FIRST + queries.LIMITED), where.params)
     stored = [codec.decode_event(row) for row in rows]
     if stored and stored[0].supersedes >= last.seq:
-        return stored[0]  # somebody else has summarized the same at the same time
-    still = tx.rows(queries.EVENT_AT_SEQ, {**key.params(), "seq": last.seq})
-    if not still or codec.decode_event(still[0]).id != last.id:
+        return stored[0]
+    present = tx.rows(queries.EVENT_AT_SEQ, {**key.params(), "seq": last.seq})
+    if not present or codec.decode_event(present[0]).id != last.id:
         raise StaleSessionError(f"{key} has lost the events that were summarized: summarize it again")
     return appending.append(tx, key, batch)[0]

@@ -1,10 +1,11 @@
-"""Whole sessions, out and in: what an export reads and what an import writes.
+"""Reading whole sessions for an export, and writing those of an import.
 
 A *stored session* is a session with its state, read in one statement, and its events as rows. An *arrival* is a session
-from elsewhere with a stream of what was said in it; it is written in *pieces*, each a session's row and some of its
-events. The rule of all writing: what is there stays. A session that exists keeps its title and metadata and gets the
-events that it lacks (which is which their ids say), so that the same import again, or one that was interrupted, adds
-what is missing and nothing else.
+from a source with a stream of its events. It is written in *pieces*, each of which has the session's row and some of
+its events.
+
+An import never changes what is stored. A session that exists keeps its title and metadata, and gets the events that it
+lacks, by their ids. So importing the same source again, or one whose import was interrupted, adds only what is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 logger = logging.getLogger("session_sqlite")
 
-CHUNK: Final = 500  # rows that are read at a time
+CHUNK: Final = 500  # rows that one read returns
 _STORED_COLUMNS: Final = (*codec.SESSION_COLUMNS, "initial_state")
 _TEXT_COLUMNS: Final = ("content", "reasoning", "actions", "metadata", "state", "message")
 _NEEDED_COLUMNS: Final = {
@@ -37,13 +38,13 @@ _NEEDED_COLUMNS: Final = {
 
 @dataclass(frozen=True)
 class StoredSession:
-    """A session as it stands in the store at one moment.
+    """A session as it was in the store at one moment.
 
     Attributes:
-        key: What names it.
+        key: Its key.
         columns: The columns of its row, with ``initial_state``.
-        session: The same, decoded.
-        state: What it sees: its own keys and those that it shares.
+        session: The row, decoded.
+        state: The state that it sees: its own keys and those that it shares.
     """
 
     key: SessionKey
@@ -54,18 +55,18 @@ class StoredSession:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """An event that could not be decoded where it was: the columns of its row, to be stored as they are."""
+    """The columns of an event that could not be decoded when it was exported; they are stored as they are."""
 
     columns: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something in a source that cannot be imported.
+    """A part of a source that cannot be imported.
 
     Attributes:
         where: The line, row or id.
-        reason: Why; never what was said in it.
+        reason: The reason, without any text of the conversation.
     """
 
     where: str
@@ -74,17 +75,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a person who imports should know."""
+    """A remark on a source, for the person who imports it."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that is no part of a conversation: the program's own bookkeeping.
+    """A record that is not imported, since it is not part of a conversation but bookkeeping of the program.
 
     Attributes:
-        kind: Its kind, as the program names it.
+        kind: The kind of the record, as the program names it.
     """
 
     kind: str
@@ -92,7 +93,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class SharedState:
-    """Keys that sessions of an app (and, for ``user:`` keys, of a user) share.
+    """The state that sessions of an app share, or (``user:`` keys) sessions of a user in an app.
 
     Attributes:
         state: The keys with their prefixes.
@@ -107,17 +108,22 @@ class SharedState:
 
 @dataclass
 class Arrival:
-    """A session from elsewhere.
+    """A session from a source.
 
     Attributes:
         id: Its id.
-        events: What was said in it, in order. An event with a ``seq`` gets that place if it is free, others the next.
+        events: Its events in order, with faults and notes between them. An event with a ``seq`` gets that place if it
+            is free, and otherwise the next place.
         app_name: Its app; empty if the source names none.
         user_id: Its user; empty if the source names none.
-        metadata: The application's notes; a text is stored as it is, for one that was damaged where it was.
-        created_at: When it was made; the time of its first event if not given.
-        updated_at: When it last changed; the time of its latest event if not given.
-        last_seq: The highest seq that it ever gave.
+        agent_id: The agent that the user talks with.
+        title: Its title.
+        metadata: The application's notes; a text, which is stored as it is, if they were damaged in the source.
+        created_at: The time at which it was made; the time of its first event if not given.
+        updated_at: The time at which it last changed; the time of its latest event if not given.
+        last_seq: The highest seq that was ever given in it.
+        parent_id: The session it was forked from, if any.
+        parent_seq: The last ``seq`` of that session that the fork copied.
         initial_state: Its own state at creation.
         state: Its own state now.
     """
@@ -140,13 +146,13 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some events of a session, and the session's row in case that it has to be made.
+    """Some events of a session, and the session's row in case it has to be made.
 
     Attributes:
         key: The session.
         session: Its row.
         state: Its own state.
-        rows: Rows of events; one with seq 0 gets the next.
+        rows: The rows of events; one with seq 0 gets the next place.
     """
 
     key: SessionKey
@@ -155,20 +161,20 @@ class Piece:
     rows: Sequence[Mapping[str, Any]]
 
     def size(self) -> int:
-        """About how many characters it has."""
+        """Returns the number of characters in its events, approximately."""
         return sum(len(row[name] or "") for row in self.rows for name in _TEXT_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """What became of a piece.
+    """The result of writing a piece.
 
     Attributes:
         key: The session.
         is_new: True if the session was made for it.
-        added: How many events the session lacked.
-        known: How many it had.
-        moved: How many of the added ones did not get the seq that they had, which another event has.
+        added: How many events were added.
+        known: How many events the session had already.
+        moved: How many of the added events got another seq than they had, since that one was taken.
     """
 
     key: SessionKey
@@ -179,21 +185,21 @@ class Placed:
 
     @property
     def is_lacking(self) -> bool:
-        """True if the store did not have all of the piece."""
+        """Returns True if the store did not have all of the piece."""
         return self.is_new or self.added > 0
 
 
 class WholeSessions:
-    """The sessions of a database, as wholes."""
+    """The sessions of a database, read and written with their events and state."""
 
     def __init__(self, database: Database, max_event_bytes: int) -> None:
         self._database = database
         self._max_event_bytes = max_event_bytes
 
-    # ------------------------------------------------------------ out
+    # ------------------------------------------------------------ export
 
     def keys(self, where: Where) -> Iterator[SessionKey]:
-        """Yields the keys of the sessions that fit, by app, user and id; nothing is held between them."""
+        """Yields the keys of the sessions that match, by app, user and id; no lock is held between two of them."""
         where = where.with_values(limit=CHUNK)
         while True:
             sql = where.statement(queries.SESSION_KEYS, queries.SESSION_KEYS_IN_ORDER)
@@ -202,14 +208,14 @@ class WholeSessions:
                 if all(isinstance(name, str) for name in key):
                     yield key
                 else:
-                    logger.warning("a session whose id, app or user is no text is left out: see check()")
+                    logger.warning("a session whose id, app or user is not text is left out: see check()")
             if len(keys) < CHUNK:
                 return
             app, user, id = keys[-1]
             where = where.also(queries.KEYS_BEYOND, at_app=app, at_user=user, at_id=id)
 
     def read(self, key: SessionKey) -> StoredSession | None:
-        """A session with its state, as of one moment; None if there is none."""
+        """Returns a session with its state, as of one moment; None if there is none."""
         rows = self._database.read(queries.SESSION_WITH_ALL_STATE, key.params(), tuple)
         if not rows:
             return None
@@ -223,8 +229,8 @@ class WholeSessions:
         return StoredSession(key, columns, codec.decode_session(rows[0][: width - 1], SessionRecord), state)
 
     def event_rows(self, stored: StoredSession) -> Iterator[list[Row]]:
-        """Yields the rows of the events that the session had when it was read, in order, some at a time."""
-        # Not up to `last_seq`: a damaged one would hide events.
+        """Yields the rows of a session's events in order, in lists; events that are appended meanwhile are left out."""
+        # The end is read from the events, since a damaged `last_seq` of the session would hide some of them.
         end = self._database.read(queries.LAST_PLACE, stored.key.params(), tuple)[0][0]
         where = of_session(stored.key).also(queries.UP_TO, until_seq=end).with_values(limit=CHUNK)
         while True:
@@ -237,14 +243,14 @@ class WholeSessions:
             where = where.also(queries.AFTER, after=place)
 
     def count_events(self, where: Where) -> int:
-        """Counts the events of the sessions that fit."""
+        """Counts the events of the sessions that match."""
         count: int = self._database.read(where.statement(queries.COUNT_ALL_EVENTS), where.params, tuple)[0][0]
         return count
 
-    # ------------------------------------------------------------ in
+    # ------------------------------------------------------------ import
 
     def session_row(self, key: SessionKey, arrival: Arrival, now: str) -> dict[str, Any]:
-        """The row of a session that arrives. Raises `InvalidInputError`."""
+        """Returns the row of a session that arrives. Raises `InvalidInputError`."""
         damaged = isinstance(arrival.metadata, str)
         row = codec.encode_session(
             key,
@@ -267,7 +273,7 @@ class WholeSessions:
         return row
 
     def event_row(self, key: SessionKey, event: Event | StoredRow, now: str) -> dict[str, Any]:
-        """The row of an event that arrives. Raises `InvalidInputError`."""
+        """Returns the row of an event that arrives. Raises `InvalidInputError`."""
         if isinstance(event, Event):
             row = codec.encode_event(event, key, now, self._max_event_bytes)
             row["seq"] = codec.whole_number(event.seq, "seq")
@@ -277,19 +283,19 @@ class WholeSessions:
             if row[name] is None:
                 row[name] = default
         if any(not isinstance(value, (str, bytes, int, float, type(None))) for value in row.values()):
-            raise InvalidInputError("a column of the row is not a value that the store has")
+            raise InvalidInputError("a column of the row has a value that SQLite cannot store")
         row.update(key.params(), id=codec.identifier(row["id"], "the event id"))
         if row["copied_from"] == key.session_id:
             row["copied_from"] = None
-        row["seq"] = row["seq"] if codec.is_seq(row["seq"]) else 0  # a damaged place: the next one
+        row["seq"] = row["seq"] if codec.is_seq(row["seq"]) else 0  # a damaged seq is replaced by the next one
         if not isinstance(row["created_at"], (str, bytes)):
             row["created_at"] = now
         return row
 
     def add(self, pieces: Sequence[Piece | SharedState], now: str) -> list[Placed]:
-        """Writes what the store lacks of the pieces, in one transaction, and says what became of each.
+        """Writes the parts of the pieces that the store lacks, in one transaction, and returns the results.
 
-        If it lacks nothing, nothing is written.
+        If the store lacks nothing, it starts no transaction.
         """
         placed = self.look_at(pieces)
         lacking = [piece for piece, place in zip(pieces, placed, strict=True) if place is None or place.is_lacking]
@@ -305,7 +311,7 @@ class WholeSessions:
         return [place for place in final if place is not None]
 
     def look_at(self, pieces: Sequence[Piece | SharedState]) -> list[Placed | None]:
-        """What `add` would do with each piece, found out by reading; None for shared state that is not all there."""
+        """Returns the result that `add` would have for each piece; None for shared state that is not complete."""
         reading = Reads(self._database)
         placed: list[Placed | None] = []
         for piece in pieces:
@@ -346,7 +352,7 @@ class WholeSessions:
 
 
 def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed, list[dict[str, Any]], int]:
-    """Gives the rows that the session lacks their places: what becomes of the piece, those rows, the last seq."""
+    """Returns the result of writing a piece, the rows that the session lacks with their places, and its last seq."""
     params = piece.key.params()
     known: set[str] = set()
     taken: set[int] = set()

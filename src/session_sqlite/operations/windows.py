@@ -1,4 +1,4 @@
-"""The latest part of a conversation, as a model needs it: whole turns, and no result without its call.
+"""The latest events of a conversation as a model needs them: whole turns, and no result without its call.
 
 A *turn* is an event of the user and all that follows it. A *summary* stands for the events before it.
 """
@@ -18,7 +18,7 @@ from session_sqlite.operations.lookup import of_session, require
 from session_sqlite.operations.reading import EventQuery, select, seq_before
 from session_sqlite.where import Where
 
-LOOK_BACK_EVENTS: Final = 200  # how far before a window the calls of its results are looked for
+LOOK_BACK_EVENTS: Final = 200  # events before a window in which the calls of its results are looked for
 
 
 def last_events(database: Database, key: SessionKey, n: int) -> list[Event]:
@@ -36,32 +36,32 @@ def newest_summary(database: Database, key: SessionKey) -> Event | None:
     """Returns the newest summary of a session, if it has one."""
     query = EventQuery(key, of_session(key).also(queries.A_SUMMARY), newest_first=True)
     summaries = select(database, query, 1, codec.decode_event)
-    if summaries and summaries[0].unreadable:  # it stands for nothing; one before it may
+    if summaries and summaries[0].unreadable:  # a damaged summary cannot be used; an earlier one may be intact
         summaries = [event for event in select(database, query, None, codec.decode_event) if not event.unreadable]
     return summaries[0] if summaries else None
 
 
 def latest_turns(database: Database, key: SessionKey, n: int, after: int | None = None) -> list[Event]:
-    """Returns the window without a summary: of all events, or of those after one that are no summaries."""
+    """Returns the latest events in whole turns; if a seq is given, only events after it that are no summaries."""
     where = of_session(key)
     if after is not None:
         where = where.also(queries.NOT_A_SUMMARY).also(queries.AFTER, after=after)
-    # One more than asked for tells whether the window has everything, which is never cut.
+    # One event more than asked for tells whether the window has all events: then it need not begin at a turn.
     query = EventQuery(key, where, newest_first=True)
     placed = select(database, query, n + 1, lambda row: (codec.seq_of(row), codec.decode_event(row)))
     if not placed:
         require(Reads(database), key)
     placed.reverse()
-    found = [event for _, event in placed]
-    if len(found) <= n:
-        return found
-    window, begin = found[1:], placed[1][0]
+    latest = [event for _, event in placed]
+    if len(latest) <= n:
+        return latest
+    window, begin = latest[1:], placed[1][0]
     for index, event in enumerate(window):
         if event.author == "user":
             return _with_calls(database, key, where, window[index:])
     reading, oldest = Reads(database), after or 0
     start = seq_before(reading, queries.LAST_USER_SEQ_BEFORE, key, begin)
-    if start is None or start <= oldest:  # nobody's turn: begin at an event that is not a result
+    if start is None or start <= oldest:  # the user never spoke: begin at an event that is not a tool's result
         for index, event in enumerate(window):
             if event.author != "tool":
                 return window[index:]
@@ -73,10 +73,9 @@ def latest_turns(database: Database, key: SessionKey, n: int, after: int | None 
 
 
 def _with_calls(database: Database, key: SessionKey, where: Where, window: list[Event]) -> list[Event]:
-    """Returns the window from further back, if it has results of tools whose calls stand not far before it.
+    """Returns the window with earlier turns in front, if it has results of tools whose calls are in these.
 
-    That is so where the user spoke while a tool was at work. A result whose call is nowhere, since it was stored
-    alone, moves nothing.
+    This happens if the user spoke while a tool was at work. A result that was stored without its call changes nothing.
     """
     waiting: Counter[str] = Counter()
     for event in reversed(window):
@@ -91,12 +90,12 @@ def _with_calls(database: Database, key: SessionKey, where: Where, window: list[
         wait_for_calls(event, waiting)
         if event.author == "user" and not (waiting := within_reach(waiting, earlier[index + 1 :])):
             return [*reversed(earlier[: index + 1]), *window]
-    # Then the calls stand at the very beginning of the session, before its first turn; or the turn is too long.
+    # The calls are before the first turn of the session, or else their turn is too long to be added.
     return [*reversed(earlier), *window] if len(earlier) < LOOK_BACK_EVENTS else window
 
 
 def wait_for_calls(event: Event, waiting: Counter[str]) -> None:
-    """Counts, reading events backwards, the results whose calls were not met yet, by the ids of the calls."""
+    """Updates the number of results whose calls were not found yet, by call id, with the next event backwards."""
     if event.author == "tool":
         waiting.update(action.id for action in event.actions if action.id)
         return
@@ -109,7 +108,7 @@ def wait_for_calls(event: Event, waiting: Counter[str]) -> None:
 
 
 def within_reach(waiting: Counter[str], earlier: Iterable[Event]) -> Counter[str]:
-    """Returns the results that wait, without those whose calls are not among the events before them."""
+    """Returns those of the results that wait for a call whose calls are among the earlier events."""
     missing = waiting.copy()
     for event in earlier:
         if not missing:
