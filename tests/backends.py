@@ -1,5 +1,8 @@
 """The stores that the conformance tests run on. A new backend joins by a line in `BACKENDS`.
 
+Servers are started once for all tests, at the first test that needs one. A server that this machine does not have
+skips its tests, and is named in red at the end of the run; under ``REQUIRE_SERVERS=1`` it is an error.
+
 A backend is a function from a folder to an open `Store`: a service, and how to see everything that it has stored.
 The asynchronous service is one more backend: `Driven` calls it from synchronous code, on one event loop.
 """
@@ -7,8 +10,11 @@ The asynchronous service is one more backend: `Driven` calls it from synchronous
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import functools
 import inspect
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,9 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+import servers
+import sqlalchemy
 import sqlite_utils
 
-from session_sqlite import AsyncSession, AsyncSessionService, Page, SQLiteSessionService
+from session_sqlite import AsyncSession, AsyncSessionService, Page, SQLAlchemySessionService, SQLiteSessionService
 
 Dump = dict[str, list[tuple[Any, ...]]]
 
@@ -86,10 +95,90 @@ def asynchronous(folder: Path) -> Iterator[Store]:
         loop.close()
 
 
+# ---------------------------------------------------------------- servers
+
+MISSING: dict[str, str] = {}
+"""Why the servers are missing that could not be started, by name."""
+
+_RUNNING = contextlib.ExitStack()
+atexit.register(_RUNNING.close)
+SERVERS = {"postgresql": servers.postgresql, "mariadb": servers.mariadb}
+TABLES = ("event_words", "events", "state", "sessions")
+
+
+@functools.cache
+def server(kind: str) -> servers.Server:
+    """The server of a kind that all tests share. Skips the test if this machine has none."""
+    try:
+        return _RUNNING.enter_context(SERVERS[kind]())
+    except servers.MissingServerError as error:
+        MISSING[kind] = str(error)
+        if os.environ.get("REQUIRE_SERVERS") == "1":
+            raise
+        pytest.skip(str(error))
+
+
+@functools.cache
+def _store_of_all(kind: str) -> str:
+    """The URL of the store that the tests on a server share; each begins by emptying it."""
+    url = server(kind).new_database()
+    SQLAlchemySessionService(url).close()
+    return url
+
+
+@functools.cache
+def _administration(url: str) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+
+
+def empty_store(kind: str) -> str:
+    """The URL of an empty store on a server."""
+    url = _store_of_all(kind)
+    with _administration(url).connect() as connection:
+        for table in TABLES:
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    return url
+
+
+def server_dump(url: str) -> Dump:
+    with _administration(url).connect() as connection:
+        return {
+            table: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {table}")), key=repr)
+            for table in TABLES
+        }
+
+
+def on_server(kind: str) -> Callable[[Path], AbstractContextManager[Store]]:
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Store]:
+        url = empty_store(kind)
+        with SQLAlchemySessionService(url, app_name="app", user_id="user") as service:
+            yield Store(service, lambda: server_dump(url))
+
+    return opened
+
+
+def awaited_on_server(kind: str) -> Callable[[Path], AbstractContextManager[Store]]:
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Store]:
+        loop = asyncio.new_event_loop()
+        try:
+            with on_server(kind)(folder) as store:
+                yield Store(Driven(AsyncSessionService(store.service), loop), store.dump, is_async=True)
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    return opened
+
+
 BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "file": sqlite_file,
     "memory": sqlite_memory,
     "async": asynchronous,
+    "postgresql": on_server("postgresql"),
+    "postgresql-async": awaited_on_server("postgresql"),
+    "mariadb": on_server("mariadb"),
 }
 
 

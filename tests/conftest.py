@@ -35,3 +35,11 @@ def service(path: Path) -> "Iterator[SQLiteSessionService]":
 
     with SQLiteSessionService(path) as service:
         yield service
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says in red which servers were not there, so that a green run does not hide what it did not test."""
+    import backends
+
+    for kind, reason in backends.MISSING.items():
+        terminalreporter.write_line(f"NOT TESTED on {kind}: {reason}", red=True, bold=True)

@@ -75,6 +75,11 @@ def test_sqlite_utils_is_imported_only_by_the_sqlite_backend() -> None:
     assert {name for name in importers_of("sqlite_utils") if not name.startswith("sqlite/")} == set()
 
 
+def test_sqlalchemy_is_imported_only_by_the_server_backend() -> None:
+    importers = importers_of("sqlalchemy", "psycopg", "pymysql")
+    assert {name for name in importers if not name.startswith("server/")} == set()
+
+
 def test_no_import_of_our_own_hides_in_a_string() -> None:
     """A lazy import is a statement in a function; only the face of the package looks names up, for its lazy ones."""
     hidden = [

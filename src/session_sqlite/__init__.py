@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from session_sqlite.langchain.history import SQLiteChatMessageHistory
     from session_sqlite.langchain.middleware import SessionHistoryMiddleware
     from session_sqlite.langchain.recorder import SessionRecorder
+    from session_sqlite.server_service import SQLAlchemySessionService
 
 __all__ = [
     "ANY",
@@ -62,6 +63,7 @@ __all__ = [
     "QueryError",
     "ReadOnlyStoreError",
     "Rows",
+    "SQLAlchemySessionService",
     "SQLiteChatMessageHistory",
     "SQLiteSessionService",
     "SearchHit",
@@ -85,6 +87,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "SQLAlchemySessionService": "session_sqlite.server_service",
     "SQLiteChatMessageHistory": "session_sqlite.langchain.history",
     "SessionHistoryMiddleware": "session_sqlite.langchain.middleware",
     "SessionRecorder": "session_sqlite.langchain.recorder",

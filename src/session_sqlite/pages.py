@@ -123,6 +123,19 @@ def _without_service(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "_why_empty"}
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Returns the names of columns, numbered where they repeat: id, id_2."""
+    taken = set(names)
+    distinct: list[str] = []
+    for name in names:
+        number, free = 1, name
+        while free in distinct or (number > 1 and free in taken):
+            number += 1
+            free = f"{name}_{number}"
+        distinct.append(free)
+    return distinct
+
+
 Level = Literal["ok", "warning", "error"]
 
 

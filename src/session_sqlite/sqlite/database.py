@@ -38,7 +38,7 @@ from session_sqlite.errors import (
     StoreClosedError,
     StoreError,
 )
-from session_sqlite.pages import CheckReport, Rows
+from session_sqlite.pages import CheckReport, Rows, distinct
 from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import Call, Turns
 from session_sqlite.sqlite.driver import (
@@ -60,7 +60,7 @@ from session_sqlite.sqlite.opening import (
     is_out_of_date,
     unless_changed,
 )
-from session_sqlite.sqlite.owner_queries import Guard, distinct, has_long_values, is_too_long
+from session_sqlite.sqlite.owner_queries import Guard, has_long_values, is_too_long
 from session_sqlite.sqlite.paths import MEMORY, path_text
 from session_sqlite.sqlite.search_index import SQLiteSearchIndex
 

@@ -250,19 +250,6 @@ def _too_much_memory() -> QueryError:
     return QueryError(f"the query took more than {MOST_MEMORY:,} bytes of memory: narrow it")
 
 
-def distinct(names: Sequence[str]) -> list[str]:
-    """The names of columns, numbered where they repeat: id, id_2."""
-    taken = set(names)
-    distinct: list[str] = []
-    for name in names:
-        number, free = 1, name
-        while free in distinct or (number > 1 and free in taken):
-            number += 1
-            free = f"{name}_{number}"
-        distinct.append(free)
-    return distinct
-
-
 def query_error(error: Exception) -> QueryError:
     """Our error for what SQLite says of a query of the caller's."""
     if primary_code(error) in {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY}:

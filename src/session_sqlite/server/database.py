@@ -1,0 +1,368 @@
+"""Sessions on a database server: its connections, transactions with locks, and running an operation again.
+
+Every connection is in the driver's autocommit mode and transactions are begun and ended by statements of ours, so that
+a read is one round trip. A write runs as a whole, and as a whole again when another transaction came between, or when
+the server or the way to it was lost: events have their ids before the first try, so nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import random
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import sqlalchemy
+from sqlalchemy import URL, TextClause, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from session_sqlite import queries
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Params, Row, Transaction
+from session_sqlite.errors import (
+    CorruptStoreError,
+    EventTooLargeError,
+    InvalidInputError,
+    QueryError,
+    ReadOnlyStoreError,
+    SessionError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+    StoreFullError,
+)
+from session_sqlite.pages import CheckReport, Rows, distinct
+from session_sqlite.server.checking import check
+from session_sqlite.server.dialects import Dialect, Fault, dialect_of
+from session_sqlite.server.schema import migrate
+from session_sqlite.server.search_index import ServerSearchIndex
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = 0.005  # seconds before an operation runs again; the pause grows, and is drawn by chance
+LONGEST_PAUSE: Final = 0.5
+RECONNECT_PAUSE: Final = 0.1
+CONFLICTS_WITHOUT_PAUSE: Final = 1
+LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a text
+_QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
+_NAMES = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
+
+
+@functools.lru_cache(maxsize=1024)
+def driver_sql(sql: str) -> str:
+    """Returns a statement with the drivers' ``%(name)s`` in place of ``:name``."""
+    return _NAMES.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+class ServerTransaction:
+    """A write transaction on one connection."""
+
+    __slots__ = ("_connection", "_dialect", "index")
+
+    def __init__(self, connection: Connection, dialect: Dialect, index: ServerSearchIndex) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self.index = index
+
+    def rows(self, sql: str, params: Params) -> list[Row]:
+        """See `Reading.rows`."""
+        return rows_of(self._connection, self._dialect, sql, params)
+
+    def run(self, sql: str, params: Params) -> int:
+        """See `Transaction.run`."""
+        return self._connection.exec_driver_sql(driver_sql(sql), stored(self._dialect, params)).rowcount
+
+    def run_many(self, sql: str, params: Sequence[Params]) -> None:
+        """See `Transaction.run_many`."""
+        if params:
+            self._connection.exec_driver_sql(driver_sql(sql), [stored(self._dialect, one) for one in params])
+
+    def lock(self, *keys: SessionKey) -> set[SessionKey]:
+        """See `Transaction.lock`."""
+        sql = f"{queries.LAST_SEQ} {self._dialect.for_update}"
+        return {key for key in sorted(set(keys)) if self.rows(sql, key.params())}
+
+
+def rows_of(connection: Connection, dialect: Dialect, sql: str, params: Params) -> list[Row]:
+    """Returns the rows of a query, with its texts as they were before they were stored."""
+    result = connection.exec_driver_sql(driver_sql(sql), stored(dialect, params))
+    rows: list[Row] = [tuple(row) for row in result]
+    return [tuple(map(dialect.value_read, row)) for row in rows] if dialect.changes_text else rows
+
+
+def stored(dialect: Dialect, params: Params) -> dict[str, Any]:
+    """Returns parameters as the server can keep them."""
+    if not dialect.changes_text:
+        return dict(params)
+    return {name: dialect.stored(value) if isinstance(value, str) else value for name, value in params.items()}
+
+
+class ServerDatabase:
+    """A `Database` on a server, at a URL of SQLAlchemy's."""
+
+    path = None
+
+    def __init__(self, url: object, *, pool_size: int, busy_timeout: float) -> None:
+        self._busy_timeout = busy_timeout
+        self._closed = False
+        self._closing = threading.Lock()
+        self.url = _checked_url(url)
+        self.dialect = dialect_of(self.url.get_backend_name(), is_mariadb=False)
+        self.engine = self._new_engine(pool_size)
+        try:
+            self._patiently(lambda connection: migrate(connection, self.dialect, str(self)), busy_timeout)
+        except BaseException:
+            self.engine.dispose()
+            raise
+        self.index = ServerSearchIndex(self, self.dialect)
+        _LIVE.add(self)
+
+    def __str__(self) -> str:
+        return repr(self.url.render_as_string(hide_password=True))
+
+    # ------------------------------------------------------------ the Database protocol
+
+    @property
+    def closed(self) -> bool:
+        """See `Database.closed`."""
+        return self._closed
+
+    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        """See `Database.read`."""
+        rows = self._patiently(lambda connection: rows_of(connection, self.dialect, sql, params), self._busy_timeout)
+        return rows if make is tuple else [make(row) for row in rows]  # type: ignore[return-value]  # rows are tuples
+
+    def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
+        """See `Database.write`."""
+
+        def in_transaction(connection: Connection) -> T:
+            connection.exec_driver_sql(self.dialect.begin)
+            result = work(ServerTransaction(connection, self.dialect, self.index))
+            try:
+                connection.exec_driver_sql("COMMIT")
+            except DBAPIError as error:
+                if not repeatable and self.dialect.fault(error) is Fault.DISCONNECTED:
+                    raise StoreError(
+                        f"the connection to {self} was lost while a change was committed: it may or may not have "
+                        "happened, so look before you try again"
+                    ) from None
+                raise
+            return result
+
+        return self._patiently(in_transaction, self._busy_timeout if patience is None else patience)
+
+    def purge(self) -> list[str]:
+        """See `Database.purge`."""
+        return [f"the files of the server of {self}: how long they keep deleted text is a matter of its settings"]
+
+    def close(self) -> None:
+        """See `Database.close`."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        _LIVE.discard(self)
+        self.engine.dispose()
+
+    # ------------------------------------------------------------ for the owner of the store
+
+    def db(self) -> NoReturn:
+        """See `Database.db`: it is of SQLite files."""
+        self._check_open()
+        raise StoreError(f"db is for SQLite files, and {self} is on a server: use query(), or `session-sqlite copy`")
+
+    def backup(self, target: object, *, overwrite: bool) -> NoReturn:  # noqa: ARG002  # there is no such file
+        """See `Database.backup`: it is of SQLite files."""
+        self._check_open()
+        command = self.dialect.backup_command
+        raise StoreError(f"{self} is on a server: back it up with {command}, or `session-sqlite copy` it to a file")
+
+    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:  # noqa: ARG002  # the server has its own limits
+        """See `Database.query`: on a connection of its own, whose settings the statement may change."""
+
+        def work(connection: Connection) -> Rows:
+            try:
+                connection.exec_driver_sql(self.dialect.begin_read_only)
+                self.dialect.limit_statements(connection, timeout)
+                result = connection.execute(*_text(sql, params))
+                if not result.returns_rows:
+                    raise QueryError("the query returns no rows: query() takes one SELECT")
+                names = distinct(list(result.keys()))
+                return Rows((dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result), names)
+            except (StatementError, ResourceClosedError) as error:
+                fault = self.dialect.fault(error) if isinstance(error, DBAPIError) else Fault.OTHER
+                if fault is Fault.DISCONNECTED:
+                    raise
+                raise self._query_error(error, fault, timeout) from error
+            finally:
+                connection.invalidate()
+
+        return self._patiently(work, self._busy_timeout)
+
+    def _query_error(self, error: Exception, fault: Fault, timeout: float) -> QueryError:
+        if fault is Fault.TIMED_OUT:
+            return QueryError(f"the query took more than {timeout:g} s: narrow it, or give a longer timeout")
+        if fault is Fault.READ_ONLY:
+            return QueryError("query() only reads: use the verbs of the service to write")
+        # What the server says here is about the caller's own SQL, and of use to its author.
+        return QueryError(f"the query failed: {getattr(error, 'orig', None) or error}")
+
+    def check(self, *, repair: bool) -> CheckReport:
+        """See `Database.check`."""
+        return check(self, repair=repair)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the store {self} was closed: open it again")
+
+    # ------------------------------------------------------------ running, and running again
+
+    def _patiently(self, work: Callable[[Connection], T], patience: float) -> T:
+        """Runs something on a connection until it works, fails for good, or the time is over."""
+        deadline = time.monotonic() + patience
+        pause = FIRST_PAUSE
+        tries = 0
+        while True:
+            self._check_open()
+            try:
+                with self.connection() as connection:
+                    return work(connection)
+            except PoolTimeoutError as error:
+                raise StoreBusyError(
+                    f"all connections to {self} are in use: try again, or give a larger pool_size"
+                ) from error
+            except DBAPIError as error:
+                fault = self.dialect.fault(error)
+                if fault not in {Fault.CONFLICT, Fault.DISCONNECTED} or time.monotonic() >= deadline:
+                    raise self.error(error, fault) from error
+            except SQLAlchemyError as error:
+                raise StoreError(f"the store {self} failed: {type(error).__name__}") from error
+            tries += 1
+            if fault is Fault.DISCONNECTED:
+                pause = max(pause, RECONNECT_PAUSE)
+            if tries > CONFLICTS_WITHOUT_PAUSE or fault is Fault.DISCONNECTED:
+                time.sleep(min(random.uniform(0, pause), max(0.0, deadline - time.monotonic())))  # noqa: S311  # spreads
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection from the pool, which goes back to it without a transaction, or not at all."""
+        connection = self.engine.connect()
+        try:
+            try:
+                yield connection
+            except Exception as error:
+                self._leave(connection, error)
+                raise
+            except BaseException:  # an interrupt: what the driver was about to read is unknown
+                connection.invalidate()
+                raise
+        finally:
+            connection.close()
+
+    def _leave(self, connection: Connection, error: Exception) -> None:
+        """Ends the transaction that failed; a connection that cannot is not used again."""
+        if connection.invalidated or connection.closed:
+            return
+        if isinstance(error, DBAPIError) and self.dialect.fault(error) is Fault.DISCONNECTED:
+            connection.invalidate()
+            return
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except Exception:  # noqa: BLE001  # the first error is the one to show
+            connection.invalidate()
+
+    def error(self, error: DBAPIError, fault: Fault) -> SessionError:
+        """Our error for the driver's: what happened and what to do, and none of the statement's values."""
+        code = getattr(error.orig, "sqlstate", None) or next(iter(getattr(error.orig, "args", ())), None)
+        kind = type(error.orig).__name__
+        name = f"{kind} {code}" if isinstance(code, (int, str)) and len(str(code)) <= LONGEST_CODE else kind
+        if fault in {Fault.CONFLICT, Fault.BUSY}:
+            return StoreBusyError(f"the store {self} is locked by another writer: try again ({name})")
+        if fault is Fault.DISCONNECTED:
+            return StoreError(f"the server of {self} cannot be reached: check that it runs, and try again ({name})")
+        if fault is Fault.FULL:
+            return StoreFullError(f"there is no room on the server of {self}: nothing was written, free some ({name})")
+        if fault is Fault.READ_ONLY:
+            return ReadOnlyStoreError(f"the store {self} may not be written ({name})")
+        if fault is Fault.TOO_LARGE:
+            return EventTooLargeError(f"the server of {self} takes no value of that size: raise its limit ({name})")
+        if fault is Fault.MISSING:
+            return CorruptStoreError(f"the store {self} lacks a table or column of its own: restore it from a backup")
+        if fault is Fault.DENIED:
+            return StoreError(f"the server of {self} refuses the account or the database: check the URL ({name})")
+        return StoreError(f"the store {self} failed: {name}")
+
+    # ------------------------------------------------------------ connections
+
+    def _new_engine(self, pool_size: int) -> Engine:
+        engine = sqlalchemy.create_engine(
+            self.url,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=self._busy_timeout,
+            pool_recycle=1800,  # servers and proxies close connections that are idle for long
+            pool_reset_on_return=None,  # every transaction is ended by `connection`
+        )
+
+        @event.listens_for(engine, "connect")
+        def set_up(dbapi_connection: Any, _record: object) -> None:
+            def execute(sql: str) -> Sequence[Any]:
+                with contextlib.closing(dbapi_connection.cursor()) as cursor:
+                    cursor.execute(sql)
+                    return list(cursor.fetchall()) if cursor.description else []
+
+            self._know_the_server(engine)
+            self.dialect.set_up(execute, self._busy_timeout)
+
+        return engine
+
+    def _know_the_server(self, engine: Engine) -> None:
+        if self.dialect.name == "mysql":
+            self.dialect = dialect_of("mysql", is_mariadb=bool(getattr(engine.dialect, "is_mariadb", False)))
+
+
+def _checked_url(url: object) -> URL:
+    """Returns a URL. Raises `InvalidInputError` for one that is malformed or names a file; never shows a password."""
+    try:
+        made = sqlalchemy.make_url(url)  # type: ignore[arg-type]  # anything else is an ArgumentError
+    except (ArgumentError, AttributeError, ValueError):
+        raise InvalidInputError("url must be like postgresql+psycopg://user:password@host/database") from None
+    if made.get_backend_name() == "sqlite":
+        raise InvalidInputError("a SQLite file is opened by its path: SQLiteSessionService('sessions.db')")
+    drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
+               "mariadb": "mariadb+pymysql"}  # fmt: skip
+    return made.set(drivername=drivers.get(made.drivername, made.drivername))
+
+
+def _text(sql: str, params: Sequence[Any] | Params) -> tuple[TextClause, dict[str, Any]]:
+    """Returns an owner's statement with the values for its ``:name`` or ``?``."""
+    if isinstance(params, Mapping):
+        return sqlalchemy.text(sql), dict(params)
+    pieces = _QUESTION_MARKS.split(sql)  # quoted texts and question marks stand at the odd places
+    names = iter(range(len(pieces)))
+    numbered = [f":p{next(names)}" if piece == "?" else piece.replace(":", "\\:") for piece in pieces]
+    return sqlalchemy.text("".join(numbered)), {f"p{number}": value for number, value in enumerate(params)}
+
+
+_LIVE: weakref.WeakSet[ServerDatabase] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_LIVE):
+        # The parent's connections are its own: they are forgotten, not closed.
+        database.engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,401 @@
+"""What differs between the servers: their types, how a connection is set up, and what their errors mean.
+
+A statement of `queries` runs as it stands on each of them. A `Dialect` says the rest, as data where that is possible.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from session_sqlite.errors import InvalidInputError
+
+
+class Fault(enum.Enum):
+    """What a driver's error means for the operation that met it."""
+
+    CONFLICT = "another transaction came between: run the operation again"
+    DISCONNECTED = "the server or the way to it is gone: connect again and run the operation again"
+    BUSY = "another transaction held a lock for too long"
+    FULL = "the server's disk is full"
+    READ_ONLY = "the server or the account may not write"
+    TOO_LARGE = "the server takes no value of that size"
+    MISSING = "a table or column is not there"
+    TIMED_OUT = "a statement took longer than it may"
+    DENIED = "the account may not do that, or the password is wrong"
+    OTHER = "anything else"
+
+
+class Dialect:
+    """One kind of server.
+
+    Attributes:
+        name: SQLAlchemy's name for it.
+        identifier: The column type of an identifier: at most 128 characters, compared byte by byte.
+        short_text: The type of other text that an index has.
+        long_text: The type of text of any length.
+        row_id: The type of a number that the server gives to each row.
+        table_options: What follows a table's columns.
+        for_update: What makes a SELECT lock its rows.
+        begin: The statement that begins a transaction.
+        begin_read_only: The statement that begins a transaction which cannot write.
+        words_type: The type of the words of an event, which the server indexes.
+        words_value: What makes a value of that type of the text ``:words``.
+        words_match: The condition that an event has the words of the query ``:match``.
+        event_actions: The view that has the calls of tools as rows: the one place where JSON is taken apart.
+        tools_of_event: The names of an event's tools, joined.
+        extra_statements: What else the views need, before they are made.
+        changes_text: True if the server cannot keep every text as it is.
+        backup_command: The server's own program for backups.
+    """
+
+    name: str
+    identifier: str
+    short_text: str
+    long_text: str
+    row_id: str
+    table_options: str = ""
+    for_update: str = "FOR UPDATE"
+    begin: str
+    begin_read_only: str
+    words_type: str
+    words_value: str
+    words_match: str
+    event_actions: str
+    tools_of_event: str
+    extra_statements: tuple[str, ...] = ()
+    changes_text: bool = False
+    backup_command: str
+    settings_at_risk: str
+
+    def words_query(self, tokens: Mapping[str, bool]) -> str:
+        """Returns the query for all of some words, of which those that are true are prefixes."""
+        raise NotImplementedError
+
+    def index_of_words(self) -> str:
+        """Returns the statement that makes the index of the words, if it is not there."""
+        raise NotImplementedError
+
+    def usage_value(self, name: str) -> str:
+        """Returns the expression for a value of the JSON in the column of the usage, NULL where there is none."""
+        raise NotImplementedError
+
+    def value_read(self, value: Any) -> Any:
+        """Returns a value of a row as it was before `stored`."""
+        return self.read(value) if isinstance(value, str) else value
+
+    def stored(self, text: str) -> str:
+        """Returns a text as the server can keep it."""
+        return text
+
+    def read(self, text: str) -> str:
+        """Returns a text as it was before `stored`."""
+        return text
+
+    def column(self, kind: str) -> str:
+        """Returns the type of a column, given its kind (the name of an attribute, or a type) and what follows it."""
+        name, _, rest = kind.partition(" ")
+        return f"{getattr(self, name, name)} {rest}".rstrip()
+
+    def index(self, name: str, table: str, columns: str) -> str:
+        """Returns the statement that makes an index if it is not there."""
+        return f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"
+
+    def index_of_long_text(self, name: str, table: str, column: str) -> str:
+        """Returns the statement that makes an index on a column without a limit of its length, for equality."""
+        raise NotImplementedError
+
+    def set_up(self, execute: Any, lock_seconds: float) -> None:
+        """Sets up a new connection, given the driver's way to run a statement and return its rows."""
+        raise NotImplementedError
+
+    def fault(self, error: DBAPIError) -> Fault:
+        """Returns what an error means."""
+        raise NotImplementedError
+
+    def take_migration_lock(self, connection: Connection) -> None:
+        """Waits until no other process changes the schema; the end of the connection gives it up."""
+        raise NotImplementedError
+
+    def limit_statements(self, connection: Connection, seconds: float) -> None:
+        """Ends each statement of the transaction that takes longer."""
+        raise NotImplementedError
+
+    def _is_lost(self, error: DBAPIError) -> bool:
+        return bool(error.connection_invalidated)
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL, by psycopg 3."""
+
+    name = "postgresql"
+    identifier = 'varchar(128) COLLATE "C"'
+    short_text = 'varchar(256) COLLATE "C"'
+    long_text = 'text COLLATE "C"'
+    row_id = "bigint GENERATED BY DEFAULT AS IDENTITY"
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    begin_read_only = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    changes_text = True
+    backup_command = "pg_dump"
+    settings_at_risk = """
+SELECT name, setting
+  FROM pg_settings
+ WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+"""
+    words_type = "tsvector"
+    words_value = "array_to_tsvector(string_to_array(CAST(:words AS text), ' '))"
+    words_match = "event_words.words @@ CAST(:match AS tsquery)"
+    # A row that was damaged must not make a whole view fail, and PostgreSQL's text cannot hold the NUL that JSON can.
+    extra_statements = (
+        """
+CREATE OR REPLACE FUNCTION readable_json(stored text) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN replace(stored, '\\u0000', '\\ufffd')::json;
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END
+$$
+""",
+    )
+    event_actions = """
+SELECT events.row_id,
+       action.place - 1 AS position,
+       coalesce(action.value ->> 'id', '') AS call_id,
+       action.value ->> 'name' AS name,
+       coalesce(action.value ->> 'args', '{}') AS args,
+       action.value ->> 'output' AS output,
+       action.value ->> 'error' AS error
+  FROM events
+ CROSS JOIN LATERAL json_array_elements(
+       CASE WHEN json_typeof(readable_json(events.actions)) = 'array' THEN readable_json(events.actions) END
+     ) WITH ORDINALITY AS action (value, place)
+ WHERE events.actions <> '[]'
+   AND json_typeof(action.value) = 'object'
+"""
+    tools_of_event = "string_agg(action.name, ', ' ORDER BY action.position)"
+
+    # U+E000 begins an escape: U+E000 U+E001 is a NUL, U+E000 U+E002 is U+E000 itself.
+    _ESCAPE: Final = "\ue000"
+
+    _FAULTS: Final[Mapping[str, Fault]] = {
+        "40001": Fault.CONFLICT,  # serialization_failure
+        "40P01": Fault.CONFLICT,  # deadlock_detected
+        "23505": Fault.CONFLICT,  # unique_violation: the INSERT of another was first
+        "23503": Fault.CONFLICT,  # foreign_key_violation: the session went in between
+        "55P03": Fault.BUSY,  # lock_not_available
+        "25006": Fault.DISCONNECTED,  # read_only_sql_transaction: this is a standby, the primary is elsewhere
+        "53100": Fault.FULL,  # disk_full
+        "53300": Fault.DISCONNECTED,  # too_many_connections: there may be room in a moment
+        "54000": Fault.TOO_LARGE,  # program_limit_exceeded
+        "42P01": Fault.MISSING,  # undefined_table
+        "42703": Fault.MISSING,  # undefined_column
+        "42501": Fault.DENIED,  # insufficient_privilege
+        "57014": Fault.TIMED_OUT,  # query_canceled
+        "28P01": Fault.DENIED,  # invalid_password
+        "28000": Fault.DENIED,  # invalid_authorization_specification
+        "3D000": Fault.DENIED,  # invalid_catalog_name: there is no such database
+    }
+
+    def stored(self, text: str) -> str:
+        """See `Dialect.stored`: the server's text cannot hold a NUL."""
+        if "\0" in text or self._ESCAPE in text:
+            return text.replace(self._ESCAPE, f"{self._ESCAPE}\ue002").replace("\0", f"{self._ESCAPE}\ue001")
+        return text
+
+    def read(self, text: str) -> str:
+        """See `Dialect.read`."""
+        if self._ESCAPE in text:
+            return text.replace(f"{self._ESCAPE}\ue001", "\0").replace(f"{self._ESCAPE}\ue002", self._ESCAPE)
+        return text
+
+    def words_query(self, tokens: Mapping[str, bool]) -> str:
+        """See `Dialect.words_query`."""
+        return " & ".join(f"{token}:*" if is_prefix else token for token, is_prefix in tokens.items())
+
+    def index_of_words(self) -> str:
+        """See `Dialect.index_of_words`."""
+        return "CREATE INDEX IF NOT EXISTS event_words_index ON event_words USING gin (words)"
+
+    def usage_value(self, name: str) -> str:
+        """See `Dialect.usage_value`."""
+        value = f"readable_json(\"usage\") ->> '{name}'"
+        return value if name == "model" else f"CAST({value} AS bigint)"
+
+    def set_up(self, execute: Any, lock_seconds: float) -> None:
+        """See `Dialect.set_up`."""
+        execute(f"SET lock_timeout = {max(1, round(lock_seconds * 1000))}")
+        execute("SET timezone = 'UTC'")
+        execute("SET client_encoding = 'UTF8'")
+
+    def fault(self, error: DBAPIError) -> Fault:
+        """See `Dialect.fault`."""
+        state: str | None = getattr(error.orig, "sqlstate", None)
+        if state is not None and state in self._FAULTS:
+            return self._FAULTS[state]
+        # 08: connection exceptions; 57P: the server shuts down or starts. Errors of connecting carry no code.
+        is_down = state is not None and state.startswith(("08", "57P"))
+        is_unreached = state is None and type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout"}
+        if self._is_lost(error) or is_down or is_unreached:
+            return Fault.DISCONNECTED
+        return Fault.OTHER
+
+    def index_of_long_text(self, name: str, table: str, column: str) -> str:
+        """See `Dialect.index_of_long_text`. A btree refuses values of more than 2,700 bytes."""
+        return f"CREATE INDEX IF NOT EXISTS {name} ON {table} USING hash ({column}) WHERE {column} IS NOT NULL"
+
+    def take_migration_lock(self, connection: Connection) -> None:
+        """See `Dialect.take_migration_lock`. The number is "SSQL" in ASCII."""
+        connection.exec_driver_sql("SET lock_timeout = 0")
+        connection.exec_driver_sql("SELECT pg_advisory_lock(1397969228)")
+
+    def limit_statements(self, connection: Connection, seconds: float) -> None:
+        """See `Dialect.limit_statements`."""
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+
+
+def _member(name: str) -> str:
+    """Returns MySQL's expression for a member of an action as text, NULL where there is none."""
+    value = f"JSON_EXTRACT(events.actions, CONCAT('$[', action.place - 1, '].{name}'))"
+    return f"CASE JSON_TYPE({value}) WHEN 'NULL' THEN NULL ELSE JSON_UNQUOTE({value}) END"
+
+
+class MySQL(Dialect):
+    """MySQL and MariaDB, by PyMySQL.
+
+    Attributes:
+        is_mariadb: True for MariaDB, whose names of some things differ.
+    """
+
+    name = "mysql"
+    row_id = "bigint AUTO_INCREMENT"
+    begin = "START TRANSACTION READ WRITE"
+    begin_read_only = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+    backup_command = "mariadb-dump (or mysqldump)"
+    settings_at_risk = """
+SELECT 'innodb_flush_log_at_trx_commit', @@global.innodb_flush_log_at_trx_commit
+ WHERE @@global.innodb_flush_log_at_trx_commit <> 1
+"""
+    words_type = "longtext CHARACTER SET ascii COLLATE ascii_bin"
+    words_value = ":words"
+    words_match = "MATCH (event_words.words) AGAINST (:match IN BOOLEAN MODE)"
+    event_actions = f"""
+SELECT events.row_id,
+       action.place - 1 AS position,
+       coalesce({_member("id")}, '') AS call_id,
+       {_member("name")} AS name,
+       coalesce({_member("args")}, '{{}}') AS args,
+       {_member("output")} AS output,
+       {_member("error")} AS error
+  FROM events
+  JOIN JSON_TABLE(
+         CASE WHEN JSON_VALID(events.actions) THEN events.actions ELSE '[]' END,
+         '$[*]' COLUMNS (place FOR ORDINALITY)
+       ) AS action
+ WHERE events.actions <> '[]'
+   AND JSON_TYPE(JSON_EXTRACT(events.actions, CONCAT('$[', action.place - 1, ']'))) = 'OBJECT'
+"""
+    tools_of_event = "GROUP_CONCAT(action.name ORDER BY action.position SEPARATOR ', ')"
+
+    _FAULTS: Final[Mapping[int, Fault]] = {
+        1213: Fault.CONFLICT,  # deadlock; of a Galera cluster: another node was first
+        1062: Fault.CONFLICT,  # duplicate key: the INSERT of another was first
+        1452: Fault.CONFLICT,  # foreign key: the session went in between
+        1020: Fault.CONFLICT,  # the record has changed since it was read
+        1205: Fault.BUSY,  # lock wait timeout
+        1047: Fault.DISCONNECTED,  # a Galera node that was cut off answers this to everything, ROLLBACK included
+        1040: Fault.DISCONNECTED,  # too many connections: there may be room in a moment
+        1053: Fault.DISCONNECTED,  # the server shuts down
+        1180: Fault.DISCONNECTED,  # error during COMMIT: nobody knows whether it happened
+        1927: Fault.DISCONNECTED,  # the connection was killed
+        1290: Fault.READ_ONLY,  # --read-only
+        1792: Fault.READ_ONLY,  # a transaction that cannot write
+        1021: Fault.FULL,  # disk full
+        1114: Fault.FULL,  # the table is full
+        1153: Fault.TOO_LARGE,  # max_allowed_packet
+        1301: Fault.TOO_LARGE,
+        1406: Fault.TOO_LARGE,  # data too long for a column
+        1146: Fault.MISSING,  # no such table
+        1054: Fault.MISSING,  # unknown column
+        1044: Fault.DENIED,
+        1045: Fault.DENIED,  # wrong password
+        1049: Fault.DENIED,  # no such database
+        1142: Fault.DENIED,
+        1317: Fault.TIMED_OUT,
+        1969: Fault.TIMED_OUT,  # max_statement_time of MariaDB
+        3024: Fault.TIMED_OUT,  # max_execution_time of MySQL
+        2002: Fault.DISCONNECTED,
+        2003: Fault.DISCONNECTED,
+        2006: Fault.DISCONNECTED,
+        2013: Fault.DISCONNECTED,
+        2055: Fault.DISCONNECTED,
+    }
+
+    def __init__(self, *, is_mariadb: bool) -> None:
+        self.is_mariadb = is_mariadb
+        # utf8mb4_bin pads with spaces: 'a' = 'a ', and one user would read what another wrote.
+        collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+        text = f"CHARACTER SET utf8mb4 COLLATE {collation}"
+        self.identifier = f"varchar(128) {text}"
+        self.short_text = f"varchar(256) {text}"
+        object.__setattr__(self, "long_text", f"longtext {text}")  # TEXT ends at 64 KB
+        self.table_options = f"ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT {text}"
+
+    def set_up(self, execute: Any, lock_seconds: float) -> None:
+        """See `Dialect.set_up`."""
+        # "key" and "usage" are quoted as the standard says; a value that does not fit is an error, never cut.
+        execute("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_ENGINE_SUBSTITUTION,"
+                "ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE'")  # fmt: skip
+        execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, round(lock_seconds))}")
+        execute("SET SESSION time_zone = '+00:00'")
+        execute("SET SESSION group_concat_max_len = 1048576")
+        if execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'"):
+            execute("SET SESSION wsrep_sync_wait = 1")  # a Galera node reads what another has acknowledged
+
+    def fault(self, error: DBAPIError) -> Fault:
+        """See `Dialect.fault`."""
+        number: int | None = next(iter(getattr(error.orig, "args", ())), None)
+        if number is not None and number in self._FAULTS:
+            return self._FAULTS[number]
+        return Fault.DISCONNECTED if self._is_lost(error) else Fault.OTHER
+
+    def words_query(self, tokens: Mapping[str, bool]) -> str:
+        """See `Dialect.words_query`."""
+        return " ".join(f"+{token}*" if is_prefix else f"+{token}" for token, is_prefix in tokens.items())
+
+    def index_of_words(self) -> str:
+        """See `Dialect.index_of_words`."""
+        return "CREATE FULLTEXT INDEX IF NOT EXISTS event_words_index ON event_words (words)"
+
+    def usage_value(self, name: str) -> str:
+        """See `Dialect.usage_value`."""
+        value = f'JSON_VALUE(CASE WHEN JSON_VALID("usage") THEN "usage" END, \'$.{name}\')'
+        return value if name == "model" else f"CAST({value} AS SIGNED)"
+
+    def index_of_long_text(self, name: str, table: str, column: str) -> str:
+        """See `Dialect.index_of_long_text`."""
+        return self.index(name, table, f"{column}(64)")
+
+    def take_migration_lock(self, connection: Connection) -> None:
+        """See `Dialect.take_migration_lock`. On a cluster it is one node's; each step may run twice at once."""
+        connection.exec_driver_sql("SELECT GET_LOCK('session_sqlite_schema', 60)")
+
+    def limit_statements(self, connection: Connection, seconds: float) -> None:
+        """See `Dialect.limit_statements`."""
+        if self.is_mariadb:
+            connection.exec_driver_sql(f"SET SESSION max_statement_time = {seconds:.3f}")
+        else:
+            connection.exec_driver_sql(f"SET SESSION max_execution_time = {max(1, round(seconds * 1000))}")
+
+
+def dialect_of(name: str, *, is_mariadb: bool) -> Dialect:
+    """Returns the dialect with SQLAlchemy's name. Raises `InvalidInputError` for a server that is not served."""
+    if name == "postgresql":
+        return PostgreSQL()
+    if name in {"mysql", "mariadb"}:
+        return MySQL(is_mariadb=is_mariadb)
+    raise InvalidInputError(f"a store can be on PostgreSQL, MySQL or MariaDB, not on {name}")

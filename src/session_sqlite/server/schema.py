@@ -1,0 +1,337 @@
+"""The tables on a server: those of the file, with a server's types and indexes, and the steps that make them.
+
+A step is a function from a dialect to statements, each of which can be run again: on MySQL every one of them commits
+by itself, so a migration may die halfway. ``session_schema`` says how many steps a store has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from session_sqlite.errors import NewerSchemaError
+from session_sqlite.queries import EVENT_ROW
+from session_sqlite.server.dialects import Dialect
+
+# The columns of the file's tables, by kind: a dialect says which type a kind has.
+SESSIONS: Final = {
+    "id": "identifier not null",
+    "app_name": "identifier not null",
+    "user_id": "identifier not null",
+    "agent_id": "identifier not null",
+    "title": "long_text not null",
+    "metadata": "long_text not null",
+    "created_at": "long_text not null",
+    "updated_at": "short_text not null",
+    "last_seq": "bigint not null",
+    "parent_id": "identifier",
+    "initial_state": "long_text not null",
+    "parent_seq": "bigint",
+}
+EVENTS: Final = {
+    "row_id": "row_id not null",
+    "id": "identifier not null",
+    "session_id": "identifier not null",
+    "author": "identifier not null",
+    "content": "long_text not null",
+    "reasoning": "long_text not null",
+    "actions": "long_text not null",
+    "metadata": "long_text not null",
+    "created_at": "long_text not null",
+    "app_name": "identifier not null",
+    "user_id": "identifier not null",
+    "seq": "bigint not null",
+    "agent_id": "identifier not null",
+    "branch": "identifier not null",
+    "invocation_id": "identifier not null",
+    "state": "long_text not null",
+    '"usage"': "long_text",
+    "tool_call_id": "long_text",
+    "message_id": "long_text",
+    "message": "long_text",
+    "supersedes": "bigint",
+    "copied_from": "identifier",
+}
+STATE: Final = {
+    "app_name": "identifier not null",
+    "user_id": "identifier not null",
+    "session_id": "identifier not null",
+    '"key"': "short_text not null",
+    "value": "long_text not null",
+    "updated_at": "short_text not null",
+}
+
+
+def create_sessions_events_and_state(dialect: Dialect) -> Iterator[str]:
+    """Makes the three tables of the file."""
+    yield _table(dialect, "sessions", SESSIONS, "PRIMARY KEY (app_name, user_id, id)")
+    yield _table(
+        dialect,
+        "events",
+        EVENTS,
+        "PRIMARY KEY (row_id)",
+        "CONSTRAINT events_in_order UNIQUE (app_name, user_id, session_id, seq)",
+        "FOREIGN KEY (app_name, user_id, session_id) REFERENCES sessions (app_name, user_id, id) ON DELETE CASCADE",
+    )
+    yield _table(dialect, "state", STATE, 'PRIMARY KEY (app_name, user_id, session_id, "key")')
+    yield dialect.index("sessions_latest", "sessions", "app_name, user_id, updated_at, id")
+    yield dialect.index("events_id", "events", "id")
+    yield dialect.index_of_long_text("events_tool_call", "events", "tool_call_id")
+    yield dialect.index_of_long_text("events_message", "events", "message_id")
+
+
+def create_words(dialect: Dialect) -> Iterator[str]:
+    """Makes the table of the words of events, with the server's index over them; see `search_index`."""
+    yield _table(
+        dialect,
+        "event_words",
+        {"row_id": "bigint not null", "version": "integer not null", "words": dialect.words_type},
+        "PRIMARY KEY (row_id)",
+        "FOREIGN KEY (row_id) REFERENCES events (row_id) ON DELETE CASCADE",
+    )
+    yield dialect.index_of_words()
+
+
+def create_views(dialect: Dialect) -> Iterator[str]:
+    """Makes the views of the file. JSON is taken apart in ``event_actions`` and ``tokens`` alone."""
+    yield from dialect.extra_statements
+    yield f"CREATE OR REPLACE VIEW event_actions AS {dialect.event_actions}"
+    names = ("model", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    expressions = {name: dialect.usage_value(name) for name in names}
+    for name, view in VIEWS.items():
+        sql = view.format(**expressions, event_row=EVENT_ROW, tools=dialect.tools_of_event)
+        yield f"CREATE OR REPLACE VIEW {name} AS {sql}"
+
+
+VIEWS: Final = {
+    "counted_events": """
+SELECT row_id, {event_row}
+  FROM events
+ WHERE copied_from IS NULL
+    OR NOT EXISTS (SELECT 1
+                     FROM events AS same
+                    WHERE same.id = events.id
+                      AND same.app_name = events.app_name
+                      AND same.user_id = events.user_id
+                      AND same.created_at = events.created_at
+                      AND (same.session_id = events.copied_from
+                           OR (same.copied_from = events.copied_from AND same.row_id < events.row_id)))
+""",
+    "tokens": """
+SELECT app_name, user_id, session_id, seq, created_at, agent_id, id AS event_id,
+       coalesce({model}, '') AS model,
+       coalesce({input_tokens}, 0) AS input_tokens,
+       coalesce({output_tokens}, 0) AS output_tokens,
+       coalesce({cache_read_tokens}, 0) AS cache_read_tokens,
+       coalesce({cache_write_tokens}, 0) AS cache_write_tokens,
+       coalesce({reasoning_tokens}, 0) AS reasoning_tokens
+  FROM counted_events
+ WHERE "usage" IS NOT NULL
+""",
+    "usage_by_day": """
+SELECT app_name,
+       user_id,
+       substr(created_at, 1, 10) AS day,
+       model,
+       count(*) AS replies,
+       sum(input_tokens) AS input_tokens,
+       sum(output_tokens) AS output_tokens,
+       sum(cache_read_tokens) AS cache_read_tokens,
+       sum(cache_write_tokens) AS cache_write_tokens,
+       sum(reasoning_tokens) AS reasoning_tokens
+  FROM tokens
+ GROUP BY app_name, user_id, substr(created_at, 1, 10), model
+""",
+    "session_overview": """
+SELECT sessions.app_name,
+       sessions.user_id,
+       sessions.id,
+       sessions.agent_id,
+       sessions.title,
+       (SELECT opening.content
+          FROM events AS opening
+         WHERE opening.app_name = sessions.app_name
+           AND opening.user_id = sessions.user_id
+           AND opening.session_id = sessions.id
+           AND opening.author = 'user'
+         ORDER BY opening.seq
+         LIMIT 1) AS first_message,
+       (SELECT count(*)
+          FROM events
+         WHERE events.app_name = sessions.app_name
+           AND events.user_id = sessions.user_id
+           AND events.session_id = sessions.id) AS event_count,
+       sessions.created_at,
+       sessions.updated_at AS last_activity
+  FROM sessions
+""",
+    # As in the file: the n-th call of an event with an id has the n-th later result with that id, unless another event
+    # has used the id again in between; a tool's event whose call was never stored is a row too.
+    "tool_calls": """
+SELECT calls.app_name,
+       calls.user_id,
+       calls.session_id,
+       calls.seq,
+       calls.created_at,
+       calls.agent_id,
+       calls.invocation_id,
+       calls.event_id,
+       calls.call_id,
+       calls.name,
+       calls.args,
+       coalesce(calls.output, results.content) AS output,
+       coalesce(calls.error, results.error) AS error,
+       CASE
+         WHEN coalesce(calls.error, results.error) IS NOT NULL THEN 'error'
+         WHEN calls.output IS NOT NULL OR results.seq IS NOT NULL THEN 'ok'
+         ELSE 'pending'
+       END AS status,
+       results.seq AS result_seq,
+       coalesce(results.created_at, CASE WHEN calls.output IS NOT NULL THEN calls.created_at END) AS result_at
+  FROM (SELECT events.app_name, events.user_id, events.session_id, events.seq, events.created_at, events.agent_id,
+               events.invocation_id, events.id AS event_id, action.call_id, action.name, action.args, action.output,
+               action.error,
+               (SELECT count(*)
+                  FROM event_actions AS twin
+                 WHERE twin.row_id = action.row_id
+                   AND twin.position <= action.position
+                   AND twin.call_id = action.call_id) AS place
+          FROM counted_events AS events
+          JOIN event_actions AS action
+            ON action.row_id = events.row_id
+         WHERE events.author <> 'tool') AS calls
+  LEFT JOIN (SELECT events.app_name, events.user_id, events.session_id, events.tool_call_id, events.seq,
+                    events.created_at, events.content, action.error
+               FROM events
+               LEFT JOIN event_actions AS action
+                 ON action.row_id = events.row_id AND action.position = 0
+              WHERE events.tool_call_id IS NOT NULL
+                AND events.author = 'tool') AS results
+    ON calls.call_id <> ''
+   AND results.app_name = calls.app_name
+   AND results.user_id = calls.user_id
+   AND results.session_id = calls.session_id
+   AND results.tool_call_id = calls.call_id
+   AND results.seq > calls.seq
+   AND calls.place = (SELECT count(*)
+                        FROM events AS earlier
+                       WHERE earlier.app_name = calls.app_name
+                         AND earlier.user_id = calls.user_id
+                         AND earlier.session_id = calls.session_id
+                         AND earlier.tool_call_id = calls.call_id
+                         AND earlier.author = 'tool'
+                         AND earlier.seq > calls.seq
+                         AND earlier.seq <= results.seq)
+   AND NOT EXISTS (SELECT 1
+                     FROM events AS again
+                     JOIN event_actions AS action
+                       ON action.row_id = again.row_id
+                    WHERE again.app_name = calls.app_name
+                      AND again.user_id = calls.user_id
+                      AND again.session_id = calls.session_id
+                      AND again.seq > calls.seq
+                      AND again.seq < results.seq
+                      AND again.author <> 'tool'
+                      AND again.actions <> '[]'
+                      AND action.call_id = calls.call_id)
+ UNION ALL
+SELECT events.app_name,
+       events.user_id,
+       events.session_id,
+       events.seq,
+       events.created_at,
+       events.agent_id,
+       events.invocation_id,
+       events.id,
+       coalesce(events.tool_call_id, ''),
+       action.name,
+       action.args,
+       CASE WHEN events.content <> '' THEN events.content ELSE action.output END,
+       action.error,
+       CASE WHEN action.error IS NULL THEN 'ok' ELSE 'error' END,
+       events.seq,
+       events.created_at
+  FROM counted_events AS events
+  JOIN event_actions AS action
+    ON action.row_id = events.row_id AND action.position = 0
+ WHERE events.author = 'tool'
+   AND NOT EXISTS (SELECT 1
+                     FROM events AS caller
+                     JOIN event_actions AS asked
+                       ON asked.row_id = caller.row_id
+                    WHERE caller.app_name = events.app_name
+                      AND caller.user_id = events.user_id
+                      AND caller.session_id = events.session_id
+                      AND caller.seq < events.seq
+                      AND caller.author <> 'tool'
+                      AND caller.actions <> '[]'
+                      AND asked.call_id = events.tool_call_id)
+""",
+    "transcript": """
+SELECT app_name,
+       user_id,
+       session_id,
+       seq,
+       created_at,
+       author,
+       content,
+       reasoning,
+       (SELECT {tools}
+          FROM event_actions AS action
+         WHERE action.row_id = events.row_id) AS tools
+  FROM events
+""",
+}
+
+STEPS: Final[tuple[Callable[[Dialect], Iterator[str]], ...]] = (
+    create_sessions_events_and_state,
+    create_words,
+    create_views,
+)
+SCHEMA_VERSION: Final = len(STEPS)
+
+CREATE_VERSION: Final = "CREATE TABLE IF NOT EXISTS session_schema (version integer NOT NULL)"
+VERSION: Final = "SELECT max(version) FROM session_schema"
+
+
+def migrate(connection: Connection, dialect: Dialect, store: str) -> None:
+    """Runs the steps that the store has not seen; any number of processes may do so at once.
+
+    Raises:
+        NewerSchemaError: A newer release has changed the store.
+    """
+    version = _version(connection)
+    if version < SCHEMA_VERSION:
+        dialect.take_migration_lock(connection)
+        try:
+            connection.exec_driver_sql(CREATE_VERSION)
+            version = _version(connection)
+            for number in range(version, SCHEMA_VERSION):
+                for statement in STEPS[number](dialect):
+                    connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(f"INSERT INTO session_schema (version) VALUES ({number + 1})")
+        finally:
+            connection.invalidate()  # which gives up the lock
+    if version > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"the store {store} was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "upgrade session-sqlite"
+        )
+
+
+def _version(connection: Connection) -> int:
+    try:
+        version = connection.exec_driver_sql(VERSION).scalar()
+    except DBAPIError:  # no table: nothing was made yet
+        return 0
+    return int(version or 0)
+
+
+def _table(dialect: Dialect, name: str, columns: Mapping[str, str], *constraints: str) -> str:
+    """Returns the statement that makes a table if it is not there."""
+    lines = [f"{column} {dialect.column(kind)}" for column, kind in columns.items()]
+    body = ",\n       ".join([*lines, *constraints])
+    return f"CREATE TABLE IF NOT EXISTS {name} (\n       {body}\n) {dialect.table_options}"

@@ -1,0 +1,178 @@
+"""The search index of a server: the words of each event as ASCII in a column that the server indexes.
+
+The servers' own full text search divides text in ways of its own, and finds no Chinese. Here the words are those of
+`search`, each as ``x`` and its UTF-8 in hexadecimal, which every server takes for one plain word. The index only says
+which events have all words of a query: whether these stand as the query says is tested on the event itself, so the
+answers are those of the file. Words are written in the transaction that writes the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any, Final
+
+from session_sqlite import codec, queries, search
+from session_sqlite.codec import SessionKey
+from session_sqlite.database import Database, Found, Params, Request, Row, Term, Transaction
+from session_sqlite.operations.lookup import of_session
+from session_sqlite.search import in_order, of_tenant
+from session_sqlite.server.dialects import Dialect
+from session_sqlite.where import Where, with_ids
+
+LONGEST_WORD: Final = 40  # bytes: MySQL indexes no word of more than 84 characters; a longer one is cut on both sides
+MOST_WORDS: Final = 40_000  # of one event: PostgreSQL's vectors end at 1 MB; an event with more is always read
+RANKED: Final = 2_000  # hits that are ranked among themselves, the latest; those before follow in their order
+READ_AT_ONCE: Final = 200
+
+_SEQ: Final = codec.EVENT_COLUMNS.index("seq")
+
+INSERT_WORDS: Final = """
+INSERT INTO event_words (row_id, version, words)
+VALUES (:row_id, :version, {})
+"""
+DELETE_WORDS: Final = """
+DELETE FROM event_words
+ WHERE row_id = :row_id
+"""
+ROW_IDS: Final = "SELECT seq, row_id FROM events"
+CANDIDATES: Final = """
+SELECT events.row_id
+  FROM events
+  LEFT JOIN event_words
+    ON event_words.row_id = events.row_id
+"""
+# An event without words, or with those of another version, has to be read itself.
+MAY_MATCH: Final = "(event_words.row_id IS NULL OR event_words.version <> :version OR event_words.words IS NULL OR {})"
+WITHOUT_WORDS: Final = """
+SELECT events.row_id, {}
+  FROM events
+  LEFT JOIN event_words
+    ON event_words.row_id = events.row_id
+ WHERE event_words.row_id IS NULL OR event_words.version <> :version
+ ORDER BY events.row_id
+ LIMIT :limit
+"""
+
+
+class ServerSearchIndex:
+    """The index of one store; see `SearchIndex`."""
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        self._database = database
+        self._dialect = dialect
+
+    def find(self, request: Request, limit: int) -> list[Found]:
+        """See `SearchIndex.find`."""
+        matches = self._matches(replace(request, seen=frozenset()))
+        if not request.newest_first:
+            latest = list(islice(matches, RANKED))
+            matches = chain(in_order(latest, request, len(latest)), matches)
+        return list(islice((found for found in matches if found.row_id not in request.seen), limit))
+
+    def _matches(self, request: Request) -> Iterator[Found]:
+        """Yields the hits, the last appended first."""
+        tenant = of_tenant(request)
+        wanted = tenant & Where(request.clauses, request.params)
+        events = wanted.also(queries.ROWS).statement(queries.EVENTS_WITH_SESSIONS, queries.NEWEST_ROWS_FIRST)
+        condition = MAY_MATCH.format(self._dialect.words_match)
+        match = self._dialect.words_query(_tokens_of(request.terms))
+        where = wanted.also(condition, version=search.WORDS_VERSION, match=match, limit=READ_AT_ONCE)
+        until_row = request.until_row
+        while True:
+            where = where.also(queries.ROW_UP_TO, until_row=until_row)
+            sql = where.statement(CANDIDATES, queries.NEWEST_ROWS_FIRST + queries.LIMITED)
+            rows = self._database.read(sql, where.params, lambda row: int(row[0]))
+            if rows:
+                statement, ids = with_ids(events, rows)
+                for row in self._database.read(statement, {**wanted.params, **ids}, tuple):
+                    found = Found.from_row(row, 0.0)
+                    if fits := search.score(found.event, request):
+                        yield replace(found, score=fits)
+            if len(rows) < READ_AT_ONCE:
+                return
+            until_row = rows[-1] - 1
+
+    def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
+        """See `SearchIndex.forget`: the words go with their events, by their foreign key."""
+
+    def removed(self, tx: Transaction) -> None:
+        """See `SearchIndex.removed`."""
+
+    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
+        """See `SearchIndex.appended`."""
+        first = rows[0]
+        key = SessionKey(first["app_name"], first["user_id"], first["session_id"])
+        seqs = [row["seq"] for row in rows]
+        where = of_session(key).also("seq BETWEEN :first_seq AND :until_seq", first_seq=min(seqs), until_seq=max(seqs))
+        row_ids: dict[int, int] = dict(tx.rows(where.statement(ROW_IDS), where.params))
+        events = [(row_ids[row["seq"]], [row[name] for name in codec.EVENT_COLUMNS]) for row in rows]
+        self._insert(tx, events)
+
+    def changed(self, tx: Transaction, before: Row, after: Row) -> None:
+        """See `SearchIndex.changed`."""
+        tx.run(DELETE_WORDS, {"row_id": before[0]})
+        self._insert(tx, [(after[0], after[1:])])
+
+    def copied(self, tx: Transaction, key: SessionKey) -> None:
+        """See `SearchIndex.copied`."""
+        where = of_session(key).with_values(limit=READ_AT_ONCE)
+        while True:
+            sql = where.statement(queries.EVENTS_WITH_ROW_ID, queries.OLDEST_FIRST + queries.LIMITED)
+            rows = tx.rows(sql, where.params)
+            self._insert(tx, [(row[0], row[1:]) for row in rows])
+            if len(rows) < READ_AT_ONCE:
+                return
+            where = where.also(queries.AFTER, after=rows[-1][1 + _SEQ])
+
+    def complete(self) -> int:
+        """Gives each event its words that has none, or those of another version; returns how many these were."""
+        sql = WITHOUT_WORDS.format(queries.EVENT_ROW_OF_EVENTS)
+        params = {"version": search.WORDS_VERSION, "limit": READ_AT_ONCE}
+
+        def work(tx: Transaction) -> int:
+            rows = tx.rows(sql, params)
+            for row in rows:
+                tx.run(DELETE_WORDS, {"row_id": row[0]})
+            self._insert(tx, [(row[0], row[1:]) for row in rows])
+            return len(rows)
+
+        total = 0
+        while count := self._database.write(work):
+            total += count
+        return total
+
+    def _insert(self, tx: Transaction, events: Sequence[tuple[int, Sequence[Any]]]) -> None:
+        sql = INSERT_WORDS.format(self._dialect.words_value)
+        tx.run_many(
+            sql,
+            [
+                {"row_id": row_id, "version": search.WORDS_VERSION, "words": self._words_of(columns)}
+                for row_id, columns in events
+            ],
+        )
+
+    def _words_of(self, columns: Sequence[Any]) -> str | None:
+        event = codec.decode_event(columns)
+        words = dict.fromkeys(" ".join(search.index_columns(event).values()).split())
+        tokens = list(dict.fromkeys(_token(word) for word in words if word != search.GAP))
+        return " ".join(tokens) if len(tokens) <= MOST_WORDS else None
+
+
+def _token(word: str) -> str:
+    """Returns a word as ASCII that a server takes for one word."""
+    return f"x{word.encode()[:LONGEST_WORD].hex()}"
+
+
+def _tokens_of(terms: Sequence[Term]) -> dict[str, bool]:
+    """Returns the tokens that an event must have, and whether each is a prefix."""
+    tokens: dict[str, bool] = {}
+    for term in terms:
+        last = len(term.words) - 1
+        for position, word in enumerate(term.words):
+            if word != search.GAP:
+                is_prefix = term.prefix and position == last and len(word.encode()) <= LONGEST_WORD
+                token = _token(word)
+                tokens[token] = tokens.get(token, True) and is_prefix
+    return tokens
