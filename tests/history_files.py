@@ -445,3 +445,95 @@ def codex_first_rollout(path: Path) -> None:
              codex_message("assistant", "mk004", "mk005 mk006")]  # fmt: skip
     session = {"id": CODEX, "timestamp": "2025-05-08T12:00:00.000Z", "instructions": ""}
     as_json(path, {"session": session, "items": [payload for _, payload in items]})
+
+
+# ---------------------------------------------------------------- Gemini
+
+GEMINI: dict[str, Any] = {
+    "sessionId": "5d1f6c2e-9a7b-4c3d-8e0f-1a2b3c4d5e6f", "projectHash": "abc", "startTime": "2026-03-01T10:00:00.000Z",
+    "lastUpdated": "2026-03-01T10:05:00.000Z", "kind": "main",
+}  # fmt: skip
+
+
+def gemini_messages() -> list[dict[str, Any]]:
+    """The messages of a session."""
+    answer = {"functionResponse": {"id": "call-1", "name": "read_file", "response": {"output": "mk006"}}}
+    failed = {"functionResponse": {"id": "call-2", "name": "run", "response": {"error": "mk009"}}}
+    calls = [
+        {"id": "call-1", "name": "read_file", "args": {"path": "mk005"}, "result": [answer], "status": "success",
+         "timestamp": "2026-03-01T10:00:02.000Z", "displayName": "ReadFile", "resultDisplay": "mk007"},
+        {"id": "call-2", "name": "run", "args": {"command": "mk008"}, "result": [failed], "status": "error"},
+    ]  # fmt: skip
+    tokens = {"input": 100, "output": 20, "cached": 30, "thoughts": 5, "tool": 0, "total": 125}
+    thought = {"subject": "mk003", "description": "mk004", "timestamp": "2026-03-01T10:00:02.000Z"}
+    return [
+        {"id": "m1", "timestamp": "2026-03-01T10:00:01.000Z", "type": "user", "content": [{"text": "mk001 read"}],
+         "displayContent": "mk012 shown"},
+        {"id": "m2", "timestamp": "2026-03-01T10:00:02.000Z", "type": "gemini", "content": "mk002", "model": "gemini-3",
+         "thoughts": [thought], "tokens": tokens, "toolCalls": calls},
+        {"id": "m3", "timestamp": "2026-03-01T10:00:03.000Z", "type": "error", "content": "mk010"},
+        {"id": "m4", "timestamp": "2026-03-01T10:00:04.000Z", "type": "user", "content": [{"text": "mk011"}, {
+            "inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]},
+    ]  # fmt: skip
+
+
+@history_file("gemini-cli", "session-2026-03-01T10-00-5d1f6c2e.json", sessions=1, events=4)
+def gemini_cli_session(path: Path) -> None:
+    as_json(path, {**GEMINI, "summary": "mk013", "messages": gemini_messages()})
+
+
+@history_file("gemini-cli", "session-2026-03-01T10-00-5d1f6c2e.jsonl", sessions=2, events=6)
+def gemini_cli_lines(path: Path) -> None:
+    messages = gemini_messages()
+    early = {**messages[1], "toolCalls": [], "tokens": None}
+    taken_back = [{"id": "m8", "type": "user", "content": "mk014"}, {"id": "m9", "type": "gemini", "content": "mk015"}]
+    changed = {"$set": {"summary": "mk013", "messages": messages[:2]}}
+    as_lines(path, [{**GEMINI, "messages": []}, messages[0], early, messages[1], *taken_back, {"$rewindTo": "m8"},
+                    changed, *messages[2:]])  # fmt: skip
+
+
+@history_file("gemini-cli", "checkpoint-mine.json", sessions=1, events=4)
+def gemini_saved_history(path: Path) -> None:
+    call = {"functionCall": {"name": "read_file", "args": {"path": "mk003"}}}
+    answer = {"functionResponse": {"name": "read_file", "response": {"output": "mk004"}}}
+    thought = {"text": "mk002", "thought": True}
+    contents = [
+        ("user", {"text": "mk001"}),
+        ("model", thought, call),
+        ("user", answer),
+        ("model", {"text": "mk005 mk006"}),
+    ]
+    as_json(path, [{"role": role, "parts": parts} for role, *parts in contents])
+
+
+@history_file("ai-studio", "My prompt", sessions=1, events=4)
+def ai_studio_prompt(path: Path) -> None:
+    chunks = [
+        {"text": "mk002", "role": "user", "tokenCount": 7, "createTime": "2026-03-01T10:00:00Z"},
+        {"driveDocument": {"id": "mk003"}, "role": "user", "tokenCount": 9},
+        {"text": "mk004", "role": "model", "isThought": True, "tokenCount": 5,
+         "parts": [{"text": "mk004", "thought": True}], "thinkingBudget": -1},
+        {"text": "mk005 mk006", "role": "model", "tokenCount": 3, "finishReason": "STOP",
+         "parts": [{"text": "mk005 "}, {"text": "mk006"}]},
+        {"executableCode": {"language": "PYTHON", "code": "mk007"}, "role": "model"},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "mk008"}, "role": "model"},
+    ]  # fmt: skip
+    pending = [{"text": "mk010", "role": "user"}]
+    as_json(path, {
+        "runSettings": {"temperature": 1.0, "model": "models/gemini-2.5-pro"}, "systemInstruction": {"text": "mk009"},
+        "chunkedPrompt": {"chunks": chunks, "pendingInputs": pending},
+    })  # fmt: skip
+
+
+@history_file("gemini-takeout", "My Activity.json", sessions=3, events=5, left_out={"mk020": "'Search'"})
+def gemini_takeout(path: Path) -> None:
+    about = {"header": "Gemini Apps", "products": ["Gemini Apps"], "activityControls": ["Gemini Apps Activity"]}
+    answer = "<p>mk002 <b>mk003</b></p><ul><li>mk004</li></ul><pre><code>mk005\n  mk006</code></pre>"
+    as_json(path, [
+        {**about, "title": "Prompted mk001 which tea?", "time": "2026-03-01T10:00:00.123Z",
+         "safeHtmlItem": [{"html": answer}], "subtitles": [{"name": "mk007"}], "attachedFiles": ["mk008.png"]},
+        {**about, "title": "Prompted mk009", "time": "2026-03-01T11:00:00.123Z",
+         "safeHtmlItem": [{"html": "mk010 &lt; 3"}]},
+        {**about, "title": "Gave feedback: mk011", "time": "2026-03-01T12:00:00.123Z"},
+        {"header": "Search", "title": "Searched for mk020", "time": "2026-03-01T12:00:00.123Z", "products": ["Search"]},
+    ])  # fmt: skip

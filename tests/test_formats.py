@@ -18,6 +18,7 @@ from history_files import (
     CODEX,
     CONVERSATION,
     FILES,
+    GEMINI,
     STEPS,
     Records,
     as_lines,
@@ -458,3 +459,58 @@ def test_a_rollout_that_repeats_the_session_it_came_from_counts_its_tokens_once(
     assert (session.parent_id, session.agent_id, len(session.events())) == (CODEX, "Scout", 4)
     assert [event.copied_from for event in session.events()] == [CODEX, CODEX, "", ""]
     assert sum(row["input_tokens"] for row in service.usage(by="model")) == 15
+
+
+# ---------------------------------------------------------------- Gemini
+
+
+@pytest.mark.parametrize("name", ["gemini_cli_session", "gemini_cli_lines"])
+def test_a_session_of_gemini_cli_has_its_thoughts_calls_and_tokens(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    session = service.get_session(GEMINI["sessionId"])
+    assert (session.title, session.created_at) == ("mk013", datetime(2026, 3, 1, 10, tzinfo=UTC))
+    assert said(session) == [("user", "mk001 read"), ("assistant", "mk002"), ("system", "mk010"), ("user", "mk011")]
+    reply = session.events()[1]
+    assert (reply.reasoning, reply.usage) == (
+        "mk003\nmk004", Usage("gemini-3", 100, 25, cache_read_tokens=30, reasoning_tokens=5)
+    )  # fmt: skip
+    assert [(call.id, call.output, call.error) for call in reply.actions] == [
+        ("call-1", "mk006", None), ("call-2", "mk009", "mk009")
+    ]  # fmt: skip
+
+
+def test_messages_of_gemini_cli_that_were_taken_back_are_a_branch(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    imported(service, "gemini_cli_lines", tmp_path / "source")
+    branch = service.get_session(f"{GEMINI['sessionId']}:m8")
+    assert (branch.parent_seq, said(branch)) == (2, [("user", "mk014"), ("assistant", "mk015")])
+
+
+def test_a_saved_history_joins_results_to_calls_without_ids(service: SQLiteSessionService, tmp_path: Path) -> None:
+    imported(service, "gemini_saved_history", tmp_path / "source")
+    [call] = service.tool_calls()
+    assert (call["name"], call["args"], call["output"]) == ("read_file", {"path": "mk003"}, "mk004")
+
+
+def test_a_prompt_of_ai_studio_is_a_conversation(service: SQLiteSessionService, tmp_path: Path) -> None:
+    imported(service, "ai_studio_prompt", tmp_path / "source")
+    [session] = service.list_sessions()
+    assert session.title == "My prompt"
+    assert [author for author, _ in said(session)] == ["system", "user", "user", "assistant"]
+    reply = session.events()[-1]
+    assert (reply.content, reply.reasoning) == ("mk005 mk006", "mk004")
+    assert reply.usage == Usage("gemini-2.5-pro", output_tokens=8, reasoning_tokens=5)
+    assert (reply.actions[0].args["code"], reply.actions[0].output) == ("mk007", "mk008")
+
+
+def test_a_record_of_takeout_is_a_prompt_with_its_answer_as_text(service: SQLiteSessionService, tmp_path: Path) -> None:
+    imported(service, "gemini_takeout", tmp_path / "source")
+    sessions = {session.title: said(session) for session in service.list_sessions()}
+    assert sessions["mk001 which tea?"] == [
+        ("user", "mk001 which tea?"), ("assistant", "mk002 **mk003**\n\n- mk004\n\n```\nmk005\n  mk006\n```"),
+    ]  # fmt: skip
+    assert sessions["mk009"] == [("user", "mk009"), ("assistant", "mk010 < 3")]
+    assert sessions["Gave feedback: mk011"] == [("system", "Gave feedback: mk011")]

@@ -48,11 +48,13 @@ _NO_MODEL: Final = "<synthetic>"
 def is_claude_code(file: JsonFile) -> bool:
     """True for the records of a session."""
     first = file.first()
-    return isinstance(first, dict) and isinstance(first.get("type"), str) and (
-        isinstance(first.get("sessionId"), str)
-        or (first["type"] == "summary" and "leafUuid" in first)
-        or (first["type"] == "file-history-snapshot" and "snapshot" in first)
-    )  # fmt: skip
+    if not isinstance(first, dict) or not isinstance(first.get("type"), str):
+        return False
+    if isinstance(first.get("sessionId"), str):
+        return first["type"] not in ("user", "assistant") or isinstance(first.get("message"), dict)
+    return (first["type"] == "summary" and "leafUuid" in first) or (
+        first["type"] == "file-history-snapshot" and "snapshot" in first
+    )
 
 
 def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:

@@ -15,6 +15,7 @@ from session_sqlite.errors import InvalidInputError
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer.importers import (
+    ai_studio,
     aster,
     chat_json,
     chatgpt,
@@ -22,6 +23,8 @@ from session_sqlite.transfer.importers import (
     claude_code,
     codex,
     exports,
+    gemini_cli,
+    gemini_takeout,
     langchain_histories,
     langchain_messages,
     langgraph,
@@ -71,6 +74,15 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
         claude_code.read,
     ),
     "codex": JsonFormat("Codex CLI: a session's rollout, of every generation", codex.is_codex, codex.read),
+    "gemini-cli": JsonFormat(
+        "Gemini CLI: a session, and the histories of `/chat save`", gemini_cli.is_gemini_cli, gemini_cli.read
+    ),
+    "ai-studio": JsonFormat("Google AI Studio: a prompt as Drive keeps it", ai_studio.is_ai_studio, ai_studio.read),
+    "gemini-takeout": JsonFormat(
+        "Gemini in Google Takeout: `My Activity.json`, each prompt with its answer a session",
+        gemini_takeout.is_takeout,
+        gemini_takeout.read,
+    ),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",
         langchain_histories.is_file_history,
