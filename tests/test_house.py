@@ -67,7 +67,6 @@ def test_langchain_is_imported_only_under_langchain_and_by_the_form_of_its_messa
     importers = importers_of("langchain", "langchain_classic", "langchain_core", "langgraph")
     assert {name for name in importers if not name.startswith("langchain/")} <= {
         "messages/langchain.py",
-        "messages/dict_form.py",
     }
 
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService, codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError
-from session_sqlite.messages import langchain as module
+from session_sqlite.messages import values
 from session_sqlite.messages.calls import derived
 from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
 from session_sqlite.models import Event, ToolCall, Usage
@@ -589,7 +589,7 @@ def test_classes_that_are_not_loaded_degrade(caplog: pytest.LogCaptureFixture, m
     )
     event = stored(message_to_event(message))
     monkeypatch.delitem(sys.modules, "message_strategies")
-    monkeypatch.setattr(module, "_warned", set())
+    monkeypatch.setattr(values, "_warned", set())
     with caplog.at_level(logging.WARNING, "session_sqlite"):
         (back,) = event_to_messages(event)
         event_to_messages(event)

@@ -42,6 +42,7 @@ from session_sqlite import (
     InvalidInputError,
     Session,
     SessionNotFoundError,
+    SQLiteChatMessageHistory,
     SQLiteSessionService,
     ToolCall,
 )
@@ -722,6 +723,19 @@ def test_any_message_can_be_redacted_and_still_loads(message: BaseMessage) -> No
         assert getattr(after[0], "tool_call_id", 0) == getattr(before[0], "tool_call_id", 0)
         assert service.redact(lambda text: text).events == 0  # what does not change is not written
         assert "好" not in changed.content
+
+
+@pytest.mark.parametrize("levels", [99, 150, 190])
+def test_a_message_is_redacted_however_deep_its_values_are_nested(levels: int, service: SQLiteSessionService) -> None:
+    value: Any = "secret"
+    for _ in range(levels):
+        value = [value]
+    history = SQLiteChatMessageHistory("deep", service=service)
+    history.add_messages([AIMessage("a secret", additional_kwargs={"value": value})])
+    assert service.redact("secret", replacement="[gone]", session="deep").events == 1
+    (message,) = history.messages
+    assert message.content == "a [gone]"
+    assert "secret" not in str(message)
 
 
 def test_a_native_event_is_redacted_in_every_field(service: SQLiteSessionService, path: Path) -> None:

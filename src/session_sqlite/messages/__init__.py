@@ -1,1 +1,1 @@
-"""How a message of another framework is kept in an event, and comes back exactly; LangChain's is the first."""
+"""How a message of a framework is kept in an event, and comes back exactly; LangChain's is the first."""

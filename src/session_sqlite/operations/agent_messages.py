@@ -15,6 +15,8 @@ from typing import Any, Final
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Reading, Row, Transaction
+from session_sqlite.messages.form import Form, form_of
+from session_sqlite.messages.form import name_of as form_name
 from session_sqlite.models import Event, ToolCall
 from session_sqlite.operations import appending
 from session_sqlite.operations.appending import Batch
@@ -31,6 +33,7 @@ _CONTENT_COLUMNS: Final = tuple(  # columns that make the content of a message, 
     for name in ("author", "content", "reasoning", "actions", "usage", "tool_call_id", "message")
 )
 _JSON: Final = frozenset({"actions", "usage", "message"})
+_DERIVED: Final = frozenset({"usage", "message"})
 
 
 def find(reading: Reading, key: SessionKey, ids: Sequence[str]) -> dict[str, int]:
@@ -181,12 +184,21 @@ def _changed(before: Row, event: Event, row: Mapping[str, Any]) -> Event | None:
         return _changed_native(stored, event)
     if stored.supersedes:  # a summary keeps its author, even if it is given to the model as a message of the user
         event, row = replace(event, author=stored.author), {**row, "author": stored.author}
-    if _is_redacted(stored.message) or all(
-        before[index] == row[name] or (name in _JSON and _plain(before[index]) == _plain(row[name]))
-        for name, index in _CONTENT_COLUMNS
-    ):
+    form = form_of(stored.message)
+    if form is None or (stored.message is not None and form.is_redacted(stored.message)):
         return None
-    return event
+    # An agent of another framework is shown what the columns say, so only they tell whether its message was edited.
+    other = form_name(stored.message) != form_name(event.message)
+    compared = [(name, index) for name, index in _CONTENT_COLUMNS if not (other and name in _DERIVED)]
+    is_as_stored = all(
+        before[index] == row[name] or (name in _JSON and _says_the_same(form, before[index], row[name]))
+        for name, index in compared
+    )
+    return None if is_as_stored else event
+
+
+def _says_the_same(form: Form, one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and form.says_the_same(one, other)
 
 
 def _changed_native(stored: Event, event: Event) -> Event | None:
@@ -228,26 +240,3 @@ def _result_text(call: ToolCall) -> str:
         return call.error
     output = "" if call.output is None else call.output
     return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-
-
-def _is_redacted(message: str | None) -> bool:
-    if message is None or '"redacted":true' not in message:
-        return False
-    return json.loads(message).get("$meta", {}).get("redacted") is True
-
-
-def _plain(text: str | None) -> Any:
-    """What a stored message says, without what gets lost on the way through a checkpointer."""
-    return None if text is None else _without_tags(json.loads(text))
-
-
-def _without_tags(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_tags(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$" in value and "value" in value:  # a tuple, a set, an enum…
-        return _without_tags(value["value"])
-    made = {name: _without_tags(item) for name, item in value.items() if name != "$meta"}
-    meta = value.get("$meta") or {}
-    return made | {name: meta[name] for name in ("class", "extra") if name in meta}

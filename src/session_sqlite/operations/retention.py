@@ -16,6 +16,7 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Reading, Reads, Row, Transaction
 from session_sqlite.errors import InvalidInputError
+from session_sqlite.messages.form import form_of
 from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.operations import appending, sessions, state
 from session_sqlite.operations.forks import uncut
@@ -369,10 +370,11 @@ def _holds(column: object, change: Change) -> bool:
 def _redacted(event: Event, change: Change) -> Event | None:
     """Returns the event with its texts replaced; None if its message cannot be read."""
     content, message = change(event.content), event.message
+    form = form_of(message)
+    if form is None:
+        return None
     if message is not None:
-        from session_sqlite.messages.langchain import redacted as redacted_message
-
-        message = redacted_message(event, change)
+        message = form.redacted(event, change)
         if message is None:
             return None
     redacted = replace(
@@ -394,14 +396,7 @@ def _redacted(event: Event, change: Change) -> Event | None:
     )
     if message is None or redacted == event:
         return redacted
-    return replace(redacted, message=_marked(message))
-
-
-def _marked(message: str) -> str:
-    """Returns the message with the mark that keeps an agent, whose checkpointer has the old text, from undoing this."""
-    stored = codec.decode_object(message)
-    marked = {**stored, "$meta": {**stored.get("$meta", {}), "redacted": True}}
-    return codec.plain_json(marked)
+    return replace(redacted, message=form.marked_redacted(message))
 
 
 def walked(value: Any, change: Change) -> Any:

@@ -23,15 +23,13 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, NewerSchemaError
-from session_sqlite.messages import calls
-from session_sqlite.messages.tokens import derived_anew
+from session_sqlite.messages.form import form_of
 from session_sqlite.models import Event
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState, StoredRow, StoredSession
 
@@ -347,13 +345,8 @@ def _event(record: Mapping[str, Any]) -> Event | StoredRow:
     event = codec.decode_event([columns[name] for name in codec.EVENT_COLUMNS])
     if event.unreadable:
         raise InvalidInputError("the fields of the event are not those of an event")
-    if event.message is not None:  # an earlier release took only ``tool_calls`` for calls
-        with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):  # a message is only carried
-            actions, message = calls.derived(event.message, event.content, event.reasoning, event.actions)
-            event = replace(event, actions=tuple(actions), message=message)
-    if event.usage is not None and isinstance(record.get("message"), dict):  # an earlier release may have derived it
-        return replace(event, usage=derived_anew(event.usage, record["message"]))
-    return event
+    form = form_of(event.message)
+    return event if form is None else form.derived(event)
 
 
 def _unraw(value: Any) -> Any:

@@ -89,9 +89,9 @@ def events_of(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]
         yield Fault(where, "not a message of LangChain")
         return
     # LangChain is loaded when there are messages of it, not before.
-    from session_sqlite.messages import dict_form
+    from session_sqlite.messages.langchain import event_of_dict
 
-    event = dict_form.event_of_dict(value)
+    event = event_of_dict(value)
     if event is None:
         yield Note(f"{where}: LangChain cannot read this message any more; it came as an event with its text")
         event = _plain(value)
