@@ -21,10 +21,11 @@ import sys
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ from session_sqlite import (
 )
 from session_sqlite.database import Request
 from session_sqlite.search import unicode_table
+from session_sqlite.search.words import _with_marks_in_order
 from session_sqlite.sqlite import search_index
 
 SRC = Path(search.__file__).parents[2]
@@ -1432,3 +1434,74 @@ def test_the_same_text_has_the_same_words_in_every_python() -> None:
     assert all(process.returncode == 0 for process in started)
     assert len(set(digests)) == 1
     assert digests[0] == DIGESTS[search.WORDS_VERSION], "other words need another version"
+
+
+# ---------------------------------------------------------------- text and queries that are made to be slow
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """How many lines of the package's own code run: a measure of work that no load on the machine changes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "session_sqlite" not in frame.f_code.co_filename:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("word", ["a", "\N{LATIN SMALL LETTER ETH}", "\N{CYRILLIC SMALL LETTER ZHE}"])
+@pytest.mark.parametrize("end", ["", " b", " b*"])
+def test_a_longer_phrase_takes_no_more_steps_at_each_place_where_it_may_stand(word: str, end: str) -> None:
+    text = f"{word} " * 2000
+
+    def work(length: int) -> int:
+        terms = search.parse(f'"{" ".join([word] * length)}{end}"')
+        return lines_run(lambda: search.locate(text, terms))
+
+    work(25)  # learns the characters
+    assert work(99) < 2 * work(25)
+
+
+def test_a_word_is_found_where_a_longer_one_of_many_letters_stands_before_it() -> None:
+    text = "\N{CYRILLIC SMALL LETTER ZHE}" * 100_000 + " \N{CYRILLIC SMALL LETTER YA}"
+    assert search.locate(text, search.parse("\N{CYRILLIC SMALL LETTER YA}")) == [(100_001, 100_002)]
+
+
+MARKS = st.sampled_from(
+    "\u0301\u0316\u0344\u0345\u0f71\u0f73\u0f81\u3099\uff9e\uff9f\u05b0\u064b\u0651\u20dd\u0300\u0308\u094d\u0300!\u00a8"
+)
+
+
+@given(st.lists(MARKS, min_size=1, max_size=8), st.sampled_from(["", "e", "\u0435", "\u0627", "\u304b", "\u0905"]))
+def test_sorting_the_marks_of_a_long_run_changes_nothing_but_the_time(pattern: list[str], letter: str) -> None:
+    text = letter + "".join(pattern) * 120
+    sorted_text = _with_marks_in_order(text)
+    assert unicodedata.normalize("NFKC", sorted_text) == unicodedata.normalize("NFKC", text)
+
+
+@pytest.mark.parametrize("letter", ["e", "\u0435", "\u304b", "\u05d0", ""])
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "\u0301\u0316",
+        "\uff9e\u0301",
+        "\u0f73",
+        "\u0f71\u0f72\u0f74",
+        "\u0301\u0640\u0316\u0640",
+        "\u1dce\u1dcd\ufe20\u1dca",
+    ],
+)
+def test_any_number_of_marks_in_any_order_is_folded_in_time(letter: str, marks: str) -> None:
+    begin = time.monotonic()
+    search.fold(letter + marks * (200_000 // len(marks)))
+    assert time.monotonic() - begin < 10  # it takes a fifth of a second; sorted one by one it takes a minute

@@ -57,25 +57,26 @@ def locate(text: str, terms: Sequence[Term], *, is_begin: bool = True, is_end: b
     """
     folded, origins = _fold_with_origins(text)
     tokens: list[tuple[str, int, int]] = []
+    names: list[str] = []
     places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
     are_few = len(terms) <= MOST_PATTERNS
     if not are_few or any(pattern_of(term) is None for term in terms):
         tokens = _tokens(folded)
-        for index, token in enumerate(tokens):
-            places.setdefault(token[0], []).append(index)
+        names = [name for name, _, _ in tokens]
+        for index, name in enumerate(names):
+            places.setdefault(name, []).append(index)
     spans: list[Span] = []
     for term in terms:
         if are_few and pattern_of(term) is not None:
             spans += [(origins[begin][0], origins[end - 1][1]) for begin, end in spans_of(folded, term)]
             continue
-        length = len(term.words)
-        beginnings = range(len(tokens)) if length == 1 and term.prefix else places.get(term.words[0], ())
-        for index in beginnings:
-            if _stands_at(tokens, index, term):
+        *first, last = term.words
+        for index in places.get(first[0], ()) if first else range(len(tokens)) if term.prefix else places.get(last, ()):
+            at_last = index + len(first)
+            # Slices are compared at once: a long phrase that almost fits everywhere costs little more than a short one.
+            if _is_last(names, at_last, term) and names[index:at_last] == first:
                 begin = tokens[index][1]
-                end = tokens[index + length - 1][2]
-                if term.prefix:
-                    end = tokens[index + length - 1][1] + len(term.words[-1])
+                end = tokens[at_last][1] + len(last) if term.prefix else tokens[at_last][2]
                 spans.append((origins[begin][0], origins[end - 1][1]))
     merged: list[Span] = []
     for begin, end in sorted(spans):
@@ -88,15 +89,12 @@ def locate(text: str, terms: Sequence[Term], *, is_begin: bool = True, is_end: b
     return merged
 
 
-def _stands_at(tokens: Sequence[tuple[str, int, int]], index: int, term: Term) -> bool:
-    last = len(term.words) - 1
-    if index + last >= len(tokens):
+def _is_last(names: Sequence[str], index: int, term: Term) -> bool:
+    """Returns True if the last word of a term, or a word that begins with it, stands at this place."""
+    if index >= len(names):
         return False
-    for offset, word in enumerate(term.words):
-        token = tokens[index + offset][0]
-        if token != word and not (offset == last and term.prefix and token.startswith(word)):
-            return False
-    return True
+    last = term.words[-1]
+    return names[index].startswith(last) if term.prefix else names[index] == last
 
 
 def _tokens(folded: str) -> list[tuple[str, int, int]]:
@@ -104,20 +102,24 @@ def _tokens(folded: str) -> list[tuple[str, int, int]]:
     if folded.isascii():
         return [(match[0], match.start(), match.end()) for match in ASCII_WORDS.finditer(folded)]
     tokens: list[tuple[str, int, int]] = []
-    before = ""  # the class of the word that the character before belongs to
+    begin = -1  # where the word began that the character before belongs to; -1 if it belongs to none
     for index, character in enumerate(folded):
         code = ord(character)
         kind = kind_of(code)
         if kind in "ws" and is_single(code):
             kind = "c"
-        if kind == "w" == before:
-            word = tokens.pop()
-            tokens.append((word[0] + character, word[1], index + 1))
-        elif kind in "wsc":
+        if kind == "w":
+            begin = index if begin < 0 else begin
+            continue
+        if begin >= 0:
+            tokens.append((folded[begin:index], begin, index))
+            begin = -1
+        if kind in "sc":
             if kind == "c" and tokens and tokens[-1][2] < index and is_single(ord(tokens[-1][0][0])):
                 tokens.append((GAP, tokens[-1][2], index))
             tokens.append((character, index, index + 1))
-        before = kind
+    if begin >= 0:
+        tokens.append((folded[begin:], begin, len(folded)))
     return tokens
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from operator import itemgetter
 from typing import Final
 
 from session_sqlite.database import Term
@@ -108,6 +109,36 @@ def _without_accents(match: re.Match[str]) -> str:
     return cyrillic + "".join(kept)
 
 
+# Python's normalization sorts the marks behind a letter one by one, which takes the square of their number: 100,000 of
+# them that alternate take fifteen seconds. A run of this many shows in several of the characters that are looked at.
+_LONG_RUN: Final = 100
+_LOOKED_AT_EVERY: Final = 32
+_MARKS: Final = r"[^\w\s\x00-\x7f]"  # marks, and signs that do no harm here; \uff9e and \uff9f are letters to Python
+_LONG_RUNS = re.compile(f"(?:{_MARKS}|[\uff9e\uff9f]){{{_LONG_RUN},}}")
+_TATWEEL: Final = "\u0640"
+
+
+def _with_marks_in_order(text: str) -> str:
+    """Returns the text with the marks of long runs in the order that normalization gives them."""
+    if len(text) < _LONG_RUN or not _LONG_RUNS_SAMPLED.search(text[::_LOOKED_AT_EVERY]):
+        return text
+    return _LONG_RUNS.sub(_in_order, text)
+
+
+_LONG_RUNS_SAMPLED = re.compile(f"(?:{_MARKS}|[\uff9e\uff9f]){{{_LONG_RUN // _LOOKED_AT_EVERY},}}")
+
+
+def _in_order(run: re.Match[str]) -> str:
+    """Returns marks that were taken apart, sorted by their classes; those of class 0 stay in their places."""
+    marks: list[tuple[int, int, str]] = []
+    letters = 0
+    for mark in "".join(unicodedata.normalize("NFKD", character) for character in run[0]):
+        order = unicodedata.combining(mark)
+        letters += order == 0
+        marks.append((letters, order, mark))
+    return "".join(mark for _, _, mark in sorted(marks, key=itemgetter(0, 1)))
+
+
 def fold(text: str) -> str:
     """The text without what makes no difference to a search.
 
@@ -119,8 +150,12 @@ def fold(text: str) -> str:
         return text.lower()
     if not UNUSUAL.search(text):
         return _FULL_WIDTH.sub(_to_ascii, text).lower()
-    text = unicodedata.normalize("NFKC", _without_unassigned(_IGNORED.sub("", text))).casefold()
+    text = _with_marks_in_order(_without_unassigned(_IGNORED.sub("", text)))
+    text = unicodedata.normalize("NFKC", text).casefold()
+    has_tatweel = _TATWEEL in text
     text = _SEMITIC.sub(lambda match: SEMITIC[match[0]], text)
+    if has_tatweel:  # it stood between marks, which are one run without it
+        text = _with_marks_in_order(text)
     if _HAS_ACCENTS.search(text):
         # Accents are marks only when they are taken apart; other scripts are put together again.
         text = _WITH_ACCENTS.sub(_without_accents, unicodedata.normalize("NFD", text))
