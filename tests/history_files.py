@@ -537,3 +537,219 @@ def gemini_takeout(path: Path) -> None:
         {**about, "title": "Gave feedback: mk011", "time": "2026-03-01T12:00:00.123Z"},
         {"header": "Search", "title": "Searched for mk020", "time": "2026-03-01T12:00:00.123Z", "products": ["Search"]},
     ])  # fmt: skip
+
+
+# ---------------------------------------------------------------- Open WebUI
+
+
+def webui_chat() -> dict[str, Any]:
+    """A chat with a branch, and with what stands in the text of its messages."""
+    call = (
+        '<details type="tool_calls" done="true" id="call-1" name="search"'
+        ' arguments="{&quot;q&quot;: &quot;mk005&quot;}" result="&quot;mk006 &lt;b&gt;&quot;" files="">\n<summary>Tool Executed</summary>\n</details>'
+    )
+    thought = (
+        '<details type="reasoning" done="true" duration="5">\n<summary>Thought for 5 seconds</summary>\n'
+        "&gt; mk003\n&gt; mk004\n</details>"
+    )
+    ran = (
+        '<details type="code_interpreter" done="true" output="{&quot;stdout&quot;: &quot;mk008&quot;}">\n'
+        "<summary>Analyzed</summary>\n```python\nprint(mk007)\n```\n</details>"
+    )
+    other = "<details><summary>mk010</summary>mk011</details>"
+    usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    messages = {
+        "u1": {
+            "id": "u1",
+            "parentId": None,
+            "childrenIds": ["a1", "a2"],
+            "role": "user",
+            "content": "mk001 hi",
+            "timestamp": 1767261600,
+            "models": ["m-1"],
+            "files": [{"type": "file", "name": "mk002"}],
+        },
+        "a1": {
+            "id": "a1",
+            "parentId": "u1",
+            "childrenIds": [],
+            "role": "assistant",
+            "content": "mk012 the first answer",
+            "model": "m-1",
+            "timestamp": 1767261601,
+        },
+        "a2": {
+            "id": "a2",
+            "parentId": "u1",
+            "childrenIds": ["u2"],
+            "role": "assistant",
+            "model": "m-1",
+            "usage": usage,
+            "content": f"{thought}\nmk009 so\n{call}\n{ran}\n{other}\nmk013 <details> open",
+            "timestamp": 1767261602,
+            "sources": [{"source": {"name": "mk014"}, "document": ["mk015"]}],
+        },
+        "u2": {
+            "id": "u2",
+            "parentId": "a2",
+            "childrenIds": ["a3"],
+            "role": "user",
+            "content": "mk016",
+            "timestamp": 1767261603,
+        },
+        "a3": {
+            "id": "a3",
+            "parentId": "u2",
+            "childrenIds": [],
+            "role": "assistant",
+            "content": "",
+            "model": "m-1",
+            "error": {"content": "mk017"},
+            "timestamp": 1767261604,
+        },
+    }
+    return {
+        "id": "",
+        "title": "mk018",
+        "models": ["m-1"],
+        "params": {"system": "mk019"},
+        "tags": ["mk020"],
+        "history": {"messages": messages, "currentId": "a3"},
+        "messages": [messages["u1"]],
+        "timestamp": 1767261600000,
+        "files": [],
+    }
+
+
+def webui_row(id: str, user: str, chat: Any) -> dict[str, Any]:
+    """A chat as it stands in a table, and in an export."""
+    return {
+        "id": id,
+        "user_id": user,
+        "title": chat["title"],
+        "chat": chat,
+        "created_at": 1767261600,
+        "updated_at": 1767261700,
+        "share_id": None,
+        "archived": 0,
+        "pinned": 0,
+        "meta": {"tags": ["mk021"]},
+        "folder_id": None,
+    }
+
+
+@history_file("open-webui-json", "chat-export-1767261600000.json", sessions=3, events=8)
+def webui_export(path: Path) -> None:
+    old = [{"role": "user", "content": "mk022", "timestamp": 1700000000}, {"role": "assistant", "content": "mk023"}]
+    as_json(
+        path,
+        [webui_row("chat-1", "user-1", webui_chat()), webui_row("chat-2", "user-2", {"title": "old", "messages": old})],
+    )
+
+
+@history_file(
+    "open-webui",
+    "webui.db",
+    sessions=3,
+    events=8,
+    left_out={"mk030": "'shared copy of a chat'", "mk031": "1 rows of the table 'message'"},
+)
+def webui_database(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    names = "id, user_id, title, chat, created_at, updated_at, share_id, archived, pinned, meta, folder_id"
+    connection.execute(f"CREATE TABLE chat ({names}, PRIMARY KEY (id))")
+    connection.execute("CREATE TABLE message (id, user_id, channel_id, content, created_at)")
+    connection.execute(
+        "CREATE TABLE chat_message (id, chat_id, user_id, role, parent_id, content, output, model_id, files,"
+        " sources, usage, created_at, updated_at)"
+    )
+    rows = [
+        webui_row("chat-1", "user-1", webui_chat()),
+        webui_row("chat-3", "shared-chat-1", {"title": "mk030", "messages": []}),
+        webui_row("chat-2", "user-2", {"title": "new", "history": {"messages": {}, "currentId": "a"}}),
+    ]
+    for row in rows:
+        values = [json.dumps(one) if isinstance(one, dict) else one for one in row.values()]
+        connection.execute("INSERT INTO chat VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute("INSERT INTO message VALUES ('1', 'user-1', 'general', 'mk031', 1767261600)")
+    for id, role, parent, content in (("u", "user", None, '"mk022"'), ("a", "assistant", "chat-2-u", '"mk023"')):
+        values = [
+            f"chat-2-{id}",
+            "chat-2",
+            "user-2",
+            role,
+            parent,
+            content,
+            None,
+            "m-1",
+            None,
+            None,
+            None,
+            1767261600,
+            0,
+        ]
+        connection.execute("INSERT INTO chat_message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.commit()
+    connection.close()
+
+
+# ---------------------------------------------------------------- LibreChat
+
+
+def librechat_messages() -> list[dict[str, Any]]:
+    """The messages of a conversation in which one answer was made anew."""
+    root = "00000000-0000-0000-0000-000000000000"
+    content = [
+        {"type": "think", "think": "mk003"},
+        {"type": "text", "text": {"value": "mk004"}},
+        {
+            "type": "tool_call",
+            "tool_call": {
+                "id": "call-1",
+                "name": "search",
+                "args": '{"q": "mk005"}',
+                "output": "mk006",
+                "type": "tool_call",
+                "progress": 1,
+            },
+        },
+        {"type": "text", "text": "mk007"},
+    ]
+    made = [
+        ("m1", root, True, {"text": "mk001", "files": [{"filename": "mk002"}], "tokenCount": 4}),
+        ("m2", "m1", False, {"text": "mk008 the first answer", "model": "gpt-4o", "sender": "GPT-4o"}),
+        ("m3", "m1", False, {"text": "", "content": content, "model": "gpt-4o", "tokenCount": 21}),
+        ("m4", "m3", True, {"text": "mk009"}),
+        ("m5", "m4", False, {"text": "mk010", "error": True, "model": "gpt-4o"}),
+    ]
+    return [
+        {
+            "messageId": id,
+            "parentMessageId": parent,
+            "conversationId": "convo-1",
+            "isCreatedByUser": by_user,
+            "createdAt": f"2026-01-05T10:00:0{second}.000Z",
+            **fields,
+        }
+        for second, (id, parent, by_user, fields) in enumerate(made)
+    ]
+
+
+LIBRECHAT: dict[str, Any] = {
+    "conversationId": "convo-1", "endpoint": "openAI", "title": "mk011", "exportAt": "10:00:00",
+    "options": {"promptPrefix": "mk012"},
+}  # fmt: skip
+
+
+@history_file("librechat", "flat.json", sessions=2, events=5)
+def librechat_list(path: Path) -> None:
+    as_json(path, {**LIBRECHAT, "branches": True, "recursive": False, "messages": librechat_messages()})
+
+
+@history_file("librechat", "tree.json", sessions=2, events=5)
+def librechat_tree(path: Path) -> None:
+    messages = {message["messageId"]: {**message, "children": []} for message in librechat_messages()}
+    for message in messages.values():
+        if message["parentMessageId"] in messages:
+            messages[message["parentMessageId"]]["children"].append(message)
+    as_json(path, {**LIBRECHAT, "branches": True, "recursive": True, "messages": [messages["m1"]]})

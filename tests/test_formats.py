@@ -514,3 +514,53 @@ def test_a_record_of_takeout_is_a_prompt_with_its_answer_as_text(service: SQLite
     ]  # fmt: skip
     assert sessions["mk009"] == [("user", "mk009"), ("assistant", "mk010 < 3")]
     assert sessions["Gave feedback: mk011"] == [("system", "Gave feedback: mk011")]
+
+
+# ---------------------------------------------------------------- Open WebUI and LibreChat
+
+
+@pytest.mark.parametrize("name", ["webui_export", "webui_database"])
+def test_a_chat_of_open_webui_is_its_owners_and_has_what_its_text_hides(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    mine = service.scope(user_id="user-1")
+    session = mine.get_session("chat-1")
+    assert (session.title, session.created_at) == ("mk018", datetime(2026, 1, 1, 10, tzinfo=UTC))
+    assert [event.author for event in session.events()] == ["system", "user", "assistant", "user", "assistant"]
+    reply, failed = session.events()[2], session.events()[-1]
+    assert reply.reasoning == "mk003\nmk004"
+    assert reply.content == "mk009 so\n<details><summary>mk010</summary>mk011</details>\nmk013 <details> open"
+    assert [(call.name, call.args, call.output) for call in reply.actions] == [
+        ("search", {"q": "mk005"}, "mk006 <b>"),
+        ("code_interpreter", {"code": "print(mk007)\n"}, {"stdout": "mk008"}),
+    ]
+    assert reply.usage == Usage("m-1", 7, 5)
+    assert failed.content == "mk017"
+    branch = mine.get_session("chat-1:a1")
+    assert (branch.parent_id, branch.parent_seq, said(branch)) == (
+        "chat-1",
+        2,
+        [("assistant", "mk012 the first answer")],
+    )
+    theirs = service.scope(user_id="user-2").get_session("chat-2")
+    assert said(theirs) == [("user", "mk022"), ("assistant", "mk023")]
+
+
+@pytest.mark.parametrize("name", ["librechat_list", "librechat_tree"])
+def test_a_conversation_of_librechat_is_a_session_and_another_answer_a_branch(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    session = service.get_session("convo-1")
+    assert said(session) == [
+        ("user", "mk001"),
+        ("assistant", "mk004\nmk007"),
+        ("user", "mk009"),
+        ("assistant", "mk010"),
+    ]
+    reply = session.events()[1]
+    assert (reply.reasoning, reply.usage) == ("mk003", Usage("gpt-4o", output_tokens=21))
+    assert (reply.actions[0].args, reply.actions[0].output) == ({"q": "mk005"}, "mk006")
+    branch = service.get_session("convo-1:m2")
+    assert (branch.parent_seq, said(branch)) == (1, [("assistant", "mk008 the first answer")])

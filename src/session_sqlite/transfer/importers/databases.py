@@ -129,6 +129,12 @@ SELECT count(*)
    AND channel NOT IN ('__error__', '__no_writes__', '__interrupt__', '__resume__')
 """
 
+# Open WebUI.
+WEBUI_CHAT_IDS: Final = "SELECT id FROM chat"
+WEBUI_CHATS: Final = "SELECT * FROM chat ORDER BY created_at, id"
+WEBUI_MESSAGES: Final = "SELECT * FROM chat_message WHERE chat_id = :id ORDER BY created_at, id"
+COUNT_ROWS: Final = "SELECT count(*) FROM {}"
+
 
 class Database:
     """Another program's SQLite file, read-only, as of one moment."""

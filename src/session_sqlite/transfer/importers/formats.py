@@ -28,7 +28,9 @@ from session_sqlite.transfer.importers import (
     langchain_histories,
     langchain_messages,
     langgraph,
+    librechat,
     llm_logs,
+    open_webui,
     openai_agents,
 )
 from session_sqlite.transfer.importers.databases import Database, open_database
@@ -83,6 +85,8 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
         gemini_takeout.is_takeout,
         gemini_takeout.read,
     ),
+    "open-webui-json": JsonFormat("Open WebUI: exported chats", open_webui.is_export, open_webui.read_export),
+    "librechat": JsonFormat("LibreChat: an exported conversation", librechat.is_librechat, librechat.read),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",
         langchain_histories.is_file_history,
@@ -98,6 +102,7 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "llm": DatabaseFormat("the tool llm: its `logs.db`, of every generation", llm_logs.is_llm, llm_logs.read),
     "openai-agents": DatabaseFormat("OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read),
     "aster": DatabaseFormat("the Go package session-sqlite", aster.is_aster, aster.read),
+    "open-webui": DatabaseFormat("Open WebUI: `webui.db`", open_webui.is_webui, open_webui.read_database),
     "langgraph": DatabaseFormat(
         "LangGraph: `SqliteSaver`, the latest messages of each thread (extra `langgraph-files`)",
         langgraph.is_langgraph,
