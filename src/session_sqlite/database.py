@@ -33,6 +33,13 @@ class Reading(Protocol):
         """Runs a query and returns all of its rows."""
 
 
+class Readable(Protocol):
+    """Something that answers one query at a time: a database, or a transaction as `Within` shows it."""
+
+    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        """Runs one query and returns what ``make`` makes of each row; ``make`` does not touch the database."""
+
+
 class Transaction(Reading, Protocol):
     """A write transaction that is under way."""
 
@@ -54,7 +61,7 @@ class Transaction(Reading, Protocol):
         """Runs a statement once for each set of parameters."""
 
 
-class Database(Protocol):
+class Database(Readable, Protocol):
     """What a backend provides. Every method raises errors of `session_sqlite.errors`, never the driver's."""
 
     @property
@@ -68,9 +75,6 @@ class Database(Protocol):
     @property
     def closed(self) -> bool:
         """True after `close`."""
-
-    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
-        """Runs one query and returns what ``make`` makes of each row; ``make`` does not touch the database."""
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """Runs ``work`` in one transaction: all of it or nothing.
@@ -110,7 +114,7 @@ class Database(Protocol):
 class Reads:
     """The queries of a transaction, outside of any: each is a read of its own and takes no lock."""
 
-    database: Database
+    database: Readable
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """See `Reading.rows`."""
@@ -157,6 +161,17 @@ class Request:
     def tools_alone(self) -> bool:
         """True for a search in tool calls that leaves out what was said."""
         return "tools" in self.fields and "content" not in self.fields
+
+
+@dataclass(frozen=True)
+class Within:
+    """The reads of a database, within a transaction of it."""
+
+    tx: Transaction
+
+    def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
+        """See `Readable.read`."""
+        return [make(row) for row in self.tx.rows(sql, params)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Reading, Row
+from session_sqlite.database import Readable, Reading, Row
 from session_sqlite.errors import CorruptStoreError, EventNotFoundError
 from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session
@@ -55,7 +55,7 @@ class EventQuery:
         return replace(self, where=where, keep=lambda event: any(call.name == tool for call in event.actions))
 
 
-def select(database: Database, query: EventQuery, limit: int | None, make: Callable[[Row], T]) -> list[T]:
+def select(database: Readable, query: EventQuery, limit: int | None, make: Callable[[Row], T]) -> list[T]:
     """Returns what ``make`` makes of each row that SQL finds, in one read; ``query.keep`` is not applied."""
     where, order = query.where, queries.NEWEST_FIRST if query.newest_first else queries.OLDEST_FIRST
     if limit is not None:
@@ -63,7 +63,7 @@ def select(database: Database, query: EventQuery, limit: int | None, make: Calla
     return database.read(where.statement(queries.EVENTS, order), where.params, make)
 
 
-def events(database: Database, query: EventQuery, limit: int | None) -> list[Placed]:
+def events(database: Readable, query: EventQuery, limit: int | None) -> list[Placed]:
     """Returns the events of a request with their places."""
     if limit == 0:
         return []
@@ -72,7 +72,7 @@ def events(database: Database, query: EventQuery, limit: int | None) -> list[Pla
     return [placed for chunk in chunks(database, query, limit) for placed in chunk]
 
 
-def chunks(database: Database, query: EventQuery, limit: int | None) -> Iterator[list[Placed]]:
+def chunks(database: Readable, query: EventQuery, limit: int | None) -> Iterator[list[Placed]]:
     """Yields the events of a request in lists; each list is one read, and no lock is held between two of them."""
     while limit is None or limit > 0:
         size = EVENTS_AT_ONCE if limit is None or query.keep is not None else min(EVENTS_AT_ONCE, limit)
@@ -88,7 +88,7 @@ def chunks(database: Database, query: EventQuery, limit: int | None) -> Iterator
         query = query.beyond(place)
 
 
-def converted(database: Database, key: SessionKey, convert: Callable[[Event], T]) -> list[T]:
+def converted(database: Readable, key: SessionKey, convert: Callable[[Event], T]) -> list[T]:
     """Returns what a function makes of each event of a session.
 
     All rows are read before the function is called: it may take long, and may itself use the store.

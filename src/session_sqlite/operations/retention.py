@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Reading, Reads, Row, Transaction
+from session_sqlite.database import Database, Readable, Reading, Reads, Row, Transaction, Within
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.messages.form import form_of
 from session_sqlite.models import REMOVE, Event, SessionRecord
@@ -111,19 +111,18 @@ def prune(database: Database, where: Where, before: str | None, keep_last: int |
     """Removes old turns from the sessions that match, each session in a transaction of its own."""
     events = sessions_deleted = 0
     for key in keys(Reads(database), where):
-        latest = _latest_to_prune(database, key, before, keep_last)
         if dry_run:
-            _, count, is_deleted = _to_prune(Reads(database), key, latest, before)
+            _, count, is_deleted = _to_prune(database, key, before, keep_last)
         else:
             count, is_deleted = database.write(
-                lambda tx, key=key, latest=latest: _prune_one(tx, key, latest, before)  # type: ignore[misc]  # bound now
+                lambda tx, key=key: _prune_one(tx, key, before, keep_last)  # type: ignore[misc]  # bound now
             )
         events += count
         sessions_deleted += is_deleted
     return PruneReport(events, sessions_deleted, dry_run)
 
 
-def _latest_to_prune(database: Database, key: SessionKey, before: str | None, keep_last: int | None) -> int:
+def _latest_to_prune(database: Readable, key: SessionKey, before: str | None, keep_last: int | None) -> int:
     """Returns the seq up to which events are old enough to be removed, in whole turns."""
     reading, params = Reads(database), key.params()
     last: int = (reading.rows(queries.HIGHEST_SEQ, params) or [(0,)])[0][0] or 0
@@ -140,21 +139,22 @@ def _latest_to_prune(database: Database, key: SessionKey, before: str | None, ke
     return cut
 
 
-def _to_prune(reading: Reading, key: SessionKey, latest: int, before: str | None) -> tuple[int, int, bool]:
+def _to_prune(database: Readable, key: SessionKey, before: str | None, keep_last: int | None) -> tuple[int, int, bool]:
     """Returns the seq up to which to remove events, how many these are, and whether to delete the session."""
+    reading = Reads(database)
     stored = reading.rows(queries.SESSION_AGE, key.params())
     if not stored:
         return 0, 0, False
-    cut = uncut(reading, key, latest)
+    cut = uncut(reading, key, _latest_to_prune(database, key, before, keep_last))
     count: int = reading.rows(queries.COUNT_EVENTS_UNTIL, {**key.params(), "until_seq": cut})[0][0]
     highest = reading.rows(queries.HIGHEST_SEQ, key.params())[0][0]
     is_old = before is not None and codec.decode_time(stored[0][0]) is not None and stored[0][0] < before
     return cut, count, is_old and (highest is None or highest <= cut)
 
 
-def _prune_one(tx: Transaction, key: SessionKey, latest: int, before: str | None) -> tuple[int, bool]:
+def _prune_one(tx: Transaction, key: SessionKey, before: str | None, keep_last: int | None) -> tuple[int, bool]:
     tx.lock(key)
-    cut, count, is_deleted = _to_prune(tx, key, latest, before)
+    cut, count, is_deleted = _to_prune(Within(tx), key, before, keep_last)
     if is_deleted:
         sessions.delete(tx, key)
     elif count:

@@ -12,7 +12,7 @@ from typing import Final
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Reads
+from session_sqlite.database import Readable, Reads
 from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session, require
 from session_sqlite.operations.reading import EventQuery, select, seq_before
@@ -21,7 +21,7 @@ from session_sqlite.where import Where
 LOOK_BACK_EVENTS: Final = 200  # events before a window in which the calls of its results are looked for
 
 
-def last_events(database: Database, key: SessionKey, n: int) -> list[Event]:
+def last_events(database: Readable, key: SessionKey, n: int) -> list[Event]:
     """Returns the latest events, at most n, oldest first, beginning at a turn; see `SessionService.last_events`."""
     if n == 0:
         require(Reads(database), key)
@@ -32,7 +32,7 @@ def last_events(database: Database, key: SessionKey, n: int) -> list[Event]:
     return [summary, *latest_turns(database, key, max(1, n - 1), after=summary.supersedes)]
 
 
-def newest_summary(database: Database, key: SessionKey) -> Event | None:
+def newest_summary(database: Readable, key: SessionKey) -> Event | None:
     """Returns the newest summary of a session, if it has one."""
     query = EventQuery(key, of_session(key).also(queries.A_SUMMARY), newest_first=True)
     summaries = select(database, query, 1, codec.decode_event)
@@ -41,7 +41,7 @@ def newest_summary(database: Database, key: SessionKey) -> Event | None:
     return summaries[0] if summaries else None
 
 
-def latest_turns(database: Database, key: SessionKey, n: int, after: int | None = None) -> list[Event]:
+def latest_turns(database: Readable, key: SessionKey, n: int, after: int | None = None) -> list[Event]:
     """Returns the latest events in whole turns; if a seq is given, only events after it that are no summaries."""
     where = of_session(key)
     if after is not None:
@@ -72,7 +72,7 @@ def latest_turns(database: Database, key: SessionKey, n: int, after: int | None 
     return _with_calls(database, key, where, window)
 
 
-def _with_calls(database: Database, key: SessionKey, where: Where, window: list[Event]) -> list[Event]:
+def _with_calls(database: Readable, key: SessionKey, where: Where, window: list[Event]) -> list[Event]:
     """Returns the window with earlier turns in front, if it has results of tools whose calls are in these.
 
     This happens if the user spoke while a tool was at work. A result that was stored without its call changes nothing.
