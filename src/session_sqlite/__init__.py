@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from session_sqlite.async_service import AsyncSession, AsyncSessionService
+from session_sqlite.codec import SessionKey
 from session_sqlite.errors import (
     CorruptStoreError,
     DuplicateEventError,
@@ -31,12 +32,39 @@ from session_sqlite.errors import (
     StoreError,
     StoreFullError,
 )
-from session_sqlite.models import ANY, REMOVE, Event, SearchHit, SessionOverview, ToolCall, Usage
-from session_sqlite.pages import Page, Rows
+from session_sqlite.filters import (
+    ActivityGroup,
+    EventFilters,
+    ExportFormat,
+    ImportFormat,
+    LimitedEventFilters,
+    SearchField,
+    SearchFilters,
+    SessionArgument,
+    ToolStatus,
+    UsageGroup,
+)
+from session_sqlite.models import (
+    ANY,
+    REMOVE,
+    AnyOf,
+    Event,
+    Removal,
+    SearchHit,
+    SessionOverview,
+    SessionRecord,
+    ToolCall,
+    Usage,
+)
+from session_sqlite.operations.retention import EraseReport, PruneReport, RedactReport
+from session_sqlite.operations.summaries import Summarizer
+from session_sqlite.operations.whole_sessions import Fault
+from session_sqlite.pages import CheckReport, Finding, Page, Rows
 from session_sqlite.service import SessionService
 from session_sqlite.session import Session, SessionState
 from session_sqlite.sqlite import database_file
-from session_sqlite.sqlite_service import SQLiteSessionService
+from session_sqlite.sqlite_service import Durability, SQLiteSessionService
+from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
 from session_sqlite.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -48,31 +76,53 @@ if TYPE_CHECKING:
 __all__ = [
     "ANY",
     "REMOVE",
+    "ActivityGroup",
+    "AnyOf",
     "AsyncSession",
     "AsyncSessionService",
+    "CheckReport",
     "CorruptStoreError",
     "DuplicateEventError",
+    "Durability",
+    "EraseReport",
     "Event",
+    "EventFilters",
     "EventNotFoundError",
     "EventTooLargeError",
+    "ExportFormat",
+    "ExportReport",
+    "Fault",
+    "Finding",
+    "ImportFormat",
+    "ImportReport",
     "InvalidInputError",
+    "LimitedEventFilters",
     "NewerSchemaError",
     "NotAStoreError",
     "NotSerializableError",
     "Page",
+    "Progress",
+    "PruneReport",
     "QueryError",
     "ReadOnlyStoreError",
+    "RedactReport",
+    "Removal",
     "Rows",
     "SQLAlchemySessionService",
     "SQLiteChatMessageHistory",
     "SQLiteSessionService",
+    "SearchField",
+    "SearchFilters",
     "SearchHit",
     "Session",
+    "SessionArgument",
     "SessionError",
     "SessionExistsError",
     "SessionHistoryMiddleware",
+    "SessionKey",
     "SessionNotFoundError",
     "SessionOverview",
+    "SessionRecord",
     "SessionRecorder",
     "SessionService",
     "SessionState",
@@ -81,8 +131,11 @@ __all__ = [
     "StoreClosedError",
     "StoreError",
     "StoreFullError",
+    "Summarizer",
     "ToolCall",
+    "ToolStatus",
     "Usage",
+    "UsageGroup",
     "database_file",
 ]
 

@@ -14,7 +14,23 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
+
+if TYPE_CHECKING:
+
+    class Time:
+        """A field to type checkers: a datetime in whatever was read, and optional in what is made by hand.
+
+        The store gives every event and session its times. Only one that was made by hand and never stored, or whose
+        row is damaged, has None.
+        """
+
+        @overload
+        def __get__(self, instance: None, owner: type[Any]) -> None: ...
+        @overload
+        def __get__(self, instance: object, owner: type[Any]) -> datetime: ...
+        def __get__(self, instance: object, owner: type[Any]) -> datetime | None: ...
+        def __set__(self, instance: object, value: datetime | None) -> None: ...
 
 
 @functools.singledispatch
@@ -157,7 +173,10 @@ class Event:
     invocation_id: str = ""
     usage: Usage | None = None
     id: str = ""
-    created_at: datetime | None = None
+    if TYPE_CHECKING:
+        created_at: Time = Time()
+    else:
+        created_at: datetime | None = None
     seq: int = 0
     session_id: str = ""
     message: str | None = field(default=None, repr=False)
@@ -208,8 +227,12 @@ class SessionRecord:
     agent_id: str = ""
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    if TYPE_CHECKING:
+        created_at: Time = Time()
+        updated_at: Time = Time()
+    else:
+        created_at: datetime | None = None
+        updated_at: datetime | None = None
     last_seq: int = 0
     parent_id: str | None = None
     parent_seq: int | None = None

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.cases import GROUPS, QUICK, Sizes
-from tests.benchmarks.measuring import Figure, print_table
+from .cases import GROUPS, QUICK, Sizes
+from .measuring import Figure, print_table
 
 
 def _fsync_seconds(folder: Path) -> float:

@@ -16,8 +16,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService
-from tests.benchmarks import by_hand, conversation, searching
-from tests.benchmarks.measuring import Figure, medians
+
+from . import by_hand, conversation, searching
+from .measuring import Figure, medians
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from session_sqlite import ANY, Event, SQLiteSessionService
 from session_sqlite.search import FIELDS, field_texts
 from session_sqlite.sqlite.search_index import match_expression
-from tests.benchmarks import by_hand, corpus
-from tests.benchmarks.measuring import Figure, medians
+
+from . import by_hand, corpus
+from .measuring import Figure, medians
 
 if TYPE_CHECKING:
-    from tests.benchmarks.cases import Sizes
+    from .cases import Sizes
 
 USERS = [f"user-{number}" for number in range(5)]
 MEASURED_SESSIONS = (100, 500, 2_000)  # events

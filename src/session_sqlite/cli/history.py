@@ -421,8 +421,13 @@ def _latest(
         events = one.events(newest_first=True, limit=count, before=before)
         found += [(one, event) for event in reversed(events)]
     # Stable: the events of one session stay in their order wherever their times are the same.
-    found.sort(key=lambda pair: pair[1].created_at or datetime.min.replace(tzinfo=UTC))
+    found.sort(key=lambda pair: _or_first(pair[1].created_at))
     return found[-count:] if count else []
+
+
+def _or_first(when: datetime | None) -> datetime:
+    """Returns a time to sort by: what has none, since its row is damaged, comes first."""
+    return datetime.min.replace(tzinfo=UTC) if when is None else when
 
 
 def _appended(
@@ -441,7 +446,7 @@ def _appended(
                 changed.append(service.get_session(Session(key.session_id, key.app_name, key.user_id)))
             except SessionNotFoundError:  # deleted meanwhile
                 continue
-    changed.sort(key=lambda one: one.updated_at or datetime.min.replace(tzinfo=UTC))
+    changed.sort(key=lambda one: _or_first(one.updated_at))
     for one in changed:
         key = _key(one)
         try:

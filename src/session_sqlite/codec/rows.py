@@ -216,7 +216,7 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         "reasoning": reasoning,
         "actions": actions,
         "metadata": metadata,
-        "created_at": now if event.created_at is None else time_text(utc(event.created_at, "created_at")),
+        "created_at": now if (when := _time_of(event)) is None else time_text(utc(when, "created_at")),
         "app_name": key.app_name,
         "user_id": key.user_id,
         "seq": 0,
@@ -407,7 +407,7 @@ def same_content(stored: Event, row: Mapping[str, Any], event: Event) -> bool:
     """True if appending ``event`` (encoded as ``row``) again would store what ``stored`` already is."""
     again = dataclasses.replace(
         stored_event(event, {**row, "seq": stored.seq}),
-        created_at=stored.created_at if event.created_at is None else datetime.fromisoformat(row["created_at"]),
+        created_at=stored.created_at if _time_of(event) is None else datetime.fromisoformat(row["created_at"]),
     )
     return again == stored and same_json(_json_of(again), _json_of(stored))
 
@@ -516,6 +516,11 @@ def unreadable_columns(row: Sequence[Any]) -> list[str]:
         lambda value: value is None or is_last_seq(value),
     )
     return [name for name, test, value in zip(SESSION_COLUMNS, tests, row, strict=True) if not test(value)]
+
+
+def _time_of(event: Event) -> datetime | None:
+    """Returns the time of an event, which one that was made by hand need not have."""
+    return event.created_at
 
 
 def decode_time(column: object) -> datetime | None:

@@ -272,7 +272,7 @@ class _Form:
             "forked from": session.parent_id or "",
         }
         shown = [f"<div><dt>{name}</dt><dd>{_name(value)}</dd></div>" for name, value in facts.items() if value]
-        times = {"created": session.created_at, "last change": session.updated_at}
+        times: dict[str, datetime | None] = {"created": session.created_at, "last change": session.updated_at}
         shown += [
             f"<div><dt>{name}</dt><dd>{_time(when, 'minutes')} UTC</dd></div>" for name, when in times.items() if when
         ]

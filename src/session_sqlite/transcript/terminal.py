@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
@@ -93,7 +94,7 @@ class _Terminal:
             "forked from": session.parent_id,
         }  # fmt: skip
         yield " · ".join(f"{name} {visible(value)}" for name, value in named.items() if value)
-        times = {"created": session.created_at, "last change": session.updated_at}
+        times: dict[str, datetime | None] = {"created": session.created_at, "last change": session.updated_at}
         if known := [f"{name} {time_shown(when)} UTC" for name, when in times.items() if when]:
             yield self.paint(" · ".join(known), _DIM)
 
