@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import io
 import json
 import os
 import sqlite3
 import subprocess
 import warnings
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from imports import CHAT, hashes, imported, said
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from session_sqlite import (
@@ -51,29 +49,6 @@ MESSAGES: list[BaseMessage] = [
 def service(tmp_path: Path) -> Iterator[SQLiteSessionService]:
     with SQLiteSessionService(tmp_path / "store" / "sessions.db", durability="fast") as service:
         yield service
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
-
-
-def imported(service: SQLiteSessionService, source: Path, format: str, **counts: int) -> None:
-    """Imports as any importer must: dry first, then once, then again without effect; the source stays as it is."""
-    before = hashes(source.parent)
-    dry = service.import_(source, dry_run=True)
-    assert service.stats(app_name=ANY, user_id=ANY)["sessions"] == 0, "dry_run wrote something"
-    report = service.import_(source)
-    assert (dry.sessions, dry.events, dry.skipped) == (report.sessions, report.events, report.skipped)
-    assert report.format == format
-    assert {name: getattr(report, name) for name in counts} == counts
-    assert service.db["events"].count == report.events
-    again = service.import_(source, format=format)
-    assert (again.sessions, again.events, again.extended, again.known) == (0, 0, 0, report.events)
-    assert hashes(source.parent) == before
-
-
-def said(service: SQLiteSessionService, session_id: str) -> list[tuple[str, str]]:
-    return [(event.author, event.content) for event in service.list_events(session_id)]
 
 
 # ---------------------------------------------------------------- langchain-community
@@ -419,184 +394,6 @@ def test_the_first_logs_of_llm_are_read_too(service: SQLiteSessionService, tmp_p
     assert service.list_events("log-1")[0].created_at == datetime(2023, 6, 15, 8, 0, 0, 123456, UTC)
 
 
-# ---------------------------------------------------------------- ChatGPT
-
-
-def node(id: str, parent: str | None, message: dict[str, Any] | None) -> dict[str, Any]:
-    return {"id": id, "parent": parent, "children": [], "message": message}
-
-
-def message(id: str, role: str, content: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
-    return {
-        "id": id,
-        "author": {"role": role, "name": more.pop("name", None), "metadata": {}},
-        "create_time": more.pop("at", 1_700_000_000.5),
-        "content": {"content_type": "text", "parts": [content]} if isinstance(content, str) else content,
-        "status": "finished_successfully",
-        "weight": 1.0,
-        "metadata": more.pop("metadata", {}),
-        "recipient": more.pop("recipient", "all"),
-    }
-
-
-def conversation() -> dict[str, Any]:
-    picture = {"content_type": "image_asset_pointer", "asset_pointer": "file-service://file-1", "size_bytes": 9}
-    thoughts = {"content_type": "thoughts", "thoughts": [{"summary": "Look", "content": "先看图片"}]}
-    nodes = [
-        node("root", None, None),
-        node("sys", "root", message("sys", "system", "")),
-        node(
-            "u1",
-            "sys",
-            message(
-                "u1", "user", {"content_type": "multimodal_text", "parts": [picture, "这是什么？"]},
-                metadata={"attachments": [{"id": "file-1", "name": "cat.png", "mimeType": "image/png"}]},
-            ),
-        ),
-        node("t1", "u1", message("t1", "assistant", thoughts)),
-        node(
-            "c1",
-            "t1",
-            message("c1", "assistant", {"content_type": "code", "language": "python", "text": "print(1)"},
-                    recipient="python"),
-        ),
-        node("o1", "c1", message("o1", "tool", {"content_type": "execution_output", "text": "1"}, name="python")),
-        node("a1", "o1", message("a1", "assistant", "一只猫", metadata={"model_slug": "gpt-4o"}, at=1_700_000_009)),
-        node("a2", "o1", message("a2", "assistant", "A cat", metadata={"model_slug": "gpt-4o"})),
-        node("u2", "a2", message("u2", "user", "Sure?")),
-        node("u1-edited", "sys", message("u1-edited", "user", "Never mind")),
-    ]  # fmt: skip
-    return {
-        "title": "猫",
-        "create_time": 1_700_000_000.25,
-        "update_time": 1_700_000_100,
-        "mapping": {one["id"]: one for one in nodes},
-        "current_node": "a1",
-        "conversation_id": "conv-1",
-        "id": "conv-1",
-        "default_model_slug": "gpt-4o",
-    }
-
-
-@pytest.mark.parametrize("form", ["json", "zip", "two files in a zip"])
-def test_a_conversation_of_chatgpt_is_its_current_path_and_the_other_branches_are_forks(
-    service: SQLiteSessionService, tmp_path: Path, form: str
-) -> None:
-    path = tmp_path / "source" / ("conversations.json" if form == "json" else "export.zip")
-    path.parent.mkdir()
-    other = {"title": None, "mapping": {"r": node("r", None, None)}, "current_node": "r", "id": "conv-2"}
-    malformed = {"title": "No messages", "mapping": {"x": 1}}
-    document = [conversation(), malformed, other]
-    if form == "json":
-        path.write_text(json.dumps(document), "utf-8")
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("user.json", "{}")
-            if form == "zip":
-                archive.writestr("conversations.json", json.dumps(document, indent=1))
-            else:
-                archive.writestr("conversations-000.json", json.dumps(document[:1]))
-                archive.writestr("conversations-001.json", json.dumps(document[1:]))
-    imported(service, path, "chatgpt", sessions=3, skipped_count=1)
-    assert service.import_(path).left_out == {"empty conversation": 1}
-    main = service.get_session("conv-1")
-    assert (main.title, main.created_at) == ("猫", datetime(2023, 11, 14, 22, 13, 20, 250000, UTC))
-    assert main.updated_at == datetime(2023, 11, 14, 22, 15, tzinfo=UTC)
-    assert main.metadata == {"default_model_slug": "gpt-4o"}
-    events = main.events()
-    assert [(event.author, event.content) for event in events] == [
-        ("user", "这是什么？"), ("assistant", ""), ("assistant", ""), ("tool", "1"), ("assistant", "一只猫"),
-    ]  # fmt: skip
-    assert [one.get("name") for one in events[0].metadata["attachments"]] == ["cat.png", None]
-    assert events[1].reasoning == "先看图片"
-    assert events[2].actions == (ToolCall("python", {"input": "print(1)"}),)
-    assert events[4].usage == Usage("gpt-4o")
-    forks = {session.id: session for session in service.list_sessions() if session.parent_id == "conv-1"}
-    assert set(forks) == {"conv-1:u2", "conv-1:u1-edited"}
-    assert forks["conv-1:u2"].parent_seq == 4
-    assert said(service, "conv-1:u2")[4:] == [("assistant", "A cat"), ("user", "Sure?")]
-    assert forks["conv-1:u1-edited"].parent_seq == 0
-    assert said(service, "conv-1:u1-edited") == [("user", "Never mind")]
-    assert [event.copied_from for event in service.list_events("conv-1:u2")] == ["conv-1"] * 4 + ["", ""]
-    assert service.stats()["events"] == 5 + 2 + 1, "what branches have in common is counted once"
-    main.delete()
-    assert service.stats()["events"] == 4 + 2 + 1
-
-
-# ---------------------------------------------------------------- chats as JSON
-
-CHAT = {
-    "task": 1,
-    "messages": [
-        {"role": "developer", "content": "Be brief"},
-        {"role": "user", "content": [{"type": "text", "text": "What is it?"},
-                                     {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
-        {"role": "assistant", "content": None, "reasoning_content": "Look", "tool_calls": [
-            {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"深": 1}'}},
-            {"id": "c2", "type": "function", "function": {"name": "look", "arguments": "{broken"}}]},
-        {"role": "tool", "tool_call_id": "c1", "content": "a cat"},
-        {"role": "assistant", "content": "A cat."},
-    ],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("form", ["lines", "one", "list", "messages", "pretty", "lines of lists", "gz"])
-def test_chats_come_in_whatever_form_the_json_has(service: SQLiteSessionService, tmp_path: Path, form: str) -> None:
-    path = tmp_path / "source" / "chats"
-    path.parent.mkdir()
-    other = {**CHAT, "task": 2}
-    texts = {
-        "lines": f"{json.dumps(CHAT)}\n\n{json.dumps(other)}\n",
-        "one": json.dumps(CHAT),
-        "list": json.dumps([CHAT, other]),
-        "messages": json.dumps(CHAT["messages"]),
-        "pretty": json.dumps(CHAT, indent=2),
-        "lines of lists": f"{json.dumps(CHAT['messages'])}\n{json.dumps(CHAT['messages'][:4])}",  # type: ignore[index]
-        "gz": f"{json.dumps(CHAT)}\n{json.dumps(other)}",
-    }
-    data = b"\xef\xbb\xbf" + texts[form].encode()
-    path.write_bytes(gzip.compress(data) if form == "gz" else data)
-    several = form in ("lines", "list", "lines of lists", "gz")
-    imported(service, path, "openai-chat", sessions=1 + several, skipped_count=0)
-    session = max(service.list_sessions(), key=lambda session: session.last_seq)
-    events = session.events()
-    assert [(event.author, event.content) for event in events] == [
-        ("system", "Be brief"), ("user", "What is it?"), ("assistant", ""), ("tool", "a cat"), ("assistant", "A cat."),
-    ]  # fmt: skip
-    assert events[0].metadata == {"role": "developer"}
-    assert events[1].metadata["attachments"][0]["type"] == "image_url"
-    assert events[2].reasoning == "Look"
-    assert events[2].actions == (ToolCall("look", {"深": 1}, id="c1"), ToolCall("look", id="c2"))
-    assert events[2].metadata["invalid_arguments"] == [{"id": "c2", "arguments": "{broken"}]
-    assert events[3].actions == (ToolCall("look", id="c1"),)
-    if form in ("lines", "one", "list", "pretty", "gz"):
-        assert session.metadata["task"] in (1, 2)
-
-
-def test_a_bad_record_does_not_stop_the_rest(service: SQLiteSessionService, tmp_path: Path) -> None:
-    path = tmp_path / "chats.jsonl"
-    good = [json.dumps({**CHAT, "task": number}) for number in range(3)]
-    path.write_text(
-        "\n".join([good[0], '{"messages": [', "7", '{"messages": [{"role": "user"}, 3]}', *good[1:]]), "utf-8"
-    )
-    report = service.import_(path)
-    assert (report.sessions, report.events) == (4, 16)
-    assert [fault.where for fault in report.skipped][:2] == ["line 2", "line 3"]
-    assert report.skipped_count == 3
-    path.write_text(f'[{good[0]}, {{"messages": [nope]}}, {good[1]}, {good[2][:50]}', "utf-8")
-    report = service.import_(path)
-    assert (report.sessions, report.known, report.skipped_count) == (0, 10, 2)
-
-
-def test_every_airline_conversation_comes_in_with_its_calls(service: SQLiteSessionService) -> None:
-    path = Path(os.environ.get("SESSION_SQLITE_REAL_DATA", "")) / "airline-conversations.jsonl.gz"
-    if not path.is_file():
-        pytest.skip("SESSION_SQLITE_REAL_DATA names no folder with real conversations (.ci/run does)")
-    imported(service, path, "openai-chat", sessions=200, events=5308, skipped_count=0)
-    assert len(service.tool_calls(limit=None)) == 1164
-    assert {call["status"] for call in service.tool_calls(limit=None)} == {"ok"}
-
-
 # ---------------------------------------------------------------- the Go package
 
 GO_SCHEMA = """
@@ -769,10 +566,10 @@ def test_events_are_not_confused_by_equal_ids_in_several_sources(service: SQLite
 
 def test_a_file_in_which_no_conversation_has_a_message_fails(service: SQLiteSessionService, tmp_path: Path) -> None:
     path = tmp_path / "chats.json"
-    path.write_text('[{"messages": []}, {"id": "b", "messages": []}]', "utf-8")
+    path.write_text('[{"mapping": {}, "id": "a"}, {"mapping": {"r": {"message": null}}, "id": "b"}]', "utf-8")
     for dry_run in (True, False):
         with pytest.raises(InvalidInputError, match=r"chats\.json' has no conversation with a message"):
-            service.import_(path, format="openai-chat", dry_run=dry_run)
+            service.import_(path, dry_run=dry_run)
     assert service.stats()["sessions"] == 0
 
 

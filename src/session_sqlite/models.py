@@ -217,8 +217,9 @@ class SessionRecord:
         created_at: The time at which it was made (aware, UTC).
         updated_at: The time at which it last changed (aware, UTC); it never goes back.
         last_seq: The highest ``seq`` that was ever given in it, even if that event was removed.
-        parent_id: The session it was forked from, if any.
-        parent_seq: The last ``seq`` of that session that the fork copied.
+        parent_id: The session it was forked from, or is a branch of, if any.
+        parent_seq: The last ``seq`` of that session before it left. A fork has copies of the events up to there; an
+            imported branch and the session of a sub-agent have only their own.
     """
 
     id: str

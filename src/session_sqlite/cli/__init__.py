@@ -53,7 +53,7 @@ from session_sqlite.models import REMOVE, Event, SessionOverview, ToolCall, Usag
 from session_sqlite.session import Session
 from session_sqlite.sqlite import database_file
 from session_sqlite.sqlite_service import SQLiteSessionService
-from session_sqlite.transcript import display_width, fitted, html_page, time_shown, visible
+from session_sqlite.transcript import display_width, fitted, html_page, origin_text, time_shown, visible
 from session_sqlite.transfer import open_target
 from session_sqlite.version import __version__
 
@@ -275,10 +275,11 @@ def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
         "agent": [visible(session.agent_id) for session in sessions],
         "events": [f"{overview.event_count:,}" for overview in overviews],
         "last change": [time_shown(session.updated_at, "minutes") for session in sessions],
+        "forked from": [visible(origin_text(session)) for session in sessions],
         "interrupted": [fitted(visible(overview.interrupted), LONGEST_REASON) for overview in overviews],
         "title": [_title(overview) for overview in overviews],
     }
-    for name in ("agent", "interrupted"):
+    for name in ("agent", "forked from", "interrupted"):
         if not any(columns[name]):
             del columns[name]
     every = dict(columns)
@@ -313,7 +314,7 @@ def _blocks(columns: dict[str, list[str]], width: int) -> str:
     blocks = []
     for cells in zip(*columns.values(), strict=True):
         row = dict(zip(columns, cells, strict=True))
-        about = [f"{name} {row[name]}" for name in ("app", "user", "agent") if row.get(name)]
+        about = [f"{name} {row[name]}" for name in ("app", "user", "agent", "forked from") if row.get(name)]
         lines = [row["title"], " · ".join([row["last change"], f"{row['events']} events", *about])]
         blocks.append("\n".join([row["id"], *(f"  {fitted(line, width - 2)}" for line in lines if line)]))
     return "\n".join(blocks)

@@ -7,6 +7,6 @@ shows itself in a notebook.
 
 from session_sqlite.transcript.html import html_page
 from session_sqlite.transcript.terminal import terminal_text
-from session_sqlite.transcript.text import display_width, fitted, time_shown, visible
+from session_sqlite.transcript.text import display_width, fitted, origin_text, time_shown, visible
 
-__all__ = ["display_width", "fitted", "html_page", "terminal_text", "time_shown", "visible"]
+__all__ = ["display_width", "fitted", "html_page", "origin_text", "terminal_text", "time_shown", "visible"]

@@ -28,6 +28,7 @@ from session_sqlite.transcript.text import (
     first_and_last,
     interruption_text,
     json_text,
+    origin_text,
     time_shown,
     usage_text,
     visible,
@@ -159,6 +160,8 @@ def _sessions_table(
         "events": [events for _, _, events in shown],
         "last change": [_time(session.updated_at, "minutes") for session, _, _ in shown],
     }
+    if any(session.parent_id for session, _, _ in shown):
+        columns["forked from"] = [origin_text(session) for session, _, _ in shown]
     if any(interrupted):
         columns["interrupted"] = list(interrupted)
     if shown and not any(columns["agent"]):
@@ -269,7 +272,7 @@ class _Form:
             "app": session.app_name,
             "user": session.user_id,
             "agent": session.agent_id,
-            "forked from": session.parent_id or "",
+            "forked from": origin_text(session),
         }
         shown = [f"<div><dt>{name}</dt><dd>{_name(value)}</dd></div>" for name, value in facts.items() if value]
         times: dict[str, datetime | None] = {"created": session.created_at, "last change": session.updated_at}

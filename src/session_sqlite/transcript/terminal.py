@@ -19,6 +19,7 @@ from session_sqlite.transcript.text import (
     interruption_text,
     json_text,
     lines_of,
+    origin_text,
     time_shown,
     usage_text,
     visible,
@@ -91,7 +92,7 @@ class _Terminal:
         yield f"session {visible(session.id)}"
         named = {
             "app": session.app_name, "user": session.user_id, "agent": session.agent_id,
-            "forked from": session.parent_id,
+            "forked from": origin_text(session),
         }  # fmt: skip
         yield " · ".join(f"{name} {visible(value)}" for name, value in named.items() if value)
         times: dict[str, datetime | None] = {"created": session.created_at, "last change": session.updated_at}

@@ -19,7 +19,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from session_sqlite.models import Event, ToolCall, Usage
+from session_sqlite.models import Event, SessionRecord, ToolCall, Usage
 
 TAB_COLUMNS: Final = 8
 
@@ -71,6 +71,15 @@ def fitted(text: str, width: int) -> str:
         if taken >= width:
             return text[:index] + "…"
     return text
+
+
+def origin_text(session: SessionRecord) -> str:
+    """Where a session left the one that it is a fork or a branch of; empty for a session of its own."""
+    if not session.parent_id:
+        return ""
+    if session.parent_seq is None:
+        return session.parent_id
+    return f"{session.parent_id}, {f'after #{session.parent_seq}' if session.parent_seq else 'before its first event'}"
 
 
 def time_shown(when: datetime | None, timespec: str = "seconds") -> str:

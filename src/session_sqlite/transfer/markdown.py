@@ -14,7 +14,7 @@ from typing import Any
 from session_sqlite import codec
 from session_sqlite.models import REMOVE, Event, ToolCall, Usage
 from session_sqlite.operations.whole_sessions import StoredSession
-from session_sqlite.transcript import time_shown, visible
+from session_sqlite.transcript import origin_text, time_shown, visible
 from session_sqlite.transcript.text import interruption_text
 
 _MARKS = re.compile(r"([\\`*_\[\]<>#&|])")
@@ -40,7 +40,7 @@ class Writer:
         yield f"# {_line(session.title or session.id)}\n\n"
         about = {
             "Session": session.id, "App": session.app_name, "User": session.user_id, "Agent": session.agent_id,
-            "Forked from": session.parent_id, "Created": time_shown(session.created_at),
+            "Forked from": origin_text(session), "Created": time_shown(session.created_at),
             "Last change": time_shown(session.updated_at),
         }  # fmt: skip
         yield "".join(f"- {name}: {_line(value)}\n" for name, value in about.items() if value)

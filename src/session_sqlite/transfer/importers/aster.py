@@ -7,12 +7,13 @@ times are when it was appended, and its sessions name their app and user.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from session_sqlite import codec
-from session_sqlite.models import Event, ToolCall
+from session_sqlite.models import Event
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState
-from session_sqlite.transfer.importers.chat_json import AUTHORS
+from session_sqlite.transfer.importers.blocks import Calls, Said, author_of
 from session_sqlite.transfer.importers.databases import (
     ASTER_EVENTS,
     ASTER_SESSIONS,
@@ -20,7 +21,7 @@ from session_sqlite.transfer.importers.databases import (
     ASTER_STRAYS,
     Database,
 )
-from session_sqlite.transfer.importers.ids import json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, json_or_none, kept_id, name_or_empty, time_of
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", False, [], {})
 
@@ -63,52 +64,34 @@ def read(database: Database) -> Iterator[Arrival | SharedState | Fault | Note]:
         yield Note(f"{strays:,} events of sessions that were deleted stay behind")
 
 
-def _events(database: Database, session_id: str) -> Iterator[Event | Fault]:
-    names: dict[str, str] = {}
+def _events(database: Database, session_id: str) -> Iterator[Event | Fault | Note]:
+    calls = Calls()
     for row in database.records(ASTER_EVENTS, session_id=session_id):
         try:
-            yield _event(row, names)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            yield from list(_event(row, calls))
+        except MALFORMED:
             yield Fault(f"event {row['id']!r:.140}", "not an event of a form that is known")
 
 
-def _event(row: Mapping[str, Any], names: dict[str, str]) -> Event:
+def _event(row: Mapping[str, Any], calls: Calls) -> Iterator[Event | Note]:
     message = json_or_none(row["content"]) if row["content"] else {}
     if not isinstance(message, dict):
         message = {"content": str(row["content"])}
-    role = AUTHORS.get(str(message.get("role")), "")
+    role = author_of(message["role"]) if isinstance(message.get("role"), str) else ""
     author = row["author"] or role
     if author in ("agent", "model", ""):
         author = role or "assistant"
-    if role == "tool":
-        author = "tool"
-    content = str(message.get("content") or "")
-    actions: list[ToolCall] = []
-    texts: list[str] = []
-    for block in message.get("content_blocks") or ():
-        kind = block.get("type")
-        if kind == "text":
-            texts.append(block.get("text", ""))
-        elif kind == "tool_use":
-            actions.append(ToolCall(block.get("name", ""), block.get("input") or {}, id=block.get("id", "")))
-        elif kind == "tool_result":
-            call_id = block.get("tool_use_id", "")
-            result = str(block.get("content", ""))
-            texts.append(result)
-            actions.append(
-                ToolCall(names.get(call_id, ""), id=call_id, error=result if block.get("is_error") else None)
-            )
-            author = "tool"
-    content = content or "\n".join(texts)
-    actions += [
-        ToolCall(call["name"], call.get("arguments") or {}, id=call.get("id", ""))
-        for call in message.get("tool_calls") or ()
-    ]
-    if author == "tool" and not actions:
-        call_id = str(message.get("tool_call_id") or "")
-        actions.append(ToolCall(str(message.get("name") or "") or names.get(call_id, ""), id=call_id))
-    elif author != "tool":
-        names.update((call.id, call.name) for call in actions)
+    content, blocks = message.get("content"), message.get("content_blocks")
+    said = Said.of(blocks)
+    if role == "tool" and not said.results:
+        said.add_result(message.get("tool_call_id"), content, name=message.get("name"))
+    elif isinstance(content, str) and said.text not in content:
+        said.add_text(content)
+    elif not blocks or not isinstance(content, str):
+        said.add(content)
+    said.add_reasoning(row["reasoning"])
+    for call in message.get("tool_calls") or ():
+        said.add_call(call["name"], call.get("arguments"), call.get("id"))
     did = json_or_none(row["actions"]) or {}
     delta = did.pop("StateDelta", None) or {}
     metadata = json_or_none(row["metadata"]) or {}
@@ -117,16 +100,16 @@ def _event(row: Mapping[str, Any], names: dict[str, str]) -> Event:
         notes["LongRunningToolIDs"] = waiting
     if notes:
         metadata["aster"] = notes
-    return Event(
+    *before, last = said.events(
         author if codec.is_identifier(author) else "assistant",
-        content,
-        reasoning=row["reasoning"] or "",
-        actions=actions,
-        state={name: value for name, value in delta.items() if not name.startswith("temp:")},
+        kept_id(row["id"]),
+        calls,
+        created_at=time_of(row["created_at"]),
         metadata=metadata,
-        agent_id=name_or_empty(row["agent_id"]),
         branch=name_or_empty(row["branch"]),
         invocation_id=name_or_empty(row["invocation_id"]),
-        id=kept_id(row["id"]),
-        created_at=time_of(row["created_at"]),
     )
+    yield from before
+    if isinstance(last, Event):
+        state = {name: value for name, value in delta.items() if not name.startswith("temp:")}
+        yield replace(last, state=state, agent_id=name_or_empty(row["agent_id"]))

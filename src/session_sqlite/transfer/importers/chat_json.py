@@ -8,36 +8,31 @@ so the same chat is the same session wherever it comes from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite import codec
-from session_sqlite.models import Event, ToolCall
+from session_sqlite.messages.tokens import usage_of_provider
+from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.blocks import Calls, Said, author_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 
-AUTHORS: Final = {
-    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "system": "system",
-    "developer": "system", "tool": "tool", "function": "tool",
-}  # fmt: skip
-_IDS: Final = ("id", "conversation_id", "session_id", "thread_id")
-_TEXTS: Final = {"text": "text", "input_text": "text", "output_text": "text", "summary_text": "text",
-                 "reasoning_text": "text", "refusal": "refusal"}  # fmt: skip
+_IDS: Final = ("id", "conversation_id", "session_id", "thread_id", "conversationId", "sessionId", "chat_id", "uuid")
+_MADE: Final = ("created_at", "create_time", "createdAt", "created", "timestamp", "date", "time")
+_CHANGED: Final = ("updated_at", "update_time", "updatedAt", "updated")
+_CONTENTS: Final = ("content", "parts", "text", "refusal")
+_REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _READ: Final = frozenset(
-    {"role", "content", "name", "tool_calls", "function_call", "tool_call_id", "reasoning_content", "reasoning",
-     "refusal", "id"}
+    {*_CONTENTS, *_REASONING, "role", "name", "tool_calls", "function_call", "tool_call_id", "id"}
 )  # fmt: skip
-ATTACHMENTS_ARE_NOTED: Final = Note(
-    "attachments are named in the metadata of their events; their bytes do not come along"
-)
 
 
 def is_chat(file: JsonFile) -> bool:
     """True for a chat, or a file of chats."""
     first = file.first()
-    if isinstance(first, list) and first:
-        first = first[0]
-    return isinstance(first, dict) and (_is_message(first) or _messages_of(first) is not None)
+    return _is_chat(first) or _is_message(first) or (isinstance(first, list) and any(map(_is_chat, first)))
 
 
 def read(file: JsonFile) -> Iterator[Arrival | Fault | Note]:
@@ -46,134 +41,122 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note]:
     for where, value in file.values():
         if isinstance(value, Fault):
             yield value
-        elif isinstance(value, dict) and _messages_of(value) is not None:
-            yield _chat(value, _messages_of(value) or [])
-        elif isinstance(value, list) and value:
-            yield _chat({}, value)
-        elif isinstance(value, dict) and _is_message(value):
+        elif _is_message(value):
             loose.append(value)  # the file is the list of messages of one chat
-        elif value != []:
-            yield Fault(where, "neither a chat nor a message")
+        elif isinstance(value, list) and any(map(_is_chat, value)):
+            for number, chat in enumerate(value):
+                yield from _chat(chat, f"{where}, chat {number}")
+        else:
+            yield from _chat(value, where)
     if loose:
-        yield _chat({}, loose)
+        yield from _chat(loose, "the file")
 
 
-def _is_message(value: Mapping[str, Any]) -> bool:
-    return isinstance(value.get("role"), str)
+def _is_message(value: object) -> bool:
+    """True for a message, which has a role and a content: a role alone is no sign of a chat."""
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
+        return False
+    return any(isinstance(value.get(name), (str, list, dict)) for name in (*_CONTENTS, "tool_calls", "function_call"))
 
 
-def _messages_of(value: Mapping[str, Any]) -> list[Any] | None:
-    messages = value.get("messages")
+def _is_chat(value: object) -> bool:
+    messages = _messages_of(value)
+    return messages is not None and any(map(_is_message, messages))
+
+
+def _messages_of(value: object) -> list[Any] | None:
+    messages = value.get("messages") if isinstance(value, dict) else value
     return messages if isinstance(messages, list) else None
 
 
-def _chat(about: Mapping[str, Any], messages: Sequence[Any]) -> Arrival:
+def _chat(value: Any, where: str) -> Iterator[Arrival | Fault]:
+    messages = _messages_of(value)
+    if messages is None:
+        yield Fault(where, "neither a chat nor a message")
+        return
+    if messages and not _is_chat(value):
+        yield Fault(where, "not a chat: none of its messages has a role and a content")
+        return
+    about: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    try:
+        yield _arrival(about, messages)
+    except MALFORMED:
+        yield Fault(where, "not a chat of a form that is known")
+
+
+def _arrival(about: Mapping[str, Any], messages: Sequence[Any]) -> Arrival:
     metadata = {name: value for name, value in about.items() if name != "messages"}
     own_id = next((about[name] for name in _IDS if isinstance(about.get(name), (str, int)) and about[name] != ""), None)
     id = derived_id("chat", about or list(messages)) if own_id is None else kept_id(own_id)
     title = about.get("title")
-    times = {name: time_of(about.get(name)) for name in ("created_at", "updated_at", "created", "create_time")}
     return Arrival(
         id,
         _events(id, messages),
         title=title if codec.storable(title) else "",
         metadata=metadata,
-        created_at=times["created_at"] or times["created"] or times["create_time"],
-        updated_at=times["updated_at"],
+        created_at=_first_time(about, _MADE)[0],
+        updated_at=_first_time(about, _CHANGED)[0],
     )
 
 
+def _first_time(record: Mapping[str, Any], names: Sequence[str]) -> tuple[datetime | None, str]:
+    """The first of the times that can be read, and its name."""
+    for name in names:
+        if (when := time_of(record.get(name))) is not None:
+            return when, name
+    return None, ""
+
+
 def _events(session_id: str, messages: Sequence[Any]) -> Iterator[Event | Fault | Note]:
-    names: dict[str, str] = {}  # of the tools, by the ids of their calls
+    calls = Calls()
     for position, message in enumerate(messages, start=1):
         try:
-            event, is_noted = _event(message, names, derived_id(session_id, position))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            yield from list(_message(message, calls, derived_id(session_id, position)))
+        except MALFORMED:
             yield Fault(f"session {session_id}, message {position}", "not a message of a form that is known")
-            continue
-        if is_noted:
-            yield ATTACHMENTS_ARE_NOTED
-        yield event
 
 
-def _event(message: Any, names: dict[str, str], id: str) -> tuple[Event, bool]:
+def _message(message: Mapping[str, Any], calls: Calls, id: str) -> Iterator[Event | Note]:
     role = message["role"]
-    author = AUTHORS.get(role) or (role if codec.is_identifier(role) else "assistant")
-    content, attachments = text_and_attachments(message.get("content"))
-    content = content or _text(message.get("refusal"))
-    metadata = {name: value for name, value in message.items() if name not in _READ and value is not None}
-    if attachments:
-        metadata["attachments"] = attachments
+    if not isinstance(role, str) or not (_is_message(message) or "content" in message):
+        raise TypeError("a message has a role and a content")
+    author = author_of(role)
+    said = Said()
+    for name in _REASONING:
+        said.add_reasoning(message.get(name))
+    if author == "tool":
+        output = next((message[name] for name in _CONTENTS if message.get(name)), "")
+        said.add_result(message.get("tool_call_id"), output, name=message.get("name"))
+    else:
+        for name in _CONTENTS:
+            said.add(message.get(name))
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") or call.get("custom") or call
+            arguments = function.get("arguments", function.get("input", function.get("args")))
+            said.add_call(function.get("name"), arguments, call.get("id"))
+        if old := message.get("function_call"):
+            said.add_call(old.get("name"), old.get("arguments"))
+    when, time_name = _first_time(message, _MADE)
+    metadata = {
+        name: value for name, value in message.items() if name not in _READ and name != time_name and value is not None
+    }
     if author != role:
         metadata["role"] = role
-    actions: tuple[ToolCall, ...] = ()
-    if author == "tool":
-        call_id = _text(message.get("tool_call_id"))
-        actions = (ToolCall(_text(message.get("name")) or names.get(call_id, ""), id=call_id),)
-    else:
-        actions = tuple(_calls(message, metadata))
-        names.update((call.id, call.name) for call in actions)
-        if name := message.get("name"):
-            metadata["name"] = name
-    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    when = time_of(message.get("created_at", message.get("timestamp")))
-    event = Event(
-        author, content, reasoning=reasoning, actions=actions, metadata=metadata, id=id, created_at=when,
+    if author != "tool" and (own_name := message.get("name")):
+        metadata["name"] = own_name
+    yield from said.events(
+        author,
+        id,
+        calls,
+        created_at=when,
+        metadata=metadata,
+        usage=_usage(message) if author == "assistant" else None,
         agent_id=name_or_empty(message.get("name")) if author == "assistant" else "",
-    )  # fmt: skip
-    return event, bool(attachments)
+    )
 
 
-def _calls(message: Mapping[str, Any], metadata: dict[str, Any]) -> Iterator[ToolCall]:
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or call.get("custom") or call
-        yield made_call(
-            function.get("name"), function.get("arguments", function.get("input")), call.get("id"), metadata
-        )
-    if old := message.get("function_call"):
-        yield made_call(old.get("name"), old.get("arguments"), "", metadata)
-
-
-def made_call(name: object, arguments: object, id: object, metadata: dict[str, Any]) -> ToolCall:
-    """A call; arguments that are no JSON object are kept as text in the metadata."""
-    args = json_or_none(arguments) if isinstance(arguments, str) else arguments
-    if not isinstance(args, dict):
-        if arguments not in (None, ""):
-            metadata.setdefault("invalid_arguments", []).append({"id": _text(id), "arguments": arguments})
-        args = {}
-    return ToolCall(_text(name), args, id=_text(id))
-
-
-def text_and_attachments(content: object) -> tuple[str, list[dict[str, Any]]]:
-    """The text of a content, which is a text or a list of parts, and what it has besides."""
-    if content is None or isinstance(content, str):
-        return content or "", []
-    if not isinstance(content, list):
-        raise TypeError("neither text nor parts")
-    texts: list[str] = []
-    attachments: list[dict[str, Any]] = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict) and isinstance(text := part.get(_TEXTS.get(str(part.get("type")), "")), str):
-            texts.append(text)
-        elif isinstance(part, dict):
-            attachments.append(noted(part))
-    return "\n".join(texts), attachments
-
-
-def noted(part: Mapping[str, Any]) -> dict[str, Any]:
-    """What can be said of an attachment in a few words: long values (bytes as text) become their size."""
-    shown: dict[str, Any] = {}
-    for name, value in part.items():
-        if isinstance(value, dict):
-            shown[name] = noted(value)
-        elif isinstance(value, str) and (len(value) > 2_000 or value.startswith("data:")):
-            shown[name] = f"({len(value):,} characters)"
-        else:
-            shown[name] = value
-    return shown
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _usage(message: Mapping[str, Any]) -> Usage | None:
+    """The model and the tokens that stand beside a message."""
+    named = message.get("model")
+    model: str = named if codec.storable(named) else ""
+    return usage_of_provider(message.get("usage"), model) or (Usage(model) if model else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -11,7 +12,13 @@ from typing import Any, Final
 from session_sqlite import codec
 
 _NAMESPACE: Final = uuid.UUID("6f1d3c9a-5b0e-5c7e-9a43-0f5d4b7f2c11").bytes
+MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+"""What a reader of a record raises that has another form than it expects."""
 MILLISECONDS_FROM: Final = 1e11  # as seconds that is the year 5138
+MOST_NANOSECONDS: Final = 1e20
+_NUMBER: Final = re.compile(r"\d{9,20}(?:\.\d+)?")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 def derived_id(*parts: object) -> str:
@@ -32,13 +39,17 @@ def name_or_empty(value: object) -> str:
 
 
 def time_of(value: object) -> datetime | None:
-    """A time as other programs write it: seconds or milliseconds since 1970, or ISO text; without a zone it is UTC."""
+    """A time as other programs write it: since 1970, in seconds or less, or ISO text; without a zone UTC."""
     try:
         if isinstance(value, bool):
             return None
         if isinstance(value, (int, float)):
-            seconds = value / 1000 if abs(value) >= MILLISECONDS_FROM else value
+            seconds = float(value)
+            while MILLISECONDS_FROM <= abs(seconds) < MOST_NANOSECONDS:  # milliseconds, microseconds, nanoseconds
+                seconds /= 1000
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            return time_of(float(value))
         if isinstance(value, str):
             when = datetime.fromisoformat(value.strip().split(" m=")[0])
             return (when.replace(tzinfo=UTC) if when.tzinfo is None else when).astimezone(UTC)
@@ -48,10 +59,22 @@ def time_of(value: object) -> datetime | None:
 
 
 def json_or_none(text: object) -> Any:
-    """The JSON value in a text; None if it is none."""
+    """The JSON value in a text; None if it is none. Half surrogate pairs become U+FFFD."""
     if not isinstance(text, (str, bytes)):
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return whole_characters(value) if _SURROGATE.search(str(text)) else value
     except (ValueError, RecursionError):
         return None
+
+
+def whole_characters(value: Any) -> Any:
+    """A JSON value in which half a surrogate pair, which no store can hold, is the replacement character."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [whole_characters(one) for one in value]
+    if isinstance(value, dict):
+        return {whole_characters(name): whole_characters(one) for name, one in value.items()}
+    return value

@@ -31,6 +31,7 @@ from typing import IO, Any, Final
 from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.operations.whole_sessions import Fault
 from session_sqlite.sqlite import file_text
+from session_sqlite.transfer.importers.ids import whole_characters
 
 MAX_VALUE_BYTES: Final = 32 * 1024 * 1024
 MAX_TOKENS: Final = 2_000_000
@@ -57,7 +58,6 @@ _DAMAGED: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImpleme
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # a string up to its end, or to that of the block
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_HALF = re.compile("[\ud800-\udfff]")
 
 Value = tuple[str, Any]  # where it is, and the value or a Fault
 
@@ -509,7 +509,7 @@ def decoded(where: str, text: bytes | None) -> Value:
     except (ValueError, RecursionError):
         return where, Fault(where, "not valid JSON")
     if _SURROGATE.search(text):
-        value = _whole_characters(value)
+        value = whole_characters(value)
     return where, value
 
 
@@ -537,16 +537,6 @@ def _looks_like(text: bytes) -> str:
             if any("\u4e00" <= character <= "\u9fff" for character in shown):
                 return f", it looks like {name}"
     return ""
-
-
-def _whole_characters(value: Any) -> Any:
-    if isinstance(value, str):
-        return _HALF.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_whole_characters(one) for one in value]
-    if isinstance(value, dict):
-        return {_whole_characters(name): _whole_characters(one) for name, one in value.items()}
-    return value
 
 
 def _too_long() -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from session_sqlite import codec
 from session_sqlite.models import Event, ToolCall
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
-from session_sqlite.transfer.importers.chat_json import AUTHORS, text_and_attachments
+from session_sqlite.transfer.importers.blocks import Said, author_of
 from session_sqlite.transfer.importers.databases import (
     HISTORY_MESSAGES,
     HISTORY_SAMPLE,
@@ -102,11 +102,9 @@ def events_of(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]
 def _plain(value: dict[str, Any]) -> Event:
     """What can be said of a message that LangChain refuses."""
     data = value["data"]
-    try:
-        content, _ = text_and_attachments(data.get("content"))
-    except TypeError:
-        content = ""
-    author = AUTHORS.get(value["type"].removesuffix("MessageChunk").lower(), "assistant")
+    said = Said.of(data.get("content"))
+    author = author_of(value["type"].removesuffix("MessageChunk"))
     call_id = data.get("tool_call_id")
     actions = [ToolCall("", id=call_id if codec.storable(call_id) else "")] if author == "tool" else []
-    return Event(author, content, actions=actions, metadata={"langchain": value})
+    text = said.text or "\n".join(result.text for result in said.results)
+    return Event(author, text, reasoning=said.reasoning, actions=actions, metadata={"langchain": value})

@@ -18,7 +18,7 @@ from session_sqlite.messages.tokens import usage_of
 from session_sqlite.models import Event, ToolCall, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers import databases as db
-from session_sqlite.transfer.importers.chat_json import ATTACHMENTS_ARE_NOTED, AUTHORS, made_call
+from session_sqlite.transfer.importers.blocks import ATTACHMENTS_ARE_NOTED, AUTHORS, made_call
 from session_sqlite.transfer.importers.databases import Database, columns_of, quoted
 from session_sqlite.transfer.importers.ids import json_or_none, kept_id, time_of
 

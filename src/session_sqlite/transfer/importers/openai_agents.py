@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from session_sqlite import codec
-from session_sqlite.models import Event, ToolCall
-from session_sqlite.operations.whole_sessions import Arrival, Fault
-from session_sqlite.transfer.importers.chat_json import AUTHORS, made_call, text_and_attachments
+from session_sqlite.models import Event
+from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
+from session_sqlite.transfer.importers.blocks import Calls, Said, author_of
 from session_sqlite.transfer.importers.databases import (
     AGENT_MESSAGES,
     AGENT_SESSIONS,
@@ -23,11 +22,11 @@ from session_sqlite.transfer.importers.databases import (
     Database,
     quoted,
 )
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, time_of
 
 _MESSAGES: Final = frozenset({"id", "session_id", "message_data", "created_at"})
 _SESSIONS: Final = frozenset({"session_id", "created_at", "updated_at"})
-_CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call": "arguments"}
+_CALLS: Final = ("function_call", "custom_tool_call", "mcp_call")
 
 
 def is_agents(database: Database) -> bool:
@@ -69,120 +68,60 @@ class _Reply:
 
     rows: list[int] = field(default_factory=list)
     when: datetime | None = None
-    content: str = ""
-    reasoning: list[str] = field(default_factory=list)
-    actions: list[ToolCall] = field(default_factory=list)
-    attachments: list[dict[str, Any]] = field(default_factory=list)
+    said: Said = field(default_factory=Said)
     beyond: list[dict[str, Any]] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
     has_message: bool = False
 
-    def event(self, session_id: str) -> Event:
-        metadata = dict(self.metadata)
-        if self.attachments:
-            metadata["attachments"] = self.attachments
-        if self.beyond:
-            metadata["openai"] = self.beyond
-        return Event(
-            "assistant",
-            self.content,
-            reasoning="\n\n".join(self.reasoning),
-            actions=self.actions,
-            metadata=metadata,
-            id=derived_id("openai-agents", session_id, *self.rows),
-            created_at=self.when,
-        )
+    def events(self, session_id: str, calls: Calls) -> Iterator[Event | Note]:
+        metadata = {"openai": self.beyond} if self.beyond else {}
+        id = derived_id("openai-agents", session_id, *self.rows)
+        yield from self.said.events("assistant", id, calls, created_at=self.when, metadata=metadata)
 
 
-def _events(database: Database, table: str, session_id: str) -> Iterator[Event | Fault]:
+def _events(database: Database, table: str, session_id: str) -> Iterator[Event | Fault | Note]:
     reply = _Reply()
-    names: dict[str, str] = {}
+    calls = Calls()
     for row_id, data, created_at in database.rows(AGENT_MESSAGES.format(quoted(table)), session_id=session_id):
         item = json_or_none(data)
+        said = Said()
         try:
             kind = item.get("type") or "message"
-            author = AUTHORS.get(str(item.get("role")), "assistant") if kind == "message" else ""
+            author = author_of(item.get("role") or "assistant") if kind == "message" else ""
             is_result = kind.endswith("_output")
             if author == "assistant" or not (author or is_result):
-                if kind == "message" and (reply.has_message or reply.actions):
-                    yield reply.event(session_id)
+                if kind == "message" and (reply.has_message or reply.said.calls):
+                    yield from reply.events(session_id, calls)
                     reply = _Reply()
-                _add(reply, kind, item, names)
+                _add(reply, kind, item)
                 reply.rows.append(row_id)
                 reply.when = reply.when or time_of(created_at)
                 continue
-            if is_result:
-                event = _result(item, names)
-            else:
-                content, attachments = text_and_attachments(item.get("content"))
-                event = Event(author, content, metadata={"attachments": attachments} if attachments else {})
-        except (ValueError, TypeError, KeyError, AttributeError):
+            said.add(item if is_result else item.get("content"))
+        except MALFORMED:
             yield Fault(f"row {row_id} of {table!r:.140}", "not an item of a form that is known")
             continue
         if reply.rows:
-            yield reply.event(session_id)
+            yield from reply.events(session_id, calls)
             reply = _Reply()
-        event.__dict__.update(id=derived_id("openai-agents", session_id, row_id), created_at=time_of(created_at))
-        yield event
+        id = derived_id("openai-agents", session_id, row_id)
+        yield from said.events(author or "tool", id, calls, created_at=time_of(created_at))
     if reply.rows:
-        yield reply.event(session_id)
+        yield from reply.events(session_id, calls)
 
 
-def _add(reply: _Reply, kind: str, item: Mapping[str, Any], names: dict[str, str]) -> None:
-    beyond = dict(item)
+def _add(reply: _Reply, kind: str, item: Mapping[str, Any]) -> None:
     if kind == "message":
-        reply.content, attachments = text_and_attachments(item.get("content"))
-        reply.attachments += attachments
+        content = item.get("content")
+        reply.said.add(content)
         reply.has_message = True
-        annotations = [
-            part["annotations"]
-            for part in item.get("content") or ()
-            if isinstance(part, dict) and part.get("annotations")
-        ]
-        beyond = {name: beyond[name] for name in ("id", "phase") if beyond.get(name)}
-        if annotations:
-            beyond["annotations"] = annotations
+        beyond = {name: item[name] for name in ("id", "phase") if item.get(name)}
     elif kind == "reasoning":
-        for name in ("summary", "content"):
-            text, _ = text_and_attachments(item.get(name))
-            if text:
-                reply.reasoning.append(text)
-                break
-        beyond.pop("summary", None)
-    elif kind in _CALLS:
-        call = made_call(item.get("name"), item.get(_CALLS[kind]), item.get("call_id", item.get("id")), reply.metadata)
-        if kind == "mcp_call":
-            error = item.get("error")
-            call = ToolCall(
-                call.name, call.args, id=call.id, output=item.get("output"),
-                error=error if error is None or isinstance(error, str) else str(error),
-            )  # fmt: skip
-        reply.actions.append(call)
-        names[call.id] = call.name
-        beyond = {name: beyond[name] for name in ("id", "namespace", "server_label") if beyond.get(name)}
-    else:  # a tool that the provider runs: web_search_call, code_interpreter_call…
-        name = kind.removesuffix("_call")
-        args = {key: value for key, value in item.items() if key not in ("type", "id", "call_id", "status", "result")}
-        call_id = str(item.get("call_id") or item.get("id") or "")
-        done = None if item.get("call_id") else item.get("status")
-        reply.actions.append(ToolCall(name, args, id=call_id, output=done))
-        names[call_id] = name
-        beyond = {}
-    beyond.pop("status", None)
+        reply.said.add_reasoning({name: item[name] for name in ("summary", "content") if item.get(name)})
+        beyond = {name: value for name, value in item.items() if name not in ("summary", "content", "status") and value}
+    else:
+        reply.said.add(dict(item))
+        beyond = {name: item[name] for name in ("id", "namespace", "server_label") if item.get(name)}
+        if kind not in _CALLS:
+            beyond = {}
     if set(beyond) - {"type"}:
         reply.beyond.append({"type": kind, **beyond})
-
-
-def _result(item: Mapping[str, Any], names: Mapping[str, str]) -> Event:
-    output = item.get("output")
-    metadata: dict[str, Any] = {}
-    if isinstance(output, dict):
-        output = [output]
-    content, attachments = text_and_attachments(output)
-    if attachments:
-        metadata["attachments"] = attachments
-    call_id = str(item.get("call_id") or "")
-    name = names.get(call_id, "")
-    return Event(
-        "tool", content, actions=[ToolCall(name if codec.storable(name) else "", id=call_id)], metadata=metadata
-    )

@@ -71,7 +71,7 @@ def paths_of(parents: Mapping[str, str | None], leaf: str | None) -> list[list[s
         at = parents[at]
     paths: list[list[str]] = [list(main)[::-1]]
     ends: dict[str, list[str]] = {}  # the branches by their last message
-    for name in _after_parents(parents):
+    for name in after_parents(parents):
         if name in main:
             continue
         path = ends.pop(parents[name] or "", [])
@@ -82,14 +82,14 @@ def paths_of(parents: Mapping[str, str | None], leaf: str | None) -> list[list[s
     return paths
 
 
-def _after_parents(parents: Mapping[str, str | None]) -> Sequence[str]:
+def after_parents(parents: Mapping[str, str | None]) -> Sequence[str]:
     """The messages, none before its parent, otherwise in their order."""
     done: dict[str, None] = {}
     for name in parents:
-        chain: list[str] = []
+        chain: dict[str, None] = {}
         at: str | None = name
         while at is not None and at in parents and at not in done and at not in chain:
-            chain.append(at)
+            chain[at] = None
             at = parents[at]
         done.update(dict.fromkeys(reversed(chain)))
     return list(done)
