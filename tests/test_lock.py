@@ -179,7 +179,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fill(service: SessionService) -> None:
     """A session with three turns, a call with its result, state, and ids that everybody knows."""
     service.create_session(
-        session_id="s", title="the first", metadata={"kept": 1}, state={"step": 0, "user:lang": "zh"}
+        session_id="s", title="the first", metadata={"kept": 1}, state={"step": 0, "own": "secret", "user:l": "z"}
     )
     events = []
     for turn in range(3):
