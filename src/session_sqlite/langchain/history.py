@@ -8,32 +8,20 @@ with the first message.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
-from langchain_core.messages.utils import count_tokens_approximately
 
-from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError, StaleSessionError
 from session_sqlite.langchain.overlap import stored_again
-from session_sqlite.langchain.turns import answers_in_content, paired
-from session_sqlite.messages.langchain import (
-    event_to_messages,
-    gathered,
-    message_to_event,
-    messages_of,
-    read_event,
-)
+from session_sqlite.langchain.sessions import SessionNames, log_failure, not_written
+from session_sqlite.langchain.window import TokenCounter, Window
+from session_sqlite.messages.langchain import message_to_event
 from session_sqlite.models import AnyOf, Event
-from session_sqlite.operations.windows import LOOK_BACK_EVENTS, wait_for_calls, within_reach
-from session_sqlite.service import SessionService, checked_scope, others_said
-from session_sqlite.session import Session
+from session_sqlite.service import SessionService, others_said
 from session_sqlite.sqlite import MEMORY, database_file, path_text
 from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.threads import in_own_thread, in_thread, in_thread_with
@@ -48,10 +36,7 @@ else:
     except ImportError:
         BaseChatMessageHistory = object
 
-logger = logging.getLogger("session_sqlite")
-
 T = TypeVar("T")
-TokenCounter = Callable[[list[BaseMessage]], int]
 
 
 class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unused-ignore]  # see the import above
@@ -96,20 +81,12 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
     ) -> None:
-        self._limit = codec.optional_number(limit, "limit")
-        self._max_tokens = codec.optional_number(max_tokens, "max_tokens")
-        self._count_tokens = _token_counter(token_counter)
+        self._window = Window(limit, max_tokens, token_counter)
         if service is not None and path is not None:
             raise InvalidInputError("give a path or a service, not both")
-        default_app, default_user = ("default", "default") if service is None else (service.app_name, service.user_id)
-        app, user = checked_scope(
-            default_app if app_name is None else app_name, default_user if user_id is None else user_id
-        )
-        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
-            raise InvalidInputError("a history belongs to one app and one user, not ANY: give app_name and user_id")
-        self._session = Session(codec.identifier(session_id, "session_id"), app, user)
+        self._session = SessionNames(session_id, app_name, user_id).session(service, "a history")
         self._given = service
-        self._path = None if service is not None else _shared_path(path, app)
+        self._path = None if service is not None else _shared_path(path, self._session.app_name)
 
     def __repr__(self) -> str:
         session = self._session
@@ -145,7 +122,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
     ) -> Callable[..., SQLiteChatMessageHistory]:
-        """What ``RunnableWithMessageHistory`` asks for: a function from a session id to its history.
+        """Returns what ``RunnableWithMessageHistory`` asks for: a function from a session id to its history.
 
         The function takes ``session_id`` and, if the chain has a second configurable field of that name,
         ``user_id``. The other arguments are those of the constructor.
@@ -194,27 +171,16 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         self._log_failure(lambda: self.service.replace_events(self._session, _events(messages)))
 
     def get_messages(self) -> list[BaseMessage]:
-        """The same as `messages`."""
+        """Returns the messages, as `messages` does."""
         try:
-            if self._limit == 0 or self._max_tokens == 0:
-                return messages_of(self.service.last_events(self._session, 0))
-            if self._max_tokens is None and self._limit is not None:
-                window = self.service.last_events(self._session, self._limit)
-                messages = messages_of(window)
-                # A native event may be several messages. A user's event that says nothing, or only brings results, is
-                # where the events' window may begin, but no turn of messages.
-                if len(messages) <= self._limit and _begins_a_turn(window):
-                    return paired(messages)
-            if self._max_tokens is not None or self._limit is not None:
-                return self._latest_turns()
-            return gathered(self.service.convert_events(self._session, read_event))
+            return self._window.messages(self.service, self._session)
         except SessionNotFoundError:
             return []  # nothing was said yet
 
     async def aget_messages(self) -> list[BaseMessage]:
-        """The same as `messages`, awaited."""
-        # The counter of tokens is the caller's.
-        return await (in_thread if self._max_tokens is None else in_own_thread)(self.get_messages)
+        """Returns what `messages` does, awaited."""
+        # The caller's token counter may take long, or wait for another thread: the shared ones stay free.
+        return await (in_own_thread if self._window.counts_tokens else in_thread)(self.get_messages)
 
     # ------------------------------------------------------------ writing
 
@@ -228,7 +194,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         self._log_failure(work)
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """The same as `add_messages`, awaited."""
+        """Does what `add_messages` does, awaited."""
         await in_thread_with(messages, self.add_messages, messages)
 
     def add_new_messages(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
@@ -265,7 +231,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         return self._log_failure(work)
 
     async def aadd_new_messages(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        """The same as `add_new_messages`, awaited."""
+        """Does what `add_new_messages` does, awaited."""
         return await in_thread(self.add_new_messages, messages)
 
     def add_message(self, message: BaseMessage) -> None:
@@ -277,11 +243,11 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         await in_thread(self.add_messages, [message])
 
     def add_user_message(self, message: HumanMessage | str) -> None:
-        """Adds what the user said."""
+        """Adds a message of the user."""
         self.add_message(HumanMessage(message) if isinstance(message, str) else message)
 
     def add_ai_message(self, message: AIMessage | str) -> None:
-        """Adds what the model said."""
+        """Adds a message of the model."""
         self.add_message(AIMessage(message) if isinstance(message, str) else message)
 
     def clear(self) -> None:
@@ -296,88 +262,16 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         self._log_failure(work)
 
     async def aclear(self) -> None:
-        """The same as `clear`, awaited."""
+        """Does what `clear` does, awaited."""
         await in_thread(self.clear)
 
     def _log_failure(self, write: Callable[[], T]) -> T:
-        """A chain swallows what its history raises and goes on, so the log has to say it."""
+        """Writes, and logs a failure before it raises it: a chain swallows what its history raises, and goes on."""
         try:
             return write()
         except Exception as error:
-            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
-            logger.error(  # noqa: TRY400
-                "session %r was not written: %s: %s", self._session.id, type(error).__name__, error
-            )
+            log_failure(not_written(self._session), error)
             raise
-
-    # ------------------------------------------------------------ windows
-
-    def _latest_turns(self) -> list[BaseMessage]:
-        """The latest turns that fit, read from the end; at least the last one."""
-        limit, max_tokens = self._limit, self._max_tokens
-        head = _summary(self.service.last_events(self._session, 1))
-        events = self.service.iter_events(
-            self._session, newest_first=True, after=head[0].supersedes if head else 0
-        )  # fmt: skip
-        chosen: list[_Turn] = []  # newest first
-        shown = messages_of(head)
-        count, tokens = len(shown), 0 if max_tokens is None else self._count_tokens(shown)
-        for turn in _turns(event for event in events if not event.supersedes):
-            # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
-            count += len(turn.messages)
-            if max_tokens is not None:
-                tokens += self._count_tokens(turn.messages)
-                if tokens > max_tokens and chosen:  # counters may count a list as less than its parts
-                    tokens = self._count_tokens(_joined(shown, [*chosen, turn]))
-            if ((max_tokens is not None and tokens > max_tokens) or (limit is not None and count > limit)) and chosen:
-                break
-            chosen.append(turn)
-        if max_tokens is not None:  # or as more
-            while len(chosen) > 1 and self._count_tokens(_joined(shown, chosen)) > max_tokens:
-                chosen.pop()
-        # Read again as one: what cannot be read is one line in the log.
-        return paired(messages_of([*head, *(event for turn in reversed(chosen) for event in turn.events)]))
-
-
-class _Turn(NamedTuple):
-    """A turn of the conversation, or several that a tool's late result joins.
-
-    Attributes:
-        events: Its events, oldest first.
-        messages: What a model is shown of it.
-    """
-
-    events: list[Event]
-    messages: list[BaseMessage]
-
-
-def _turns(newest_first: Iterable[Event]) -> Iterator[_Turn]:
-    """The turns of a session, newest first; at last what stands before the first one, which is no turn."""
-    stream = iter(newest_first)
-    ahead: deque[Event] = deque()  # events that were read to look for calls in them
-    turn: deque[Event] = deque()
-    waiting: Counter[str] = Counter()  # the turn's results whose calls were not met yet
-    while (event := ahead.popleft() if ahead else next(stream, None)) is not None:
-        turn.appendleft(event)
-        wait_for_calls(event, waiting)
-        if not _is_said_by_the_user(event):
-            continue
-        if waiting:
-            ahead.extend(islice(stream, LOOK_BACK_EVENTS - len(ahead)))
-            waiting = within_reach(waiting, ahead)
-        if not waiting:
-            yield _Turn([*turn], _shown(turn))
-            turn.clear()
-    if turn:
-        yield _Turn([*turn], _shown(turn))
-
-
-def _shown(events: Iterable[Event]) -> list[BaseMessage]:
-    return paired([message for event in events for message in event_to_messages(event)])
-
-
-def _joined(head: list[BaseMessage], newest_first: list[_Turn]) -> list[BaseMessage]:
-    return [*head, *(message for turn in reversed(newest_first) for message in turn.messages)]
 
 
 def _events(messages: object) -> list[Event]:
@@ -389,35 +283,6 @@ def _events(messages: object) -> list[Event]:
             raise InvalidInputError(f"messages[{index}] must be a LangChain message, not {type(message).__name__}")
         events.append(message_to_event(message))
     return events
-
-
-def _summary(window: list[Event]) -> list[Event]:
-    """The summary that a window begins with, if it does."""
-    return [event for event in window[:1] if event.supersedes]
-
-
-def _is_said_by_the_user(event: Event) -> bool:
-    """Whether a turn begins here: not with an event that says nothing, or that only brings a tool's result."""
-    if event.author != "user":
-        return False
-    messages = event_to_messages(event)
-    return bool(messages) and not answers_in_content(messages[0])
-
-
-def _begins_a_turn(window: list[Event]) -> bool:
-    """Whether the first event, after a summary, is no user's event without a message (unreadable, or only state)."""
-    first = window[len(_summary(window)) :][:1]
-    return not first or first[0].author != "user" or _is_said_by_the_user(first[0])
-
-
-def _token_counter(counter: object) -> TokenCounter:
-    if counter is None or counter == "approximate":
-        return count_tokens_approximately
-    if count := getattr(counter, "get_num_tokens_from_messages", None):
-        return count  # type: ignore[no-any-return]  # a chat model
-    if callable(counter):
-        return counter
-    raise InvalidInputError("token_counter must be a function of a list of messages, or a chat model")
 
 
 # ---------------------------------------------------------------- one service a path

@@ -13,25 +13,34 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-import logging
 import threading
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
-from session_sqlite.langchain.history import SQLiteChatMessageHistory, TokenCounter
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.sessions import (
+    SessionNames,
+    checked_service,
+    failures,
+    given_names,
+    log_failure,
+    names_in,
+    not_written,
+    raises_on_error,
+)
 from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, not_run, paired, result_id
+from session_sqlite.langchain.window import TokenCounter, Window
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
-from session_sqlite.models import AnyOf, Event
-from session_sqlite.service import SessionService, checked_scope
+from session_sqlite.models import Event
+from session_sqlite.service import SessionService
 from session_sqlite.session import Session
 from session_sqlite.threads import in_own_thread, in_thread, to_the_end
 
@@ -51,8 +60,6 @@ if TYPE_CHECKING:
     from langchain.tools.tool_node import ToolCallRequest
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.runtime import Runtime
-
-logger = logging.getLogger("session_sqlite")
 
 EVERYTHING: Final = 2**53  # a window that has no end
 UNSEEN: Final = "unknown"  # what ended a run that nobody saw ending
@@ -129,28 +136,15 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         on_error: Literal["raise", "log"] = "raise",
     ) -> None:
         super().__init__()
-        if not isinstance(service, SessionService):
-            raise InvalidInputError(f"service must be a SessionService, not {type(service).__name__}")
         if mode not in ("memory", "record"):
             raise InvalidInputError("mode must be 'memory' or 'record'")
-        if on_error not in ("raise", "log"):
-            raise InvalidInputError("on_error must be 'raise' or 'log'")
-        for name, value in (("session_id", session_id), ("app_name", app_name), ("user_id", user_id)):
-            if value is not None:
-                codec.identifier(value, name)
-        self._service = service
-        self._reader = cast("SessionService", _WithIds(service))
-        self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
+        self._service = checked_service(service)
+        self._given = given_names(session_id, app_name, user_id)
         self._mode = mode
         self._keeps = codec.flag(keep_interrupted, "keep_interrupted")
-        self._raises = on_error == "raise"
-        self._window: dict[str, Any] = {
-            "limit": codec.optional_number(limit, "limit"),
-            "max_tokens": codec.optional_number(max_tokens, "max_tokens"),
-            "token_counter": token_counter,
-        }
-        if limit is None and max_tokens is None:
-            self._window["limit"] = EVERYTHING
+        self._raises = raises_on_error(on_error)
+        has_no_end = limit is None and max_tokens is None
+        self._window = Window(EVERYTHING if has_no_end else limit, max_tokens, token_counter, needs_ids=True)
         # The messages of runs as they were last seen. A state hands on the same objects until one of them is edited.
         self._seen: weakref.WeakValueDictionary[tuple[Session, str], BaseMessage] = weakref.WeakValueDictionary()
         # Of replies with several calls of one id, until the next reply: the results that are not stored yet, by place.
@@ -164,9 +158,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return self._begin(self._session(runtime), state["messages"])
 
     async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """The same as `before_agent`, awaited."""
-        # The counter of tokens is the caller's.
-        run = in_thread if self._window["max_tokens"] is None else in_own_thread
+        """Does what `before_agent` does, awaited."""
+        # A function of the caller's does not run in a worker: it may wait for a worker itself.
+        run = in_own_thread if self._window.counts_tokens else in_thread
         return await run(self._begin, self._session(runtime), state["messages"])
 
     def wrap_model_call(
@@ -190,7 +184,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
-        """The same as `wrap_model_call`, awaited."""
+        """Does what `wrap_model_call` does, awaited."""
         session = self._session(request.runtime)
         request, before = self._acceptable(session, request)
         await in_thread(self._save, session, before)
@@ -227,7 +221,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        """The same as `wrap_tool_call`, awaited."""
+        """Does what `wrap_tool_call` does, awaited."""
         session = self._session(request.runtime)
         before = _messages_in(request.state)
         twin = await in_thread(self._before_tool, session, request, before)
@@ -248,7 +242,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._save(self._session(runtime), state["messages"])
 
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
-        """The same as `after_agent`, awaited."""
+        """Does what `after_agent` does, awaited."""
         await in_thread(self._save, self._session(runtime), state["messages"])
 
     # ------------------------------------------------------------ runs that are stopped
@@ -267,7 +261,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 self._service.append_messages(session, [event], create=True)
             self._service.mark_interrupted(session, [last if kept is None else cast("str", kept.id)], reason)
         except SessionError as failure:  # what ended the run is what its caller has to see
-            _log_failure(session, failure)
+            log_failure(not_written(session), failure)
 
     def _goes_on(self, session: Session, before: Sequence[BaseMessage]) -> None:
         """Takes the note away that a run had ended in this turn: it is tried again, or was only slow."""
@@ -357,38 +351,22 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     # ------------------------------------------------------------ which session
 
     def _session(self, runtime: Any) -> Session:
-        """The session of the run that the caller is in. Raises `InvalidInputError` if nothing names one."""
+        """Returns the session of the run that the caller is in. Raises `InvalidInputError` if nothing names one."""
         config: Mapping[str, Any] = getattr(runtime, "config", None) or get_config()  # a tool's runtime has its own
         configurable = config.get("configurable") or {}
         context = getattr(runtime, "context", None)
 
-        def named(name: str, *others: str) -> str | None:
-            if self._given[name] is not None:
-                return self._given[name]
-            for value in (_field(context, name), *(configurable.get(key) for key in (name, *others))):
-                if value is not None and value != "":
-                    # Threads are often numbered; LangGraph makes text of that as well.
-                    return str(value) if isinstance(value, (int, uuid.UUID)) else cast("str", value)
-            return None
-
-        id = named("session_id", "thread_id")
-        if id is None:
+        of_context = {name: _field(context, name) for name in SessionNames._fields}
+        of_run = names_in(of_context, configurable, is_name=lambda value: value is not None and value != "")
+        names = self._given.or_else(of_run)
+        if names.session_id is None:
             raise InvalidInputError(
                 "there is no session for this run: give SessionHistoryMiddleware a session_id, or the run a context or "
                 'a config with one, like {"configurable": {"session_id": "…"}}'
             )
-        app_name, user_id = named("app_name"), named("user_id")
-        app, user = checked_scope(
-            self._service.app_name if app_name is None else app_name,
-            self._service.user_id if user_id is None else user_id,
-        )
-        if isinstance(app, AnyOf) or isinstance(user, AnyOf):
-            raise InvalidInputError(
-                "an agent's session belongs to one app and one user, not ANY: name them, or use service.scope(…)"
-            )
-        session = Session(codec.identifier(id, "session_id"), app, user)
+        session = names.session(self._service, "an agent's session")
         runs = _tool_runs.get()
-        if self._given["session_id"] is None and any(run.session == session for run in runs):
+        if self._given.session_id is None and any(run.session == session for run in runs):
             return _session_within(runs[-1])
         return session
 
@@ -466,7 +444,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             known = self._service.find_messages(session, _ids(messages))
             messages = self._with_results_in_place(session, messages, known)
             unknown = [message for message in messages if message.id not in known]
-            again = stored_again(self._reader, session, unknown, in_order=paired, may_lack=_is_ours)
+            again = stored_again(self._service, session, unknown, needs_ids=True, in_order=paired, may_lack=_is_ours)
             if again:
                 stored = {message.id: old for message, old in zip(unknown, again, strict=False)}
                 whole = [stored.get(message.id, message) for message in messages]
@@ -474,9 +452,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return messages
 
     def _load(self, session: Session) -> list[BaseMessage]:
-        return SQLiteChatMessageHistory(
-            session.id, app_name=session.app_name, user_id=session.user_id, service=self._reader, **self._window
-        ).messages
+        try:
+            return self._window.messages(self._service, session)
+        except SessionNotFoundError:
+            return []  # nothing was said yet
 
     def _save(
         self,
@@ -537,42 +516,8 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
                     user_id=session.user_id,
                 )
 
-    @contextmanager
-    def _failures(self, session: Session) -> Iterator[None]:
-        try:
-            yield
-        except SessionError as error:
-            if self._raises:
-                raise
-            _log_failure(session, error)
-
-
-def _log_failure(session: Session, error: SessionError) -> None:
-    # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
-    logger.error("session %r was not written: %s: %s", session.id, type(error).__name__, error)
-
-
-class _WithIds:
-    """What a history reads of a service, with an id for each message: in an agent's state every message needs one."""
-
-    def __init__(self, service: SessionService) -> None:
-        self._service = service
-        self.app_name, self.user_id = service.app_name, service.user_id
-
-    def last_events(self, session: Session, n: int) -> list[Event]:
-        return [_with_id(event) for event in self._service.last_events(session, n)]
-
-    def iter_events(self, session: Session, **filters: Any) -> Iterator[Event]:
-        return map(_with_id, self._service.iter_events(session, **filters))
-
-    def list_events(self, session: Session, **filters: Any) -> list[Event]:
-        return [_with_id(event) for event in self._service.list_events(session, **filters)]
-
-
-def _with_id(event: Event) -> Event:
-    if event.message is None or event.message_id is not None or event.unreadable:
-        return event
-    return dataclasses.replace(event, message_id=event.id)
+    def _failures(self, session: Session) -> AbstractContextManager[None]:
+        return failures(not_written(session), raises=self._raises)
 
 
 # ---------------------------------------------------------------- sub-agents

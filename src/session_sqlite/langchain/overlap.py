@@ -1,7 +1,7 @@
 """The part of a conversation that a client sends again.
 
 Many clients keep the conversation themselves and send the whole of it with each question. If its messages have ids,
-these tell what the session has already; where they have none (or others at each request), what is said has to: the
+these tell what the session has already. If they have none (or others at each request), their contents have to tell: the
 *overlap* is what the messages given begin with and the session ends with, of the same kinds, with the same contents,
 in order.
 
@@ -18,13 +18,16 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from session_sqlite.errors import SessionNotFoundError
+from session_sqlite.langchain.window import with_id
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
 from session_sqlite.service import SessionService
 from session_sqlite.session import Session
 
 _KINDS: Final = (HumanMessage, AIMessage, SystemMessage, ToolMessage)
-LATEST: Final = 8  # events: the last message is in them, and mostly it is not among those given
+# How many of the latest events are read first. The last message is in them, and if it is not among those given, which
+# is the usual case, nothing was sent again.
+LATEST: Final = 8
 
 
 def overlap(given: Sequence[BaseMessage], stored: Sequence[BaseMessage]) -> int:
@@ -54,6 +57,7 @@ def stored_again(
     session: Session,
     given: Sequence[BaseMessage],
     *,
+    needs_ids: bool = False,
     in_order: Callable[[list[BaseMessage]], list[BaseMessage]] = list,
     may_lack: Callable[[BaseMessage], bool] = lambda _: False,
 ) -> list[BaseMessage]:
@@ -63,8 +67,9 @@ def stored_again(
         service: The store.
         session: The session; it need not exist.
         given: What a client sends.
+        needs_ids: Every message that is returned gets an id (see `with_id`).
         in_order: Puts the stored messages into the order in which a model was shown them.
-        may_lack: Which of them a client may not know of.
+        may_lack: Returns whether a client may not know of a message.
     """
     try:
         latest = map(_what_is_said, _messages(service.list_events(session, newest_first=True, limit=LATEST)))
@@ -73,7 +78,7 @@ def stored_again(
         newest_first: list[Event] = []
         count = 0
         for event in service.iter_events(session, newest_first=True):
-            newest_first.append(event)
+            newest_first.append(with_id(event) if needs_ids else event)
             count += len(_messages([event]))
             if count >= len(given) and event.author == "user":
                 break
@@ -89,15 +94,18 @@ def stored_again(
 
 
 def _messages(events: Iterable[Event]) -> list[BaseMessage]:
-    """What the events say, without summaries, which stand for what was said."""
+    """Returns the messages of events, without summaries, which only stand for what was said."""
     return [message for event in events if not event.supersedes for message in event_to_messages(event)]
 
 
 def _what_is_said(message: BaseMessage) -> tuple[Any, ...]:
-    """What two messages have in common if one is the other, sent again: a text is the same given as blocks."""
+    """Returns what two messages have in common if one is the other, sent again.
+
+    A text is the same given as blocks.
+    """
     kind = next((cls.__name__ for cls in _KINDS if isinstance(message, cls)), message.type)
     event = message_to_event(message)
-    if isinstance(message, AIMessage):  # a client may not keep how the model came to its reply
+    if isinstance(message, AIMessage):  # without its reasoning, which a client may not keep
         calls = [(call.id, call.name, json.dumps(call.args, sort_keys=True)) for call in event.actions]
         return (kind, event.content, *calls)
     role = message.role if isinstance(message, ChatMessage) else None

@@ -22,14 +22,21 @@ from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables.config import ensure_config
 
 from session_sqlite import codec
-from session_sqlite.errors import InvalidInputError, NotSerializableError, SessionError
+from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.langchain.interrupted import partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.sessions import (
+    SessionNames,
+    checked_service,
+    failures,
+    given_names,
+    names_in,
+    raises_on_error,
+)
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.messages.tokens import usage_of_provider
-from session_sqlite.models import AnyOf, Event, ToolCall, Usage
-from session_sqlite.service import SessionService, checked_scope
-from session_sqlite.session import Session
+from session_sqlite.models import Event, ToolCall, Usage
+from session_sqlite.service import SessionService
 
 logger = logging.getLogger("session_sqlite")
 
@@ -43,7 +50,7 @@ class _Run:
     name: str
     excluded: bool
     agent: str
-    names: dict[str, str | None]  # the session_id, app_name and user_id that were given for it
+    names: SessionNames  # as far as they are given for it
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
     call_id: str = ""
     top: _Run | None = dataclasses.field(default=None, repr=False)  # the root; None of itself
@@ -115,26 +122,19 @@ class SessionRecorder(BaseCallbackHandler):
         interrupted_only: bool = False,
         on_error: Literal["log", "raise"] = "log",
     ) -> None:
-        if not isinstance(service, SessionService):
-            raise InvalidInputError(f"service must be a SessionService, not {type(service).__name__}")
-        if on_error not in ("log", "raise"):
-            raise InvalidInputError("on_error must be 'log' or 'raise'")
-        for name, value in (("session_id", session_id), ("app_name", app_name), ("user_id", user_id)):
-            if value is not None:
-                codec.identifier(value, name)
         for name, names in (("exclude_names", exclude_names), ("exclude_tags", exclude_tags)):
             if isinstance(names, str):
                 raise InvalidInputError(f"{name} must be a list of texts, not one text")
         super().__init__()
-        self._service = service
-        self._given = {"session_id": session_id, "app_name": app_name, "user_id": user_id}
+        self._service = checked_service(service)
+        self._given = given_names(session_id, app_name, user_id)
         self._interrupted_only = codec.flag(interrupted_only, "interrupted_only")
         self._exclude_names = frozenset(exclude_names)
         self._exclude_tags = frozenset(exclude_tags)
         self._exclude_metadata = dict(exclude_metadata or {})
         # LangChain catches what a handler raises unless it says this. In async runs it waits for a handler that is
         # not inline in a worker thread: the order is right, and the event loop does not wait for the disk.
-        self.raise_error = on_error == "raise"
+        self.raise_error = raises_on_error(on_error)
         self._runs: dict[uuid.UUID, _Run] = {}
 
     # ------------------------------------------------------------ chains: what runs within what
@@ -204,7 +204,7 @@ class SessionRecorder(BaseCallbackHandler):
             root = run.top or run
             root.stopped = event
             # A root that is streamed is not told the configuration; what runs in it is.
-            root.names = {name: root.names[name] or value for name, value in run.names.items()}
+            root.names = root.names.or_else(run.names)
             if root.over == "stopped":
                 self._write_stopped(root)
 
@@ -260,16 +260,7 @@ class SessionRecorder(BaseCallbackHandler):
         name = (serialized or {}).get("name") or about.get("name") or ""
         names = {str(name), str(about.get("name") or "")}
 
-        def named(key: str, *others: str) -> str | None:
-            if self._given[key] is not None:
-                return self._given[key]
-            for other in (key, *others):
-                for place in (metadata, configurable):
-                    value = place.get(other)
-                    if isinstance(value, (str, int, uuid.UUID)) and codec.is_identifier(str(value)):
-                        return str(value)
-            return None if parent is None else parent.names.get(key)
-
+        found = self._given.or_else(names_in(metadata, configurable, is_name=codec.is_identifier))
         run = _Run(
             parent=parent_id,
             root=run_id if parent is None else parent.root,
@@ -280,11 +271,7 @@ class SessionRecorder(BaseCallbackHandler):
             or any(key in metadata and metadata[key] == value for key, value in self._exclude_metadata.items()),
             top=None if parent is None else parent.top or parent,
             agent=str(metadata.get("lc_agent_name") or ""),
-            names={
-                "session_id": named("session_id", "thread_id"),
-                "app_name": named("app_name"),
-                "user_id": named("user_id"),
-            },
+            names=found if parent is None else found.or_else(parent.names),
         )
         self._runs[run_id] = run
         return run
@@ -354,28 +341,15 @@ class SessionRecorder(BaseCallbackHandler):
         """Appends events: with ``once`` each message once, with ``again`` without questions that are tried again."""
         if not events:
             return
-        try:
-            app, user = checked_scope(
-                run.names["app_name"] or self._service.app_name, run.names["user_id"] or self._service.user_id
-            )
-            if isinstance(app, AnyOf) or isinstance(user, AnyOf):
-                raise InvalidInputError(
-                    "a recorded session belongs to one app and one user, not ANY: name them, or use service.scope(…)"
-                )
-            session = Session(run.names["session_id"] or str(run.root), app, user)
+        with failures("a run was not recorded", raises=self.raise_error):
+            names = run.names.or_else(SessionNames(session_id=str(run.root)))
+            session = names.session(self._service, "a recorded session")
             if again:
                 asked = [message for event in events for message in event_to_messages(event)]
                 events = events[len(stored_again(self._service, session, asked)) :]
             append = self._service.append_messages if once else self._service.append_events
             if events:
                 append(session, events, create=True)
-        except SessionError as error:
-            if self.raise_error:
-                raise
-            # Without the traceback: the driver's own error, its cause, may carry text of the conversation.
-            logger.error(  # noqa: TRY400
-                "a run was not recorded: %s: %s", type(error).__name__, error
-            )
 
 
 # ---------------------------------------------------------------- what LangChain hands over
