@@ -1,4 +1,4 @@
-"""The port: what a backend provides, and nothing of sessions.
+"""The port: what a backend provides, and the values that pass through it. It knows nothing of the verbs.
 
 A `Database` runs one query, or one transaction that holds the write lock from its start. It may have a `SearchIndex`.
 """
@@ -27,7 +27,7 @@ LAST_ROW: Final = 2**63 - 1
 
 
 class Reading(Protocol):
-    """Something that runs queries: a transaction, or `Reads` outside of any."""
+    """Runs queries: a transaction, or `Reads` outside of any."""
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """Runs a query and returns all of its rows."""
@@ -41,17 +41,17 @@ class Readable(Protocol):
 
 
 class Transaction(Reading, Protocol):
-    """A write transaction that is under way."""
+    """An open write transaction."""
 
     @property
     def index(self) -> SearchIndex | None:
-        """The search index of the database; None if there is none."""
+        """Returns the search index of the database; None if there is none."""
 
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
         """Takes sessions, so that no other transaction changes them or their rows; returns which of them exist.
 
         Several are taken in one order, so that two transactions never wait for each other. Where a session does not
-        exist there is nothing to take: the INSERT decides. A transaction of SQLite has taken everything already.
+        exist there is nothing to take: the INSERT decides. A transaction of SQLite has locked the whole file already.
         """
 
     def run(self, sql: str, params: Params) -> int:
@@ -62,19 +62,19 @@ class Transaction(Reading, Protocol):
 
 
 class Database(Readable, Protocol):
-    """What a backend provides. Every method raises errors of `session_sqlite.errors`, never the driver's."""
+    """The store of a backend. Its methods raise the errors of `session_sqlite.errors`, never the driver's."""
 
     @property
     def index(self) -> SearchIndex | None:
-        """The search index; None if there is none, and searches scan."""
+        """Returns the search index; None if there is none, so that searches scan."""
 
     @property
     def path(self) -> Path | None:
-        """The absolute path of the file; None for a store in memory or on a server."""
+        """Returns the absolute path of the file; None for a store in memory or on a server."""
 
     @property
     def closed(self) -> bool:
-        """True after `close`."""
+        """Returns True after `close`."""
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """Runs ``work`` in one transaction: all of it or nothing.
@@ -90,29 +90,29 @@ class Database(Readable, Protocol):
         """
 
     def purge(self) -> list[str]:
-        """Makes text that was deleted unrecoverable; returns what may still hold it, in words."""
+        """Makes deleted text unrecoverable; returns, in words, the places that may still hold it."""
 
     def close(self) -> None:
         """Releases everything; later calls raise `StoreClosedError`. Closing twice is harmless."""
 
-    # What only the owner of a store may do.
+    # These verbs are for the owner of a store: they work on the whole store.
 
     def db(self) -> sqlite_utils.Database:
         """Returns the file as a read-only sqlite-utils Database."""
 
     def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:
-        """Runs one reading statement of the owner's, with values up to the size of the largest event at least."""
+        """Runs one reading statement of the owner's. Values may be at least as long as the largest event."""
 
     def backup(self, target: object, *, overwrite: bool) -> Path:
-        """Copies the store, as of one moment, into a new file."""
+        """Copies the store into a new file, as it is at one moment."""
 
     def check(self, *, repair: bool) -> CheckReport:
-        """Looks at everything that can go wrong with the store."""
+        """Checks everything that can go wrong with the store, and repairs what can be rebuilt if ``repair`` is set."""
 
 
 @dataclass(frozen=True)
 class Reads:
-    """The queries of a transaction, outside of any: each is a read of its own and takes no lock."""
+    """A stand-in for a transaction that only reads: each query is a read of its own and takes no lock."""
 
     database: Readable
 
@@ -131,7 +131,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Request:
-    """A checked search: what to find, where, and in which order.
+    """A checked search: its terms, its scope and its order.
 
     Attributes:
         terms: All of them must be in the event.
@@ -140,7 +140,7 @@ class Request:
         user_id: Only of this user; None for all.
         session_id: Only in this session of that app and user; None for all.
         clauses: Further conditions on events, as constants of `queries`.
-        params: What they bind.
+        params: The values that the conditions bind.
         newest_first: By the order of appending instead of by rank.
         until_row: Only events up to this row, the order of appending in the whole store.
         seen: Rows that earlier pages had.
@@ -159,7 +159,7 @@ class Request:
 
     @property
     def tools_alone(self) -> bool:
-        """True for a search in tool calls that leaves out what was said."""
+        """Returns True for a search in tool calls that leaves out what was said."""
         return "tools" in self.fields and "content" not in self.fields
 
 
@@ -176,7 +176,7 @@ class Within:
 
 @dataclass(frozen=True)
 class Found:
-    """An event that a search found, before it is shown."""
+    """An event that a search found, with the row of its session and its score."""
 
     row_id: int
     event: Event
@@ -185,31 +185,34 @@ class Found:
 
     @classmethod
     def from_row(cls, row: Row, score: float) -> Found:
-        """From a row of `queries.EVENTS_WITH_SESSIONS`."""
+        """Returns what a row of `queries.EVENTS_WITH_SESSIONS` holds."""
         events = 1 + len(codec.EVENT_COLUMNS)
         return cls(row[0], codec.decode_event(row[1:events]), row[events:], score)
 
 
 class SearchIndex(Protocol):
-    """What finds words faster than a scan. It gives the same answers."""
+    """An index that finds words faster than a scan, with the same answers.
+
+    It is told of every change in the transaction that makes it.
+    """
 
     def find(self, request: Request, limit: int) -> list[Found]:
-        """The first hits in the request's order; it sees every event whose append has returned."""
+        """Returns the first hits in the request's order; every event whose append has returned is found."""
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
-        """Takes out the words of a session's events after a seq and up to one, which are about to be removed."""
+        """Removes the words of a session's events in a range of seqs: the events are about to be deleted."""
 
     def changed(self, tx: Transaction, before: Row, after: Row) -> None:
-        """Is told, in the same transaction, what an event's row (with its row_id first) was and is."""
+        """Replaces the words of an event whose row has changed; both rows have their row_id first."""
 
     def removed(self, tx: Transaction) -> None:
-        """Is told, in the same transaction, that events were removed."""
+        """Takes note that events were deleted."""
 
     def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
-        """Is told, in the same transaction, which rows of events were appended."""
+        """Takes note of the rows of events that were appended."""
 
     def copied(self, tx: Transaction, key: SessionKey) -> None:
-        """Is told, in the same transaction, that a session was made of copies."""
+        """Takes note that a session was made by copying the events of another one."""
 
 
 def check_seconds(value: object, name: str) -> None:

@@ -1,9 +1,9 @@
-"""Every SQL statement that the operations run, on every backend as it stands.
+"""Every SQL statement that the operations run, as it stands, on every backend.
 
 Portable SQL with ``:named`` parameters. A SELECT or DELETE without WHERE takes the conditions of a `Where`. JSON is
-taken apart in the views alone, which each backend defines in its own way: `tool_calls`, `tokens`, `counted_events`.
-Names that a server reserves (``key``, ``usage``) are quoted. Values are always bound, and what is put together is
-constants.
+taken apart in views alone, which each backend defines in its own dialect: `tool_calls`, `tokens`, `counted_events`.
+Names that a server reserves (``key``, ``usage``) are quoted. Statements are composed of constants; values are
+always bound.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ EVENT_ROW_OF_EVENTS: Final = columns(codec.EVENT_COLUMNS, "events")
 SESSION_ROW: Final = columns(codec.SESSION_COLUMNS)
 SESSION_ROW_OF_SESSIONS: Final = columns(codec.SESSION_COLUMNS, "sessions")
 
-# The row of a session, and the rows that belong to it.
+# The key conditions of a session's row, and of the rows that belong to a session.
 IS_SESSION: Final = "app_name = :app_name AND user_id = :user_id AND id = :session_id"
 OF_SESSION: Final = "app_name = :app_name AND user_id = :user_id AND session_id = :session_id"
 
@@ -45,7 +45,7 @@ WITH_ID = "id = :session_id"
 OF_AGENT = "agent_id = :agent_id"
 UPDATED_AFTER = "updated_at > :updated_after"
 UPDATED_BEFORE = "updated_at < :updated_before"
-# Narrows to what may match; the service compares the values themselves. One pattern a key: metadata_0, metadata_1…
+# Finds rows that may match; the service compares the values. Each key has a pattern: metadata_0, metadata_1…
 METADATA_LIKE = "metadata LIKE :metadata_{} ESCAPE '!'"
 
 # The latest first. Within one app and user the index on (app_name, user_id, updated_at, id) gives this order.
@@ -73,7 +73,7 @@ INSERT_SESSION = f"""
 INSERT INTO sessions ({SESSION_ROW}, initial_state)
 VALUES ({", ".join(f":{name}" for name in codec.SESSION_COLUMNS)}, :initial_state)
 """
-# updated_at never goes back, whatever the clock does.
+# The clock may be set back; updated_at must not follow it.
 TOUCH_SESSION = f"""
 UPDATE sessions
    SET updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
@@ -100,7 +100,7 @@ UPDATE sessions
    SET metadata = :metadata
  WHERE {IS_SESSION}
 """
-# The events go with it, by their foreign key.
+# The foreign key of events deletes them with their session.
 DELETE_SESSION = f"""
 DELETE FROM sessions
  WHERE {IS_SESSION}
@@ -112,7 +112,7 @@ EVENTS = f"""
 SELECT {EVENT_ROW}
   FROM events
 """
-# What messages are made of. A stored message has its usage itself.
+# The columns that messages are made of. A stored message includes its usage, so the column is read for others only.
 EVENTS_FOR_MESSAGES = """
 SELECT id, session_id, author, content, reasoning, actions, seq, state,
        CASE WHEN message IS NULL THEN "usage" END, message_id, message, metadata
@@ -126,7 +126,7 @@ IN_BRANCH = "branch = :branch"
 IN_INVOCATION = "invocation_id = :invocation_id"
 SINCE = "created_at >= :since"
 UNTIL = "created_at < :until"
-# Narrows to what may match; the service compares the tools' names themselves.
+# Finds rows that may match; the service compares the names of the tools.
 TOOL_LIKE = "actions LIKE :tool ESCAPE '!'"
 
 NOT_A_SUMMARY = "supersedes IS NULL"
@@ -136,9 +136,10 @@ OLDEST_FIRST = "ORDER BY seq"
 NEWEST_FIRST = "ORDER BY seq DESC"
 LIMITED = " LIMIT :limit"
 
-# Whoever reckons with a seq reads only those that number an event (see `codec.is_seq`): a damaged one may be a text.
+# Statements that compute with a seq take only those that `codec.is_seq` allows: a damaged row may hold a text.
 
-# An event by its id. CROSS JOIN keeps SQLite from reading the whole session by the wider index on its order instead.
+# Finds an event by its id. CROSS JOIN makes SQLite use the index on ids; otherwise it reads the whole session by the
+# index on its order.
 EVENT_BY_ID = f"""
 SELECT {EVENT_ROW_OF_EVENTS}
   FROM events AS named
@@ -177,7 +178,7 @@ DELETE FROM events
    AND seq > :after AND seq <= :until_seq
 """
 
-# Messages by their own ids. One name an id: id_0, id_1…; see `with_ids`.
+# Finds messages by their own ids. Each id has a parameter: id_0, id_1…; see `with_ids`.
 MESSAGES = f"""
 SELECT row_id, {EVENT_ROW}
   FROM events
@@ -190,7 +191,8 @@ SELECT message_id, seq
  WHERE {OF_SESSION}
    AND message_id IN ({{}})
 """
-# Events whose message has no id, or that never were one: as messages they have the event's. CROSS JOIN as above.
+# Finds the events that are shown as messages under their event ids, since their message has no id or they never were a
+# message. CROSS JOIN as in `EVENT_BY_ID`.
 EVENTS_WITHOUT_MESSAGE_ID = f"""
 SELECT events.row_id, {EVENT_ROW_OF_EVENTS}
   FROM events AS named
@@ -224,8 +226,8 @@ UPDATE events
 
 # ---------------------------------------------------------------- state
 
-# What a session sees: the app's rows (of no user), the user's (of no session) and its own. One row without a key
-# says that the session exists and has no state; no row at all that there is no such session.
+# Returns the state that a session sees: the app's rows (of no user), the user's (of no session) and its own. One row
+# without a key means that the session exists and has no state; no row at all means that there is no such session.
 STATE = """
 SELECT state."key", state.value
   FROM sessions
@@ -263,7 +265,7 @@ DELETE FROM state
 
 # ---------------------------------------------------------------- search
 
-# Events with the sessions they are in. `row_id` is the order of appending in the whole store.
+# `row_id` is the order of appending in the whole store.
 EVENTS_WITH_SESSIONS = f"""
 SELECT events.row_id, {EVENT_ROW_OF_EVENTS},
        {SESSION_ROW_OF_SESSIONS}
@@ -284,7 +286,7 @@ NEWEST_ROW = "SELECT coalesce(max(row_id), 0) FROM events"
 ROWS = "events.row_id IN ({})"
 NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
 
-# What is searched of a session's events, before any of them is read whole.
+# The columns that `search.quick_test` reads, so that only events that may match are read whole.
 SEARCHED_TEXTS = """
 SELECT events.seq, events.row_id, events.content, events.reasoning, events.actions
   FROM events
@@ -328,7 +330,7 @@ TOOL_STATUS = "status = :status"
 TOOL_CALLS_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
 TOOL_CALLS_NEWEST_FIRST = "ORDER BY created_at DESC, app_name DESC, user_id DESC, session_id DESC, seq DESC"
 
-# The groups that usage can be counted by; the name is the column of the answer.
+# The groups by which usage can be summed, under the names of their columns in the result.
 USAGE_GROUPS = {
     "day": "substr(created_at, 1, 10) AS day",
     "month": "substr(created_at, 1, 7) AS month",
@@ -361,7 +363,7 @@ LAST_SEQS = """
 SELECT app_name, user_id, id, last_seq
   FROM sessions
 """
-# The groups that events can be counted by; the name is the column of the answer.
+# The groups by which events can be counted, under the names of their columns in the result.
 ACTIVITY_GROUPS = {
     "day": "substr(created_at, 1, 10) AS day",
     "month": "substr(created_at, 1, 7) AS month",
@@ -371,7 +373,7 @@ ACTIVITY_GROUPS = {
     "session_id": "session_id",
     "agent_id": "agent_id",
 }
-# The events of each session in each group, then of each group.
+# Events are counted in each session of a group first, so that the sessions of the group can be counted as well.
 EVENTS_IN_SESSIONS = "count(*) AS events FROM counted_events"
 
 
@@ -386,7 +388,7 @@ def activity_by(groups: Sequence[str], where: Where) -> str:
     return f"SELECT {listed}coalesce(sum(events), 0), count(*) FROM ({inside}) AS counted {tail}"
 
 
-# The event before each is found in its whole session, and only then is chosen.
+# `lag` sees the whole session: filters apply outside, or they would hide the question that a reply follows.
 REPLY_TIMES = """
 SELECT app_name, user_id, session_id, seq, author, agent_id, asked_at, created_at
   FROM (SELECT row_id, app_name, user_id, session_id, seq, author, agent_id, created_at,
@@ -476,8 +478,8 @@ SELECT count(*)
                       AND earlier.session_id = events.session_id
                       AND earlier.seq <= events.supersedes)
 """
-# Numbered anew: the order of a session has no gaps. A copy of a copy names the session where the event was first said;
-# one that comes back there is no copy.
+# Copies are numbered anew, since the order of a session has no gaps. A copy of a copy names the session in which the
+# event was first said; an event that is copied back into that session is no copy.
 _COPIED: Final = {
     "session_id": ":new_id",
     "seq": "row_number() OVER (ORDER BY seq) + :first",
@@ -516,7 +518,7 @@ UPDATE sessions
 
 SESSION_KEYS_IN_ORDER = "ORDER BY app_name, user_id, id LIMIT :limit"
 KEYS_BEYOND = "(app_name, user_id, id) > (:at_app, :at_user, :at_id)"
-# A session with the state it sees, as of one moment: a row for each key (at least one row), whose it is beside it.
+# Returns a session with the state that it sees, of one moment: a row for each key, and at least one row.
 SESSION_WITH_ALL_STATE = f"""
 SELECT {SESSION_ROW_OF_SESSIONS},
        sessions.initial_state,
@@ -536,7 +538,7 @@ COUNT_ALL_EVENTS = """
 SELECT count(*)
   FROM events
 """
-# One name an id: id_0, id_1…; see `with_ids`. CROSS JOIN as above.
+# Each id has a parameter: id_0, id_1…; see `with_ids`. CROSS JOIN as in `EVENT_BY_ID`.
 IDS_OF_EVENTS = """
 SELECT events.id
   FROM events AS named
@@ -591,7 +593,7 @@ SELECT id
   FROM sessions
  WHERE app_name = :app_name AND user_id = :user_id AND parent_id = :session_id
 """
-# The same events under another session: copies, in a fork or in what it was forked from.
+# Finds the sessions that have copies of the same events: forks, or the session that was forked.
 SESSIONS_WITH_SAME_EVENTS = """
 SELECT DISTINCT other.session_id
   FROM events AS mine

@@ -1,6 +1,7 @@
 """`SQLiteSessionService`: all verbs over one file.
 
-It stands beside the service and not in `sqlite`, which lies below it: imports read the files of other programs too.
+It stands above the service, and not in `sqlite`: that package lies below, where importers open the files of other
+programs with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conditions as one value: what stands behind WHERE, and what it binds."""
+"""Conditions as one value: the text behind WHERE together with the values of its parameters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ IDS_AT_ONCE: Final = 400  # how many ids one statement looks up: SQLite and the 
 class Where:
     """Conditions that all have to hold, with the values of their named parameters.
 
-    Conditions are constants of `queries`; values are always bound. A statement may name parameters of its own besides:
-    `with_values` adds theirs.
+    Conditions are constants of `queries`; values are always bound. A statement may have more parameters of
+    its own: `with_values` adds their values.
 
     Attributes:
         conditions: The conditions, which are joined with AND.

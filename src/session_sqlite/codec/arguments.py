@@ -15,14 +15,14 @@ MAX_IDENTIFIER: Final = 128
 
 
 class SessionKey(NamedTuple):
-    """What names one session: it is unique for its app and user."""
+    """The key of one session: the session id is unique for its app and user."""
 
     app_name: str
     user_id: str
     session_id: str
 
     def params(self) -> dict[str, Any]:
-        """The named parameters that every statement about one session binds."""
+        """Returns the named parameters that every statement about one session binds."""
         return {"app_name": self.app_name, "user_id": self.user_id, "session_id": self.session_id}
 
     def __str__(self) -> str:
@@ -57,12 +57,12 @@ def identifier(value: object, name: str, *, optional: bool = False) -> str:
 
 
 def is_identifier(value: object) -> bool:
-    """True for what `identifier` would accept."""
+    """Returns True for what `identifier` would accept."""
     return isinstance(value, str) and not _identifier_fault(value)
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): sorts by time, to a quarter of a microsecond."""
+    """Returns a new UUIDv7 (RFC 9562), which sorts by time, to a quarter of a microsecond."""
     now = time.time_ns()
     millis, rest = divmod(now, 1_000_000)
     number = (millis << 80) | (0x7 << 76) | ((rest * 4096 // 1_000_000) << 64)
@@ -75,7 +75,7 @@ def whole_number(value: object, name: str) -> int:
     """Returns a number ≥ 0 that a column can hold. Raises `InvalidInputError`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise InvalidInputError(f"{name} must be a whole number of 0 or more")
-    # A page asks for one more than its limit, a position is a sum: both have to fit as well.
+    # A page asks for one more than its limit, and positions are added: the results have to fit a column as well.
     return min(value, 2**62)
 
 
@@ -101,7 +101,7 @@ def text(value: object, name: str) -> str:
 
 
 def storable(value: object) -> TypeGuard[str]:
-    """True for exact text that a text column holds verbatim: a plain `str` without lone surrogates."""
+    """Returns True for exact text that a text column holds verbatim: a plain `str` without lone surrogates."""
     if type(value) is not str:
         return False
     if value.isascii():
@@ -122,7 +122,7 @@ def utf8_size(value: str, path: str) -> int:
     except UnicodeEncodeError as error:
         raise NotSerializableError(
             f"{path} has half of a surrogate pair at character {error.start}: it is not valid Unicode text"
-        ) from None  # the driver's error carries the text itself
+        ) from None  # the original error carries the text itself, which must not appear in logs
 
 
 def utc(value: object, name: str) -> datetime:

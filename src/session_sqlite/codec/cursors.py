@@ -13,14 +13,14 @@ from session_sqlite.errors import InvalidInputError
 
 
 def encode_place(place: int | float | str) -> int | str:
-    """A place as a cursor holds it."""
+    """Returns a place as a cursor holds it: SQLite may have stored a float or a text in a damaged ``seq``."""
     if isinstance(place, float):
         return f"float {place.hex()}"
     return f"text {place}" if isinstance(place, str) else place
 
 
 def decode_place(place: object) -> int | float | str:
-    """The reverse of `encode_place`. Raises `ValueError` for anything else."""
+    """Returns the place that `encode_place` was given. Raises `ValueError` for anything else."""
     if type(place) is int and -(2**63) <= place < 2**63:
         return place
     kind, _, value = place.partition(" ") if isinstance(place, str) else ("", "", "")
@@ -32,12 +32,12 @@ def decode_place(place: object) -> int | float | str:
 
 
 def encode_cursor(scope: Iterable[str], position: Sequence[Any]) -> str:
-    """An opaque text that stands for a position in one list."""
+    """Returns an opaque text that stands for a position in one list."""
     return base64.urlsafe_b64encode(plain_json([*scope, *position]).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: object, scope: Sequence[str], kinds: Sequence[type | tuple[type, ...]]) -> list[Any]:
-    """The position in a cursor. Raises `InvalidInputError` if it is not one of this very list."""
+    """Returns the position in a cursor. Raises `InvalidInputError` if it is not one of this very list."""
     fault = InvalidInputError("the cursor is not one that this list returned")
     if not isinstance(cursor, str):
         raise InvalidInputError(f"a cursor must be text, not {type(cursor).__name__}")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 
 MAX_DEPTH: Final = 100
-MAX_DIGITS: Final = 4300  # Python's own limit for reading an integer back from text
+MAX_DIGITS: Final = 4300  # Python refuses to read longer integers back from text
 
 
 def _finite(digits: str) -> float:
@@ -30,9 +30,10 @@ _HALF_PAIR_ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def decode_json(text: str, max_depth: int = MAX_DEPTH) -> Any:
-    """The value of a column's JSON. Raises `ValueError` for one that this package would not have written.
+    """Returns the value of a column's JSON. Raises `ValueError` for JSON that this package would not have written.
 
-    As ``_decoder.decode``, in half the time where nothing stands around the value, as in what `plain_json` makes.
+    ``raw_decode`` takes half the time of ``decode``, but skips no white space around the value. `plain_json` writes
+    none, so the slow way is taken only for text that another program has written.
     """
     try:
         value, end = _decoder.raw_decode(text)
@@ -54,7 +55,7 @@ def _is_deeper(value: object, depth: int) -> bool:
     return False
 
 
-# No spaces, as SQLite's own json functions write it; Unicode stays readable in the file.
+# Without spaces, as SQLite's own json functions write JSON; Unicode is not escaped, so that the file is readable.
 plain_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _LARGE = 10**MAX_DIGITS
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
@@ -74,7 +75,7 @@ def check_json(value: object, path: str, depth: int, max_depth: int) -> None:
             raise NotSerializableError(f"{path} is a whole number of more than {MAX_DIGITS} digits")
         return
     if isinstance(value, float):
-        if value - value != 0:  # NaN and the infinities
+        if value - value != 0:  # true for NaN and the infinities only
             raise NotSerializableError(f"{path} is not a finite number, which JSON cannot hold")
         return
     if isinstance(value, (dict, list)):
@@ -102,7 +103,7 @@ def _short(path: str) -> str:
 
 
 def encode_json(value: object, path: str, *, max_depth: int = MAX_DEPTH) -> str:
-    """JSON text of a value that will come back equal. Raises `NotSerializableError`, naming the value's path."""
+    """Returns JSON text that will come back equal. Raises `NotSerializableError`, which names the path of the value."""
     check_json(value, path, 0, max_depth)
     encoded = plain_json(value)
     if not is_unicode(encoded):
@@ -125,7 +126,7 @@ def half_pair(path: str) -> NotSerializableError:
 
 
 def half_pair_path(value: object, path: str) -> str:
-    """The path of a text, or of an object with a key, that is not valid Unicode; empty if there is none."""
+    """Returns the path of the first text, or object with a key, that has a lone surrogate; empty if there is none."""
     if isinstance(value, str):
         return "" if is_unicode(value) else path
     if isinstance(value, dict):
@@ -149,17 +150,17 @@ def encode_object(value: object, path: str) -> str:
 
 
 def decode_object(value: object, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """The JSON object in a column. Raises `ValueError` for anything else."""
+    """Returns the JSON object in a column. Raises `ValueError` for anything else."""
     if value == "{}":
         return {}
-    decoded = decode_json(value, max_depth)  # type: ignore[arg-type]  # not text: TypeError, which the callers expect
+    decoded = decode_json(value, max_depth)  # type: ignore[arg-type]  # what is no text raises TypeError, which the callers expect
     if type(decoded) is not dict:
         raise ValueError("not a JSON object")
     return decoded
 
 
 def same_json(left: object, right: object) -> bool:
-    """Equality of JSON values: like Python's, but true is not 1."""
+    """Returns True if two JSON values are equal: like Python's ``==``, but true is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):

@@ -37,7 +37,7 @@ logger = logging.getLogger("session_sqlite")
 DEFAULT_MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 NO_LIMIT: Final = 2**63
 LAST_POSSIBLE_SEQ: Final = 2**63 - 1
-MAX_SEQ: Final = 2**62  # what numbers an event; a session that is at this number could not go on
+MAX_SEQ: Final = 2**62  # the highest number of an event; columns hold twice as much, so that sums still fit
 SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
     "parent_seq",
@@ -54,7 +54,7 @@ TOOL_CALL_COLUMNS: Final = (
 
 
 def time_text(value: datetime) -> str:
-    """``2026-01-31T08:15:00.000000Z``: always 27 characters, so that text sorts as time does. Takes UTC only."""
+    """Returns a time in UTC as ``2026-01-31T08:15:00.000000Z``: 27 characters, so that the text sorts as time does."""
     return f"{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
@@ -62,12 +62,12 @@ AFTER_ALL_TIMES: Final = "\U0010ffff"
 
 
 def now_text() -> str:
-    """This moment, as stored."""
+    """Returns the current time as it is stored."""
     return time_text(datetime.now(UTC))
 
 
 def decode_interrupted(metadata: object) -> str:
-    """What `Event.interrupted` says, from the column; of one that cannot be read nothing."""
+    """Returns `Event.interrupted` from the metadata column; empty text for a damaged column."""
     if not isinstance(metadata, str) or '"interrupted"' not in metadata:
         return ""
     try:
@@ -78,7 +78,11 @@ def decode_interrupted(metadata: object) -> str:
 
 
 def encode_actions(actions: object, *, of_message: bool) -> str:
-    """The column of actions. Only a message has calls whose arguments are text: a caller's own are a mistake."""
+    """Returns the column of actions. Raises `InvalidInputError`.
+
+    Arguments that are text are allowed in the invalid calls of a message (``of_message``); in an event of the
+    caller's own they are a mistake.
+    """
     if actions == ():
         return "[]"
     if not isinstance(actions, Sequence) or isinstance(actions, (str, bytes)):
@@ -114,9 +118,9 @@ def encode_actions(actions: object, *, of_message: bool) -> str:
 
 
 def decode_actions(column: object) -> tuple[ToolCall, ...]:
-    """The tool calls in a column. Raises what `decode_event` takes for a row that cannot be read."""
+    """Returns the tool calls in a column. Raises one of the errors by which `decode_event` knows a damaged row."""
     actions = []
-    decoded = decode_json(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # not text: TypeError, which the caller expects
+    decoded = decode_json(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # what is no text raises TypeError, which the caller expects
     if type(decoded) is not list:
         raise ValueError("not a list of tool calls")
     for one in decoded:
@@ -134,7 +138,7 @@ def decode_actions(column: object) -> tuple[ToolCall, ...]:
 
 
 def decode_actions_or_empty(column: object) -> tuple[ToolCall, ...]:
-    """The tool calls in a column; a damaged one says nothing: it must not stop a fork or a rewind."""
+    """Like `decode_actions`, but reads a damaged column as empty, so that it cannot block a fork or a rewind."""
     try:
         return decode_actions(column)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -145,24 +149,25 @@ _USAGE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Usage))
 
 
 def encode_usage(usage: object) -> str:
-    """The usage column. Raises `InvalidInputError` for anything but a `Usage` of counts."""
+    """Returns the usage column. Raises `InvalidInputError` for anything but a `Usage` of counts."""
     if not isinstance(usage, Usage):
         raise InvalidInputError(f"usage must be a Usage, not {type(usage).__name__}")
     columns: dict[str, Any] = {"model": text(usage.model, "usage.model")}
     for name in _USAGE_FIELDS[1:]:
         columns[name] = count = getattr(usage, name)
-        if type(count) is not int or not 0 <= count < 2**63:  # most are: the name is put together for the others
+        # Tested before `whole_number` tests it again: putting its argument together would cost time at each append.
+        if type(count) is not int or not 0 <= count < 2**63:
             whole_number(count, f"usage.{name}")
     return plain_json({name: value for name, value in columns.items() if value})
 
 
 def decode_usage(column: object) -> Usage:
-    """The usage in a column. Raises `ValueError` or `TypeError` for anything else."""
+    """Returns the usage in a column. Raises `ValueError` or `TypeError` for anything else."""
     usage = object.__new__(Usage)  # as in `decode_event`
     fields = usage.__dict__
     fields.update(_NO_USAGE)
     fields.update(decode_object(column))
-    if list(map(type, fields.values())) != _USAGE_TYPES:  # a key that is none of a Usage's is a type too many
+    if list(map(type, fields.values())) != _USAGE_TYPES:  # an unknown key makes this list longer
         raise ValueError("not a usage")
     return usage
 
@@ -172,7 +177,7 @@ _USAGE_TYPES: Final = list(map(type, _NO_USAGE.values()))
 
 
 def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> dict[str, Any]:
-    """The row of an event that is about to be appended, but for its ``seq``.
+    """Returns the row of an event that is about to be appended, still without its ``seq``.
 
     Raises `InvalidInputError` for a field of the wrong type or form, `NotSerializableError` for a value that JSON
     cannot hold, `EventTooLargeError` for more than ``max_bytes`` of UTF-8.
@@ -234,7 +239,7 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
 
 
 def encode_texts(event: Event) -> dict[str, Any]:
-    """The columns of an event's texts, for a row that has its names already. Raises `InvalidInputError`."""
+    """Returns the columns of an event that hold text, to replace those of a stored row. Raises `InvalidInputError`."""
     named = dataclasses.replace(event, id="id", author="author", agent_id="", branch="", invocation_id="", usage=None,
                                 message_id=None, supersedes=0, created_at=None, session_id="",
                                 copied_from="")  # fmt: skip
@@ -243,9 +248,9 @@ def encode_texts(event: Event) -> dict[str, Any]:
 
 
 def _origin(event: Event, key: SessionKey) -> str | None:
-    """The session that the event was copied from; None if it was first said in this one.
+    """Returns the session that the event was copied from; None if it was first said in this one.
 
-    An event that was read from another session and is appended to this one is a copy as one in a fork is.
+    An event that was read from another session and is appended to this one is a copy, like the events of a fork.
     """
     origin = event.copied_from if event.copied_from != "" else event.session_id
     if origin == "" or origin == key.session_id:
@@ -254,11 +259,12 @@ def _origin(event: Event, key: SessionKey) -> str | None:
 
 
 def decode_event(row: Sequence[Any]) -> Event:
-    """The event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
+    """Returns the event in a row; one that cannot be decoded comes back marked unreadable, with its raw text."""
     (id, session_id, author, content, reasoning, actions, metadata, created_at, _app_name, _user_id, seq, agent_id,
      branch, invocation_id, state, usage, _tool_call_id, message_id, message, supersedes,
      copied_from) = row  # fmt: skip
-    # A frozen dataclass's __init__ sets each field through object.__setattr__: filling __dict__ is three times faster.
+    # A frozen dataclass's __init__ sets each field through object.__setattr__: filling __dict__ is three times
+    # faster.
     event = object.__new__(Event)
     fields = event.__dict__
     try:
@@ -285,7 +291,7 @@ def decode_event(row: Sequence[Any]) -> Event:
         if not (
             type(author) is type(content) is type(reasoning) is type(id) is type(session_id) is type(agent_id)
             is type(branch) is type(invocation_id) is str
-            and type(seq) is int and 0 < seq <= MAX_SEQ  # as `is_seq`, without a call for each event
+            and type(seq) is int and 0 < seq <= MAX_SEQ  # the test of `is_seq` in place: calls cost time here
             and (supersedes is None or is_seq(supersedes))
             and when.tzinfo is UTC
             and (message is None or type(message) is str)
@@ -299,18 +305,18 @@ def decode_event(row: Sequence[Any]) -> Event:
 
 
 def is_seq(value: object) -> TypeGuard[int]:
-    """True for a number that an event can have in its session."""
+    """Returns True for a number that an event can have in its session."""
     return type(value) is int and 0 < value <= MAX_SEQ
 
 
 def seq_of(row: Sequence[Any]) -> int | float:
-    """Where an event's row stands among those of its session, as SQLite orders them, whatever its ``seq`` holds."""
+    """Returns the place of an event's row in its session, in SQLite's order: one without a number is the last."""
     seq = row[_SEQ]
     return seq if isinstance(seq, (int, float)) else LAST_POSSIBLE_SEQ
 
 
 def beyond(row: Sequence[Any], newest_first: bool) -> int | float | str | None:
-    """What to compare with for the events that follow a row; None if only damaged ones could."""
+    """Returns the value that the events after a row lie beyond; None if only damaged events could follow."""
     seq = row[_SEQ]
     if isinstance(seq, (int, float, str)):
         return seq
@@ -321,9 +327,9 @@ _SEQ: Final = EVENT_COLUMNS.index("seq")
 
 
 def decode_for_message(row: Sequence[Any]) -> Event:
-    """What a message is made of, from a row of `queries.EVENTS_FOR_MESSAGES`: the event without what no message shows.
+    """Returns an event with what messages are made of, from a row of `queries.EVENTS_FOR_MESSAGES`.
 
-    A long conversation reads half as fast with all columns.
+    The columns that no message shows are not read: with them a long conversation takes twice the time.
     """
     id, session_id, author, content, reasoning, actions, seq, state, usage, message_id, message, metadata = row
     event = object.__new__(Event)
@@ -387,7 +393,7 @@ _VERBATIM: Final = (
 
 
 def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
-    """The event as `decode_event` would read it from ``row``, which was made from ``event``."""
+    """Returns the event as `decode_event` would read it from ``row``, which was made from ``event``."""
     stored = object.__new__(Event)
     fields = stored.__dict__
     fields.update(event.__dict__)
@@ -396,7 +402,7 @@ def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
     fields["created_at"] = datetime.fromisoformat(row["created_at"])
     fields["copied_from"] = row["copied_from"] or ""
     fields["raw"] = ""
-    # Read back from the stored text, so that the caller's own lists and dicts are not shared with the result.
+    # These are decoded from the stored text, so that the result shares no lists and dicts with the caller's event.
     fields["actions"] = () if row["actions"] == "[]" else decode_actions(row["actions"])
     fields["state"] = {} if row["state"] == "{}" else decode_state(row["state"])
     fields["metadata"] = {} if row["metadata"] == "{}" else decode_object(row["metadata"])
@@ -404,7 +410,7 @@ def stored_event(event: Event, row: Mapping[str, Any]) -> Event:
 
 
 def same_content(stored: Event, row: Mapping[str, Any], event: Event) -> bool:
-    """True if appending ``event`` (encoded as ``row``) again would store what ``stored`` already is."""
+    """Returns True if appending ``event`` (encoded as ``row``) again would store what ``stored`` already is."""
     again = dataclasses.replace(
         stored_event(event, {**row, "seq": stored.seq}),
         created_at=stored.created_at if _time_of(event) is None else datetime.fromisoformat(row["created_at"]),
@@ -413,14 +419,14 @@ def same_content(stored: Event, row: Mapping[str, Any], event: Event) -> bool:
 
 
 def _json_of(event: Event) -> list[Any]:
-    """What `==` compares too loosely: to Python true is 1."""
+    """Returns the JSON values of an event, which ``==`` compares too loosely: to Python true is 1."""
     return [event.state, event.metadata, *([action.args, action.output] for action in event.actions)]
 
 
 def encode_session(
     key: SessionKey, *, agent_id: object, title: object, metadata: object, state: Mapping[str, Any], now: str
 ) -> dict[str, Any]:
-    """The row of a new session. Raises `InvalidInputError`."""
+    """Returns the row of a new session. Raises `InvalidInputError`."""
     return {
         "id": key.session_id,
         "app_name": key.app_name,
@@ -468,7 +474,7 @@ def decode_session(row: Sequence[Any], kind: type[S]) -> S:
 
 
 def is_last_seq(value: object) -> TypeGuard[int]:
-    """True for a number that a session can be at."""
+    """Returns True for a number that a session can be at."""
     return type(value) is int and 0 <= value < MAX_SEQ
 
 
@@ -498,7 +504,7 @@ _UNKNOWN: Final[dict[str, Any]] = {
 
 
 def unreadable_columns(row: Sequence[Any]) -> list[str]:
-    """The names of the columns of a session's row that do not hold what they should."""
+    """Returns the names of the damaged columns of a session's row."""
 
     def is_object(value: object) -> bool:
         try:
@@ -524,21 +530,21 @@ def _time_of(event: Event) -> datetime | None:
 
 
 def decode_time(column: object) -> datetime | None:
-    """The time in a column; None if it holds none."""
+    """Returns the time in a column; None if it holds none."""
     try:
-        when = datetime.fromisoformat(column)  # type: ignore[arg-type]  # not text: TypeError
+        when = datetime.fromisoformat(column)  # type: ignore[arg-type]  # what is no text raises TypeError
     except (ValueError, TypeError):
         return None
     return when if when.tzinfo is UTC else None
 
 
 def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
-    """A row of the view ``tool_calls`` as a dict."""
+    """Returns a row of the view ``tool_calls`` as a dict."""
     call = dict(zip(TOOL_CALL_COLUMNS, row, strict=True))
     try:
         call["args"] = decode_object(call["args"])
     except (TypeError, ValueError, RecursionError):
-        if not isinstance(call["args"], str):  # a damaged row; text is the arguments of an invalid call
+        if not isinstance(call["args"], str):  # the row is damaged; text would be the arguments of an invalid call
             call["args"] = {}
     call["created_at"] = decode_time(call["created_at"])
     call["result_at"] = decode_time(call["result_at"])
@@ -546,7 +552,10 @@ def decode_tool_call(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def merge_metadata(column: object, changes: object) -> str:
-    """The metadata column after an update: key by key, `REMOVE` deletes. Raises `InvalidInputError`, `ValueError`."""
+    """Returns the metadata column after an update by keys, in which `REMOVE` deletes.
+
+    Raises `InvalidInputError` for bad changes and `ValueError` for a damaged column.
+    """
     if not isinstance(changes, Mapping):
         raise InvalidInputError(f"metadata must be a mapping, not {type(changes).__name__}")
     check_json({name: None if value is REMOVE else value for name, value in changes.items()}, "metadata", 0, MAX_DEPTH)

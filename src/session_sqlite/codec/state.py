@@ -1,4 +1,4 @@
-"""State: the keys that are stored and in whose row, and the JSON of what an event changed."""
+"""State: which keys are stored, who owns the row of a key, and the JSON of the changes that an event made."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ logger = logging.getLogger("session_sqlite")
 
 MAX_STATE_KEY: Final = 256
 # In an event's stored state a removed key has the value {"$remove": true}; a value that looks like that gets
-# another "$", which reading takes off again.
+# another "$", so that it is not taken for a removal; reading takes it off again.
 _REMOVED: Final = {"$remove": True}
 _LIKE_REMOVED = re.compile(r"\$+remove")
 
 
 def split_state(delta: object, path: str = "state") -> dict[str, Any]:
-    """The keys to store, in their one spelling: without ``temp:`` keys and the ``session:`` prefix.
+    """Returns the keys to store with their values: without ``temp:`` keys and the ``session:`` prefix.
 
     Raises `InvalidInputError` for anything but a mapping of text keys to JSON values or `REMOVE`.
     """
@@ -43,7 +43,7 @@ def split_state(delta: object, path: str = "state") -> dict[str, Any]:
 
 
 def state_key(key: object) -> str | None:
-    """The stored spelling of a key; None for a ``temp:`` key, which is never stored."""
+    """Returns the stored spelling of a key; None for a ``temp:`` key, which is never stored."""
     if not isinstance(key, str) or isinstance(key, enum.Enum):
         raise InvalidInputError(f"a state key must be text, not {type(key).__name__}")
     name = text(key, "a state key")
@@ -58,7 +58,7 @@ def state_key(key: object) -> str | None:
 
 
 def state_owner(key: SessionKey, name: str) -> dict[str, str]:
-    """Whose row holds a state key: shared keys belong to no session (and ``app:`` keys to no user)."""
+    """Returns the key of a state row: shared keys belong to no session (and ``app:`` keys to no user)."""
     shared = name.startswith(("app:", "user:"))
     return {
         "app_name": key.app_name,
@@ -69,7 +69,7 @@ def state_owner(key: SessionKey, name: str) -> dict[str, str]:
 
 
 def encode_state(delta: Mapping[str, Any]) -> str:
-    """The state column of an event, or a session's state at creation: JSON in which removals are marked."""
+    """Returns the state column of an event, or a session's state at creation: JSON in which removals are marked."""
     if not delta:
         return "{}"
     marked = {}
@@ -83,7 +83,7 @@ def encode_state(delta: Mapping[str, Any]) -> str:
 
 
 def decode_state(column: object) -> dict[str, Any]:
-    """The reverse of `encode_state`. Raises `ValueError` for anything else."""
+    """Returns the state in a column that `encode_state` made. Raises `ValueError` for anything else."""
     decoded = decode_object(column, MAX_DEPTH + 1)
     for key, value in decoded.items():
         if type(value) is dict and len(value) == 1 and _LIKE_REMOVED.fullmatch(name := next(iter(value))):
@@ -92,7 +92,7 @@ def decode_state(column: object) -> dict[str, Any]:
 
 
 def decode_state_or_empty(column: object) -> dict[str, Any]:
-    """The same, but a damaged column says nothing: it must not stop a fork or a rewind."""
+    """Like `decode_state`, but reads a damaged column as empty, so that it cannot block a fork or a rewind."""
     try:
         return decode_state(column)
     except (ValueError, TypeError, RecursionError):
@@ -100,7 +100,7 @@ def decode_state_or_empty(column: object) -> dict[str, Any]:
 
 
 def is_state_key(name: object) -> TypeGuard[str]:
-    """True for what a verb would store as the key of a state."""
+    """Returns True for a state key in the spelling in which it is stored."""
     try:
         return state_key(name) == name
     except InvalidInputError:
@@ -108,7 +108,7 @@ def is_state_key(name: object) -> TypeGuard[str]:
 
 
 def is_state(column: object) -> bool:
-    """True for a column that `decode_state` can read."""
+    """Returns True for a column that `decode_state` can read."""
     try:
         decode_state(column)
     except (ValueError, TypeError, RecursionError):
@@ -117,20 +117,20 @@ def is_state(column: object) -> bool:
 
 
 def is_state_row(name: object, column: object) -> bool:
-    """True for a row of the state table that `decode_state_value` can read."""
+    """Returns True for a row of the state table that `decode_state_value` can read."""
     try:
-        decode_json(column)  # type: ignore[arg-type]  # not text: TypeError
+        decode_json(column)  # type: ignore[arg-type]  # what is no text raises TypeError
     except (ValueError, TypeError, RecursionError):
         return False
     return is_state_key(name)
 
 
 def decode_state_value(name: object, column: object) -> Any:
-    """The value in a row of the state table; `REMOVE`, with a warning in the log, for a row that is damaged."""
+    """Returns the value in a row of the state table; for a damaged row `REMOVE`, with a warning in the log."""
     try:
         if not is_state_key(name):
             raise ValueError("not a key")
-        return decode_json(column)  # type: ignore[arg-type]  # not text: TypeError
+        return decode_json(column)  # type: ignore[arg-type]  # what is no text raises TypeError
     except (ValueError, TypeError, RecursionError):
         logger.warning("the state value %r cannot be read: it is left out", name)
         return REMOVE

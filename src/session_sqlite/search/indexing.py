@@ -9,21 +9,21 @@ from session_sqlite.models import Event
 from session_sqlite.search.matching import field_texts
 from session_sqlite.search.words import words
 
-TOOL_SCOPE: Final = "tool"  # the scope word of a tool's own events; no hash looks like it
+TOOL_SCOPE: Final = "tool"  # the scope word of tools' events; it cannot be a hash, which has 16 characters
 
 
 def scope_word(*names: str | None) -> str:
-    """One word for a user of an app, or for a session of such a user."""
+    """Returns one word for a user of an app, or for a session of such a user."""
     text = "\0".join(name for name in names if name is not None)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def scope_words(event: Event, app_name: str, user_id: str) -> str:
-    """The words of the ``scope`` column of an event."""
+    """Returns the words of the ``scope`` column of an event."""
     names = [scope_word(app_name, user_id), scope_word(app_name, user_id, event.session_id)]
     return " ".join([*names, TOOL_SCOPE] if event.author == "tool" else names)
 
 
 def index_columns(event: Event) -> dict[str, str]:
-    """The words of each field, as the index stores them."""
+    """Returns the words of each field, as the index stores them."""
     return {name: " ".join(words(text)) if text else "" for name, text in field_texts(event).items()}

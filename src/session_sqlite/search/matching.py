@@ -23,7 +23,7 @@ LEAST_SCORE: Final = 1e-6
 
 
 def field_texts(event: Event) -> dict[str, str]:
-    """What each field of an event is searched by."""
+    """Returns the text of each field of an event that is searched."""
     strings: list[str] = []
     for action in event.actions:
         strings.append(action.name)
@@ -49,7 +49,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def searched_texts(event: Event, request: Request) -> list[str]:
-    """The texts of an event that are searched."""
+    """Returns the texts of an event that a request searches."""
     texts = field_texts(event)
     chosen = [texts[name] for name in request.fields]
     if request.tools_alone and event.author == "tool":
@@ -58,9 +58,10 @@ def searched_texts(event: Event, request: Request) -> list[str]:
 
 
 def score(event: Event, request: Request, *, is_hit: bool = False) -> float:
-    """How well an event fits, without an index: 0 if it does not have all terms, else more for more of them.
+    """Returns how well an event fits, without an index: 0 if a term is missing, else more the more often they occur.
 
-    Of a long text the beginning is enough if all terms are in it, or if the event ``is_hit`` anyway.
+    Of a long text only the beginning is read if it has all terms. ``is_hit`` says that the index found the event, so
+    the rest of a long text need not be read to know that it fits.
     """
     texts = [text for text in searched_texts(event, request) if text]
     if any(len(text) > LONG_TEXT for text in texts):
@@ -72,7 +73,7 @@ def score(event: Event, request: Request, *, is_hit: bool = False) -> float:
 
 
 def _beginning(text: str) -> str:
-    """Up to `LONG_TEXT` characters, to the end of a word; nothing if no word ends there."""
+    """Returns up to `LONG_TEXT` characters, to the end of a word; nothing if no word ends there."""
     if len(text) <= LONG_TEXT:
         return text
     return text[: max(0, *(text.rfind(mark, 0, LONG_TEXT) for mark in " \n\u3001\u3002\uff0c"))]
@@ -97,17 +98,17 @@ def _score(texts: Sequence[str], request: Request) -> float:
     return total
 
 
-LONGEST_PATTERN: Final = 20  # words; a longer phrase is found word by word
-MOST_PATTERNS: Final = 20  # terms; of more, each is looked up among the words
-MOST_COUNTED: Final = 1000  # times that a term is in a text; a score says little beyond
+LONGEST_PATTERN: Final = 20  # words; longer phrases make slow patterns and are looked for among the words
+MOST_PATTERNS: Final = 20  # terms; with more of them dividing the text once is cheaper than a pattern for each
+MOST_COUNTED: Final = 1000  # places of a term in a text; more of them hardly change a score
 
 
 @functools.lru_cache(maxsize=128)
 def pattern_of(term: Term) -> re.Pattern[str] | None:
-    """What finds a term in folded text; None for a term that only the words of the text can tell.
+    """Returns a pattern that finds a term in folded text; None for a term that is looked for among the words instead.
 
-    A term of characters that are words of their own is found as it stands. Words of ASCII letters are found with
-    anything between them that is not of ASCII words: in ASCII text that is all, for other text see `_stands_alone`.
+    Characters that are words of their own stand in the text as in the term. Between words of ASCII letters there may be
+    anything but ASCII letters and digits: in ASCII text that is exact, elsewhere `_stands_alone` checks each match.
     """
     if len(term.words) > LONGEST_PATTERN or any(len(word) >= LONGEST_WORD for word in term.words):
         return None
@@ -115,18 +116,18 @@ def pattern_of(term: Term) -> re.Pattern[str] | None:
         return re.compile(re.escape("".join(term.words)))
     if all(ASCII_WORDS.fullmatch(word) for word in term.words):
         end = "" if term.prefix else "(?![a-z0-9])"
-        first, *rest = term.words  # what begins with letters is found faster than what looks back first
+        first, *rest = term.words  # a pattern that begins with letters is faster than one that looks back first
         return re.compile("([^a-z0-9]+)".join([f"{first}(?<![a-z0-9]{first})", *rest]) + end)
     return None
 
 
 def _is_simple(folded: str, term: Term) -> bool:
-    """True if the pattern of a term alone says where it is."""
+    """Returns True if every match of the term's pattern is a place of the term, without a further check."""
     return folded.isascii() or not term.words[0].isascii()
 
 
 def _count(folded: str, term: Term) -> int:
-    """How often a term that has a `pattern_of` is in folded text."""
+    """Returns how often a term that has a `pattern_of` is in folded text."""
     pattern = pattern_of(term)
     if pattern is not None and _is_simple(folded, term):
         return len(pattern.findall(folded))
@@ -134,7 +135,7 @@ def _count(folded: str, term: Term) -> int:
 
 
 def spans_of(folded: str, term: Term) -> Iterator[Span]:
-    """Where a term that has a `pattern_of` is in folded text."""
+    """Yields the places in folded text of a term that has a `pattern_of`."""
     pattern = pattern_of(term)
     if pattern is None:
         return
@@ -147,7 +148,7 @@ def spans_of(folded: str, term: Term) -> Iterator[Span]:
 
 
 def _stands_alone(folded: str, match: re.Match[str], term: Term) -> bool:
-    """True if no other letters continue the first and the last word, and no word stands between two."""
+    """Returns True if no other letters continue the first and the last word, and no word stands between two."""
     begin, end = match.span()
     if begin and _is_in_word(folded[begin - 1]):
         return False
@@ -177,18 +178,18 @@ def has_any(folded: str, terms: Sequence[Term]) -> bool:
 
 
 def _phrase(term: Term) -> str:
-    """The term as it stands in words that are joined by spaces."""
+    """Returns the term as it stands in a text's words when they are joined by spaces."""
     return f" {' '.join(term.words)}{'' if term.prefix else ' '}"
 
 
 def quick_test(terms: Sequence[Term]) -> Callable[[str, str, str], bool]:
-    """A test of an event's content, reasoning and actions (as JSON text): False only if it cannot have all terms."""
+    """Returns a test of content, reasoning and actions (as JSON text) that is False only if a term must be missing."""
     words = tuple({word for term in terms for word in term.words if word != GAP})
     has_digits = any(character.isdigit() for word in words for character in word)
 
     def may_match(content: str, reasoning: str, actions: str) -> bool:
         if len(content) + len(reasoning) + len(actions) > LONG_TEXT:
-            return True  # `score` may find the terms at its beginning
+            return True  # reading it all would cost more than `score`, which may need the beginning only
         if actions == "[]":
             folded = fold("\n".join((content, reasoning)))
         elif has_digits or "\\u" in actions or ("\\" in actions and not actions.isascii()):

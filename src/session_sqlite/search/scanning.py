@@ -19,10 +19,10 @@ EVENTS_AT_ONCE: Final = 1000
 def scan(database: Database, request: Request, after_row: int = 0) -> Iterator[Found]:
     """Yields what a search finds by reading every event in its scope, the last appended first.
 
-    The rows are named before they are read: sorting events carries all of their text along.
+    Row ids are read and sorted first, and the events by id: sorting whole events would carry all of their text along.
     """
     tenant = of_tenant(request)
-    # Of a part of the file by its place, of all of it by its owner.
+    # A part of the file is read by its place in the file, all of it by the index on its owner.
     where = Where((queries.ROW_AFTER,), {"after_row": after_row}) if after_row else tenant
     where = where.also(queries.ROW_UP_TO, until_row=request.until_row)
     named = database.read(where.statement(queries.EVENT_ROWS), where.params, lambda row: int(row[0]))

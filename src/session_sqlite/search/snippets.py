@@ -15,16 +15,16 @@ from session_sqlite.search.unicode_table import is_single, kind_of
 from session_sqlite.search.words import ASCII_WORDS, GAP, UNUSUAL, fold, words
 
 SNIPPET_CHARACTERS: Final = 160
-SNIPPET_REACH: Final = (
-    1000  # characters, and twice the longest term: so far the places overlap that a snippet is sought in
-)
-LOOKED_AT: Final = 1_000_000  # characters of a text that are looked at for a snippet; more of ASCII, which folds faster
+# A snippet is sought in one piece of a text after another. Pieces overlap by this many characters and twice the longest
+# term, so that every place of a term is whole in one of them.
+SNIPPET_REACH: Final = 1000
+LOOKED_AT: Final = 1_000_000  # characters in which a snippet is sought; ten times as many of ASCII, which folds faster
 
 
 def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
-    """A piece of the first text that has a term, and where in it the terms are (character offsets, ends exclusive).
+    """Returns a piece of the first text that has a term, and the places of the terms in it (offsets, ends exclusive).
 
-    However long a text is, a bounded part of it is looked at; if the terms are beyond, its beginning is shown.
+    However long a text is, a bounded part of it is looked at; if the terms are beyond that, its beginning is shown.
     """
     texts = [text for text in searched_texts(event, request) if text]
     for text in texts:
@@ -36,14 +36,14 @@ def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
 
 
 def _places(text: str, terms: Sequence[Term]) -> Iterator[Span]:
-    """The places in a text, from its beginning, that seem to have one of the terms."""
+    """Yields the pieces of a text, from its beginning, that seem to have one of the terms."""
     reach = SNIPPET_REACH + 2 * max(sum(len(word) + 1 for word in term.words) for term in terms)
     last = LOOKED_AT * 10 if text.isascii() else LOOKED_AT
     for begin in range(0, max(1, min(len(text), last) - reach), 3 * reach):
         end = begin + 4 * reach
         if len(text) <= 4 * reach or has_any(fold(text[begin:end]), terms):
             yield begin, end
-    if len(text) > last:  # a word that is written as it is looked for is found quickly
+    if len(text) > last:  # only words that are written exactly as in the query are found here, but fast
         for term in terms:
             at = text.find(max(term.words, key=len), last)
             if at >= 0:
@@ -51,14 +51,15 @@ def _places(text: str, terms: Sequence[Term]) -> Iterator[Span]:
 
 
 def locate(text: str, terms: Sequence[Term], *, is_begin: bool = True, is_end: bool = True) -> list[Span]:
-    """Where the terms are in a text, in order and merged where they overlap.
+    """Returns the places of the terms in a text, in order and merged where they overlap.
 
-    A piece of a longer text may have a word cut in two where it is not its begin or end: what stands there is left out.
+    A piece of a longer text may begin or end inside a word: unless it ``is_begin`` or ``is_end`` of the whole text,
+    what touches that end is left out.
     """
     folded, origins = _fold_with_origins(text)
     tokens: list[tuple[str, int, int]] = []
     names: list[str] = []
-    places: dict[str, list[int]] = {}  # a query may be as long as the text: each word is looked up, not searched for
+    places: dict[str, list[int]] = {}  # of each word: a long query in a long text would take long without it
     are_few = len(terms) <= MOST_PATTERNS
     if not are_few or any(pattern_of(term) is None for term in terms):
         tokens = _tokens(folded)
@@ -98,11 +99,11 @@ def _is_last(names: Sequence[str], index: int, term: Term) -> bool:
 
 
 def _tokens(folded: str) -> list[tuple[str, int, int]]:
-    """The words of folded text with their places; a gap has the place of what stands between."""
+    """Returns the words of folded text with their places; a gap has the place of what stands between."""
     if folded.isascii():
         return [(match[0], match.start(), match.end()) for match in ASCII_WORDS.finditer(folded)]
     tokens: list[tuple[str, int, int]] = []
-    begin = -1  # where the word began that the character before belongs to; -1 if it belongs to none
+    begin = -1  # the beginning of the word that is being read; -1 between words
     for index, character in enumerate(folded):
         code = ord(character)
         kind = kind_of(code)
@@ -127,7 +128,7 @@ _plain: Final[set[str]] = set()  # characters known to fold to one character, wh
 
 
 def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
-    """Folded text, and for each of its characters the place of what it was made from."""
+    """Returns folded text, and for each of its characters the place in the text of what it was made from."""
     if not UNUSUAL.search(text):
         return fold(text), _Identity(len(text))
     if not _plain.issuperset(text):
@@ -148,14 +149,14 @@ def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
         pieces.append(piece)
         end = index
         while end > begin + 1 and _is_ignored(text[end - 1]) and not _is_mark(text[end - 1]):
-            end -= 1  # what is not seen belongs to the character before it only if something seen follows
+            end -= 1  # an invisible character at the end of a piece is not part of what was found
         origins += [(begin, end)] * len(piece)
         begin = index
     return "".join(pieces), origins
 
 
 def _joins(text: str, begin: int, index: int) -> bool:
-    """True where normalisation may make one character of what begins at ``begin`` and the one at ``index``."""
+    """Returns True if normalization may join the character at ``index`` to the piece that begins at ``begin``."""
     character = text[index]
     if _is_mark(character) or _is_ignored(character):
         return True
@@ -180,7 +181,7 @@ def _is_jamo(character: str) -> bool:
 
 
 class _Identity(Sequence[Span]):
-    """The origins of text that folding left in its places."""
+    """The origins of text in which folding moved no character."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -192,15 +193,15 @@ class _Identity(Sequence[Span]):
         return (index, index + 1)
 
 
-# A cut before one of these, or after a joiner, would tear one visible character: vowels and finals of Hangul, joiners,
-# the skin tones of emoji, tag characters; and marks, which are not listed here.
+# No cut is made before one of these or after a joiner, since it would tear a visible character apart: vowels and finals
+# of Hangul, joiners, the skin tones of emoji, tag characters. Marks are tested by their category instead.
 _CONTINUES = re.compile("[\u1160-\u11ff\u200c\u200d\ud7b0-\ud7fb\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
-LONGEST_FLAGS: Final = 1000  # letters of flags in a row that are counted
+LONGEST_FLAGS: Final = 1000  # regional letters in a row; each two of them are a flag
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
 
 
 def _is_between_characters(text: str, index: int) -> bool:
-    """True where a cut tears no visible character."""
+    """Returns True if a cut at the index tears no visible character apart."""
     if index <= 0 or index >= len(text):
         return True
     before, after = text[index - 1], text[index]
@@ -215,7 +216,7 @@ def _is_between_characters(text: str, index: int) -> bool:
 
 
 def _is_between_words(text: str, index: int) -> bool:
-    """True where a cut tears neither a word nor a visible character."""
+    """Returns True if a cut at the index tears neither a word nor a visible character apart."""
     before, after = text[max(0, index - 1) : index], text[index : index + 1]
     if before.isascii() and after.isascii():
         return not (before.isalnum() and after.isalnum())
@@ -225,7 +226,7 @@ def _is_between_words(text: str, index: int) -> bool:
 
 
 def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
-    """About `SNIPPET_CHARACTERS` of the text around its first span, cut between words; spans moved along."""
+    """Returns some `SNIPPET_CHARACTERS` of a text around its first span, cut between words, and the spans in it."""
     if len(text) <= SNIPPET_CHARACTERS:
         return text, tuple(spans)
     first = spans[0] if spans else (0, 0)
@@ -244,7 +245,7 @@ def cut(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
 
 
 def _boundary(text: str, index: int, limit: int, step: int) -> int:
-    """Where to cut: the next place towards ``limit`` between words, else a little outwards, else in a word."""
+    """Returns where to cut: between words towards ``limit``, else between words a little outwards, else in a word."""
     inwards = range(index, limit + step, step)
     outermost = min(max(limit - step * SNIPPET_CHARACTERS, 0), len(text))
     outwards = range(limit, outermost - step, -step)

@@ -107,7 +107,7 @@ LATIN: Final = {form: letter for letter, forms in _OTHER_FORMS.items() for form 
 
 @functools.cache
 def _runs() -> tuple[list[int], str]:
-    """The first code point of each run, and the classes of the runs."""
+    """Returns the first code point of each run, and the classes of the runs."""
     starts: list[int] = []
     kinds: list[str] = []
     for run in zlib.decompress(base64.b85decode(_RUNS)).decode().split(";"):
@@ -118,12 +118,12 @@ def _runs() -> tuple[list[int], str]:
 
 @functools.cache
 def kind_of(code: int) -> str:
-    """The class of a code point: ``w``, ``s``, ``o`` or ``u``."""
+    """Returns the class of a code point: ``w``, ``s``, ``o`` or ``u``."""
     starts, kinds = _runs()
     return kinds[bisect.bisect_right(starts, code) - 1]
 
 
 @functools.cache
 def is_single(code: int) -> bool:
-    """True for a letter, mark or digit that is a word of its own."""
+    """Returns True for a letter, mark or digit that is a word of its own."""
     return any(first <= code <= last for first, last in _SINGLE) and kind_of(code) == "w"

@@ -26,7 +26,7 @@ WORDS_VERSION: Final = 2
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 
-# What a query may have, so that no search takes long. A word that begins so costs what all words cost that do.
+# The limits of a query, so that no search takes long. A word with a star costs as much as all words that begin with it.
 LONGEST_QUERY: Final = 100_000  # characters
 MOST_WORDS: Final = 100
 MOST_PREFIXES: Final = 10
@@ -71,7 +71,7 @@ _assigned: Final[set[str]] = set()
 
 
 def _without_unassigned(text: str) -> str:
-    """A later Unicode version may fold what is not assigned in ours: it becomes a separator before that."""
+    """Returns the text with spaces for characters that Unicode 14.0 does not have: a later version may fold them."""
     if not _assigned.issuperset(text):
         unknown = {character for character in set(text) - _assigned if kind_of(ord(character)) == "u"}
         _assigned.update(set(text) - unknown)
@@ -90,16 +90,16 @@ def _to_ascii(match: re.Match[str]) -> str:
     return chr(ord(match[0]) - 0xFEE0)
 
 
-# These make another letter of a Cyrillic one, as they stand in pairs; on any other letter they mark the stress.
+# With these marks these Cyrillic letters are other letters; on all others the marks show the stress.
 _NOT_STRESS: Final = {"\u0433\u0301", "\u043a\u0301", "\u0435\u0300", "\u0438\u0300"}  # ѓ ќ ѐ ѝ
 _STRESS: Final = frozenset("\u0300\u0301")
 _YO: Final = "\u0435\u0308"  # ё
 
 
 def _without_accents(match: re.Match[str]) -> str:
-    """A letter that was taken apart, without its accents; a Cyrillic one without its stress, and without the dots of ё.
+    """Returns a decomposed letter without its accents; a Cyrillic one without its stress and without the dots of ё.
 
-    Other marks make other letters of Cyrillic ones (й, ї, ў), and stay.
+    Other marks of Cyrillic letters make other letters of them (й, ї, ў), so they stay.
     """
     letter, cyrillic, accents = match.groups()
     if letter:
@@ -140,7 +140,7 @@ def _in_order(run: re.Match[str]) -> str:
 
 
 def fold(text: str) -> str:
-    """The text without what makes no difference to a search.
+    """Returns the text without everything that makes no difference to a search.
 
     That is case; width (NFKC); characters that nobody sees; the accents of Latin and Greek letters, and the strokes and
     hooks of those that do not come apart; the points of Hebrew; the vowel signs of Arabic, its tatweel and the forms of
@@ -157,13 +157,13 @@ def fold(text: str) -> str:
     if has_tatweel:  # it stood between marks, which are one run without it
         text = _with_marks_in_order(text)
     if _HAS_ACCENTS.search(text):
-        # Accents are marks only when they are taken apart; other scripts are put together again.
+        # NFD takes letters and accents apart, so that the accents can be dropped; NFC below joins what remains.
         text = _WITH_ACCENTS.sub(_without_accents, unicodedata.normalize("NFD", text))
     return unicodedata.normalize("NFC", _OTHER_LATIN.sub(lambda match: LATIN[match[0]], text))
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in order.
+    """Returns the words of a text, in order.
 
     Example:
         >>> words("Café: 请分析，代码 C++")
@@ -186,7 +186,7 @@ _TERM = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)')
 
 
 def parse(query: str) -> tuple[Term, ...]:
-    """The terms of a query, each once; none if it has no words.
+    """Returns the terms of a query, each once; none if it has no words.
 
     Raises:
         InvalidInputError: The query is longer than `LONGEST_QUERY`, or its terms have more than `MOST_WORDS` or
@@ -204,7 +204,7 @@ def parse(query: str) -> tuple[Term, ...]:
         text = quoted or bare.removesuffix("*")
         found = words(text)
         if found:
-            # foo* but not foo-*: the star belongs to a word
+            # in foo-* the star belongs to no word, and is ignored
             starred = bool(star) if quoted else bare.endswith("*")
             term = Term(tuple(found), starred and bool(words(text[-1:])))
             if term not in terms:

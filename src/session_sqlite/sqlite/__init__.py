@@ -1,4 +1,4 @@
-"""Sessions in one SQLite file: a `Database`, and nothing of the service's verbs.
+"""The SQLite backend: a `Database` in one file. It knows nothing of the service's verbs.
 
 `paths` says where it is, `opening` whether it is a store, `schema` makes its tables, `database` runs statements and
 transactions in it (with `driver`, `statements`, `owner_queries` and `search_index`), and `maintenance` looks after it.

@@ -1,9 +1,9 @@
-"""Calls that are under way, and the turns in which they write.
+"""Running calls, and the turns in which they write.
 
 An interrupt (Ctrl-C, or an exception that another thread sends) may come between any two steps of Python, also
-between taking a lock and the ``try`` behind it. Therefore nothing is held by a counter or a flag that somebody must
-take back: it is held by a call, a call is the frame of the function that makes it, and a frame that was left, in
-whatever way, holds nothing any more.
+between taking a lock and the ``try`` behind it. Therefore no counter or flag that somebody must take
+back says what is held. Everything is held by a call, and a call is the frame of the function that makes it: a frame
+that was left, in whatever way, holds nothing any more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Final
 
 from session_sqlite.sqlite.driver import Connection
 
-STEP_SECONDS: Final = 0.05  # how long a call waits before it looks whether the one before it has ended
+STEP_SECONDS: Final = 0.05  # a waiting call checks this often whether the call before it has ended
 
 
 class Call:
-    """A function that is running, and what it holds: a connection of its own, a cursor.
+    """A running function, with what it holds: a connection of its own, a cursor.
 
     Args:
         frame: The frame of the function; not of a generator, which is suspended now and then.
@@ -38,19 +38,19 @@ class Call:
         self.woken = threading.Lock()
 
     def ended(self) -> bool:
-        """True once the function was left; what its frame still refers to, in a traceback, is then let go."""
+        """Returns True once the function was left, and clears its frame, which a traceback may keep alive."""
         if self._frame is None:
             return True
         try:
             self._frame.clear()
-        except RuntimeError:  # it is running
+        except RuntimeError:  # a running frame cannot be cleared
             return False
         return True
 
     def release(self) -> None:
-        """Closes what the call holds. Each is forgotten only after it was closed: an interrupt may come between."""
+        """Closes what the call holds. Each is forgotten after it was closed, lest an interrupt lose it."""
         if self.cursor is not None:
-            with contextlib.suppress(sqlite3.Error):  # its connection was closed
+            with contextlib.suppress(sqlite3.Error):  # the connection of the cursor was closed
                 self.cursor.close()
             self.cursor = None
         if self.connection is not None:
@@ -58,7 +58,7 @@ class Call:
             self.connection = None
 
     def finish(self) -> None:
-        """Ends the call by its own word, and the cycle of references between it and its frame."""
+        """Ends the call, and breaks the cycle of references between it and its frame."""
         self._frame = None
 
 
@@ -73,7 +73,7 @@ class Turns:
         self._queue: deque[Call] = deque()
 
     def take(self, call: Call, timeout: float) -> bool:
-        """Waits for the call's turn; False if it did not come in time."""
+        """Waits for the call's turn; returns False if it did not come in time."""
         deadline = time.monotonic() + timeout
         call.woken.acquire(blocking=False)
         self._queue.append(call)
@@ -89,7 +89,7 @@ class Turns:
         return True
 
     def has(self, call: Call) -> bool:
-        """True if it is this call's turn."""
+        """Returns True if it is this call's turn."""
         try:
             return self._queue[0] is call
         except IndexError:
@@ -99,6 +99,6 @@ class Turns:
         """Takes a call out of the queue, if it is in it, and wakes the next."""
         with contextlib.suppress(ValueError):
             self._queue.remove(call)
-        # The next may have gone meanwhile, or be awake already.
+        # The next call may have left the queue meanwhile, or may be awake already.
         with contextlib.suppress(IndexError, RuntimeError):
             self._queue[0].woken.release()

@@ -70,8 +70,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MINIMUM_SQLITE: Final = (3, 35, 0)
-STEP_SECONDS: Final = 0.02  # how long SQLite itself waits for a lock before Python looks at the deadline
-IDLE_READERS: Final = 4  # connections that are kept for the next reads
+STEP_SECONDS: Final = 0.02  # SQLite itself waits so long for a lock before Python checks the deadline
+IDLE_READERS: Final = 4  # connections that are kept open for the next reads
 FORK_PATIENCE: Final = 1.0  # seconds
 _SYNCHRONOUS: Final = {"full": "FULL", "fast": "NORMAL"}
 
@@ -86,7 +86,7 @@ class SQLiteTransaction:
         self.index = index
 
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
-        """See `Transaction.lock`: the transaction is IMMEDIATE, so this only looks which sessions exist."""
+        """See `Transaction.lock`: an IMMEDIATE transaction holds the lock already, so this only reads."""
         return {key for key in keys if self.rows(queries.LAST_SEQ, key.params())}
 
     def rows(self, sql: str, params: Params) -> list[Row]:
@@ -131,22 +131,22 @@ class SQLiteDatabase:
         if name == MEMORY:
             if read_only:
                 raise InvalidInputError("an in-memory store cannot be read-only: it would always be empty")
-            # A shared cache, so that `sqlite_utils` can have a connection of its own; ours is one connection.
+            # With a shared cache sqlite-utils and long reads can have connections of their own to the store in memory.
             self._uri = f"file:session-sqlite-{uuid.uuid4().hex}?mode=memory&cache=shared"
         else:
             self._file = StoreFile(Path(os.path.abspath(name)))
             self._uri = self._file.uri
         self._closed = False
         self._lost_by_fork = False
-        self._gate_opens = 0.0  # when, at the latest, a fork that is about to happen lets new calls in
+        self._gate_opens = 0.0  # until this moment new calls wait, since the process is about to fork
         self._turns = Turns()
         self._calls: set[Call] = set()
         self._write_connection: Connection | None = None
         self._idle_readers: list[Connection] = []
-        self._made: set[Connection] = set()  # every open connection but those of the next line
+        self._made: set[Connection] = set()  # all open connections but those of `db`, which follow
         self._for_sqlite_utils: _OfThreads = weakref.WeakKeyDictionary()
-        self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # somebody may still use them
-        # Not a method: the database would be held. At the end of the process too, after what may still be running.
+        self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # a caller may still use these
+        # A method would keep the database alive. It runs at the end of the process too, beside daemon threads.
         weakref.finalize(self, _close_unused, self._made, self._for_sqlite_utils, self._calls)
         try:
             self._open()
@@ -165,7 +165,7 @@ class SQLiteDatabase:
         """See `Database.read`."""
         call = Call(sys._getframe())
         try:
-            with self._translated():  # busy: another process recovers or resets the WAL
+            with self._translated():  # a read is busy while another process recovers or resets the WAL
                 return self.patiently(lambda: self._read(call, sql, params, make))
         finally:
             self._end(call)
@@ -188,12 +188,12 @@ class SQLiteDatabase:
 
     @property
     def path(self) -> Path | None:
-        """The file's absolute path; None for a store in memory."""
+        """Returns the file's absolute path; None for a store in memory."""
         return None if self._file is None else self._file.path
 
     @property
     def closed(self) -> bool:
-        """True after `close`."""
+        """Returns True after `close`."""
         return self._closed
 
     @property
@@ -206,7 +206,7 @@ class SQLiteDatabase:
         work: Callable[[Transaction], T],
         *,
         patience: float | None = None,
-        repeatable: bool = True,  # noqa: ARG002  # a commit here has happened or not, and nothing runs twice
+        repeatable: bool = True,  # noqa: ARG002  # here it is always known whether a commit has happened
     ) -> T:
         """See `Database.write`."""
         if self.read_only:
@@ -231,7 +231,7 @@ class SQLiteDatabase:
 
     def close(self) -> None:
         """See `Database.close`."""
-        self._closed = True  # nobody new
+        self._closed = True  # no new call may enter
         _LIVE.discard(self)
         self._wait_for_calls(self._busy_timeout)
         self._close_connections()
@@ -243,11 +243,11 @@ class SQLiteDatabase:
     # ------------------------------------------------------------ for the file's owner
 
     def connection_to_read(self) -> _Lease:
-        """A connection that only reads, of its own, for long work; closed at the end."""
+        """Returns a connection of its own that only reads, for long work; it is closed at the end."""
         return _Lease(self, self._reader_of_its_own)
 
     def connection_to_write(self) -> _Lease:
-        """The writer connection outside of any transaction, for statements that cannot be in one."""
+        """Returns the writer connection outside of any transaction, for statements that cannot be in one."""
         if self.read_only:
             self._check_open()
             raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
@@ -262,20 +262,20 @@ class SQLiteDatabase:
         return check(self, repair=repair)
 
     def db(self) -> sqlite_utils.Database:
-        """A read-only sqlite-utils Database on a connection of this thread, made at the thread's first call."""
+        """Returns a read-only sqlite-utils Database on a connection of this thread, made at the thread's first call."""
         from sqlite_utils import Database
 
         self._check_open()
         thread = threading.current_thread()
         connection = self._for_sqlite_utils.get(thread)
         if connection is None or is_out_of_date(connection):
-            # Of threads that have ended, but that somebody still refers to.
+            # Connections of threads that have ended are kept apart: a caller may still have their Database.
             for other in [other for other in list(self._for_sqlite_utils) if not other.is_alive()]:
                 self._of_ended_threads.add(self._for_sqlite_utils.pop(other))
             with self._translated():
                 connection = self.patiently(self._connect_reader)
-                self._made.discard(connection)  # it is closed with its thread
-                # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+                self._made.discard(connection)  # it lives as long as its thread
+                # In the shared cache of an in-memory store the table locks of a reader would stop the writer.
                 connection.execute("PRAGMA read_uncommitted = ON")
                 connection.execute("PRAGMA query_only = ON")
             self._for_sqlite_utils[thread] = connection
@@ -296,7 +296,7 @@ class SQLiteDatabase:
             connection = self._reader_of_its_own(call)
             with unless_changed(connection):
                 connection.execute("PRAGMA query_only = ON")
-                # A virtual table cannot introduce itself to a connection under an authorizer.
+                # Virtual tables register at their first use, which the authorizer would refuse.
                 for touch in schema.TOUCH_TABLE_FUNCTIONS:
                     connection.execute(touch).fetchall()
                 if self._index is not None:
@@ -338,7 +338,7 @@ class SQLiteDatabase:
             raise StoreClosedError("an in-memory store does not cross a fork: open one in each process")
 
     def _enter(self, call: Call) -> None:
-        """Counts a call among those that are under way; closing and forking wait for it."""
+        """Counts a call among the running ones; closing and forking wait for it."""
         self._heal(call)
         self._calls.add(call)
         while time.monotonic() < self._gate_opens:
@@ -348,7 +348,7 @@ class SQLiteDatabase:
         self._check_open()
 
     def _heal(self, call: Call) -> None:
-        """Takes back what calls hold that interrupts have ended."""
+        """Takes back what is still held by calls that interrupts have ended."""
         left = [other for other in tuple(self._calls) if other.ended()]
         for other in left:
             other.release()
@@ -359,10 +359,10 @@ class SQLiteDatabase:
             self._turns.leave(call)
 
     def _roll_back(self) -> None:
-        """Ends the transaction that is open on the writer connection, if there is one; for who has the turn."""
+        """Ends the open transaction of the writer connection, if there is one. The caller must have the turn."""
         connection = self._write_connection
         if connection is None or not connection.in_transaction:
-            return  # after a full disk or an I/O error SQLite has rolled back already
+            return  # after a full disk or an I/O error SQLite has rolled back by itself
         try:
             connection.execute("ROLLBACK")
         except sqlite3.Error:
@@ -372,19 +372,19 @@ class SQLiteDatabase:
             connection.close()
 
     def _writer(self, call: Call, patience: float | None = None) -> Connection:
-        """The writer connection, when it is the call's turn."""
+        """Waits for the call's turn and returns the writer connection."""
         self._enter(call)
         if not self._turns.take(call, self._busy_timeout + 1 if patience is None else patience):
             raise self._busy()
         self._check_open()
         self._roll_back()
-        if self._write_connection is None:  # after a fork
+        if self._write_connection is None:  # the child of a fork has none yet
             self._write_connection = self._connect_writer()
         self._write_connection.text_factory = str
         return self._write_connection
 
     def _reader(self, call: Call) -> Connection:
-        """A connection that reads; nobody else uses it while the call runs."""
+        """Returns a connection that reads; no other call uses it meanwhile."""
         if self.path is None:
             return self._writer(call)
         self._enter(call)
@@ -396,20 +396,20 @@ class SQLiteDatabase:
         return connection
 
     def _reader_of_its_own(self, call: Call) -> Connection:
-        """A new connection that reads, for long work."""
+        """Returns a new connection that reads, for long work."""
         self._enter(call)
         call.connection = connection = self.patiently(self._connect_reader)
         if self.path is None:
-            # The cache of an in-memory store is shared: a reader's table locks would stop the writer.
+            # In the shared cache of an in-memory store the table locks of a reader would stop the writer.
             connection.execute("PRAGMA read_uncommitted = ON")
         return connection
 
     def _keep_reader(self, call: Call) -> None:
-        """Keeps the connection of a read that went well; one that was interrupted is closed, with its snapshot."""
+        """Keeps the connection of a read that went well; after an interrupt it is closed, with its snapshot."""
         connection = call.connection
         if connection is None or self._closed or len(self._idle_readers) >= IDLE_READERS:
             return
-        if isinstance(connection, ConnectionWithoutLocks):  # it would go on with pages that are old by then
+        if isinstance(connection, ConnectionWithoutLocks):  # it caches pages that another process may change
             return
         if call.cursor is not None:
             call.cursor.close()
@@ -418,22 +418,22 @@ class SQLiteDatabase:
         self._idle_readers.append(connection)
 
     def _give_back(self, call: Call) -> None:
-        """Takes back whatever a call holds, in an order that an interrupt may cut off and a second time completes."""
+        """Takes back everything that a call holds; if an interrupt cuts it off, calling it again completes it."""
         call.release()
         if self._turns.has(call):
             self._roll_back()
         self._turns.leave(call)
         self._calls.discard(call)
-        if self._closed:  # the close did not wait so long
+        if self._closed:  # `close` has waited in vain for this call
             self._close_connections()
 
     def _end(self, call: Call) -> None:
-        """Ends a call: once more takes back what it holds, and forgets its frame."""
+        """Ends a call: takes back what it holds, once more in case an interrupt came, and forgets its frame."""
         self._give_back(call)
         call.finish()
 
     def _wait_for_calls(self, timeout: float) -> None:
-        """Waits until no other thread is in a call, but not longer than that."""
+        """Waits until no other thread is in a call, but not longer than the timeout."""
         me = threading.get_ident()
         deadline = time.monotonic() + timeout
         while any(call.thread != me and not call.ended() for call in tuple(self._calls)):
@@ -450,14 +450,14 @@ class SQLiteDatabase:
         return connection
 
     def _connect_reader(self, mode: str = "ro") -> Connection:
-        """A connection to read with: one without locks where SQLite cannot make the files that they are kept in."""
+        """Returns a connection to read with; one without locks where SQLite cannot make the files for them."""
         file = self._file
         if file is None:
             return self._connect(mode)
         mark = file.mark()
         connection = self._connect(mode)
         try:
-            connection.execute("PRAGMA user_version").fetchone()  # opens the file and its WAL
+            connection.execute("PRAGMA user_version").fetchone()  # SQLite opens the file and its WAL only now
         except BaseException as error:
             connection.close()
             if not isinstance(error, sqlite3.Error) or primary_code(error) not in NO_ROOM_FOR_LOCKS:
@@ -474,9 +474,9 @@ class SQLiteDatabase:
     def _connect_writer(self) -> Connection:
         connection = self._connect("rw")
         try:
-            # Deleted text is overwritten with zeros in the file.
+            # Overwrites deleted text with zeros, so that it cannot be found in the file.
             connection.execute("PRAGMA secure_delete = ON").fetchall()
-            # This reads the schema, which another process may just be making.
+            # This pragma reads the schema, so it is busy while another process makes it.
             self.patiently(lambda: connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}"))
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -488,7 +488,7 @@ class SQLiteDatabase:
         self.patiently(lambda: connection.execute("BEGIN IMMEDIATE"), patience)
 
     def patiently(self, attempt: Callable[[], T], patience: float | None = None) -> T:
-        """Tries until it works or the deadline has passed, in short steps that Ctrl-C can interrupt."""
+        """Repeats an attempt until it works or the deadline has passed, in short steps that Ctrl-C can interrupt."""
         deadline = time.monotonic() + (self._busy_timeout if patience is None else patience)
         while True:
             try:
@@ -498,7 +498,7 @@ class SQLiteDatabase:
                     raise
                 if time.monotonic() >= deadline:
                     raise self._busy() from error
-            time.sleep(random.uniform(0, 0.002))  # noqa: S311  # spreads writers out; nothing secret
+            time.sleep(random.uniform(0, 0.002))  # noqa: S311  # keeps writers from trying at the same moments; not a secret
 
     def _busy(self) -> StoreBusyError:
         return StoreBusyError(
@@ -534,7 +534,7 @@ class SQLiteDatabase:
             raise StoreError(f"there is no store at {self}: without read_only it would be made")
         if not self.read_only:
             file.make()
-            if not file.may_be_written():  # SQLite opens a file that it may not write read-only, silently
+            if not file.may_be_written():  # SQLite would silently open it read-only
                 raise ReadOnlyStoreError(f"the store {self} may not be written: {MAKE_WRITABLE}")
         with self._translated():
             self.patiently(lambda: self._look(file))
@@ -556,7 +556,7 @@ class SQLiteDatabase:
         """
         is_whole = not has_log(file.mark())
         if is_whole and not self.read_only:
-            return  # the writer looks
+            return  # the writer connection will check the file
         try:
             connection = self._connect_reader("rw" if is_whole else "ro")
         except sqlite3.OperationalError as error:
@@ -574,8 +574,8 @@ class SQLiteDatabase:
                 self._probe(connection)
 
     def _prepare(self, file: StoreFile, connection: sqlite3.Connection) -> None:
-        version = self.patiently(lambda: file.version(connection))  # the file may be another one by now
-        # Switching to WAL ignores SQLite's own busy timeout.
+        version = self.patiently(lambda: file.version(connection))  # another process may have replaced the file
+        # The switch to WAL ignores SQLite's own busy timeout.
         journal = self.patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         if journal.lower() != "wal":
             raise StoreError(f"the store {self} cannot use WAL: is it on a local disk?")
@@ -584,17 +584,17 @@ class SQLiteDatabase:
         self._probe(connection)
 
     def _probe(self, connection: sqlite3.Connection) -> None:
-        """Finds a damaged file now rather than at the first message."""
+        """Reads a little of each table, so that a damaged file is found now and not at the first message."""
         for probe in schema.PROBES:
-            self.patiently(lambda probe=probe: connection.execute(probe).fetchall())  # type: ignore[misc]  # bound now
+            self.patiently(lambda probe=probe: connection.execute(probe).fetchall())  # type: ignore[misc]  # the default binds the probe now
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         # With foreign keys on, a step that rebuilds a table would cascade. They can only change outside a transaction.
         connection.execute("PRAGMA foreign_keys = OFF")
         self._begin(connection)
         try:
-            # sqlite-utils reads before it writes: in our IMMEDIATE transaction nobody can have come between. Before
-            # it, another process of ours may have been faster, or another program.
+            # sqlite-utils reads before it writes, which is safe in our IMMEDIATE transaction. Before the transaction
+            # another process may have migrated the file, or another program may have taken it.
             if self._file is None or self._file.version(connection) < schema.SCHEMA_VERSION:
                 if self._new_files_have_index and not connection.execute(schema.HAS_FTS5).fetchone():
                     raise StoreError(
@@ -611,17 +611,17 @@ class SQLiteDatabase:
     # ------------------------------------------------------------ forks
 
     def _before_fork(self) -> None:
-        # A child must not inherit a lock, ours or one inside SQLite (its allocator has one), that some thread holds:
-        # no write and no read may be under way. A second at most: a thread that waits for another process is in a
-        # call, but holds nothing inside SQLite. The gate opens by itself, should an interrupt end this half way.
-        self._gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # nobody new
+        # The child would inherit, and never release, a lock that some thread holds, ours or one inside SQLite (its
+        # allocator has one): no write and no read may be running. One second is enough: a thread that waits longer, for
+        # another process, holds nothing inside SQLite. The gate opens by itself if an interrupt ends this half way.
+        self._gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # no new call may enter
         self._wait_for_calls(FORK_PATIENCE)
 
     def _after_fork_in_parent(self) -> None:
         self._gate_opens = 0.0
 
     def _after_fork_in_child(self) -> None:
-        # Closing an inherited connection would be this process's own close of the file: never, they are kept.
+        # Inherited connections are kept and never closed: closing the file here would drop the locks of the process.
         _INHERITED.extend(self._connections())
         for call in self._calls:
             call.connection = call.cursor = None
@@ -639,7 +639,7 @@ class SQLiteDatabase:
 def _rows(
     call: Call, connection: Connection, sql: str, params: Sequence[Any] | Params, guard: Guard, *, long: bool
 ) -> Rows:
-    """The rows of a query of the caller's, as dicts."""
+    """Returns the rows of a query of the caller's, as dicts."""
     with closing(guard.watch(connection, long=long)):
         if long:
             guard.measure(connection, sql, params)
@@ -663,19 +663,19 @@ _OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]
 
 
 def _close_unused(made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:
-    """Closes connections, except those of calls that are running: a daemon thread may be, when the process ends."""
+    """Closes connections, except those of running calls: daemon threads may still run when the process ends."""
     running = [call for call in tuple(calls) if not call.ended()]
     used = {call.connection for call in running}
     unused = [connection for connection in [*of_threads.values(), *made] if connection not in used]
     of_threads.clear()
-    # The writer last: it is the one that can move what is left in the WAL into the file.
+    # The writer is closed last, since it alone can move the rest of the WAL into the file.
     for connection in sorted(unused, key=lambda connection: connection.writes):
         if not (connection.writes and any(call.connection is None for call in running)):
             connection.close()
 
 
 class _Lease:
-    """A connection for as long as a `with` lasts; the function that says `with` is the call."""
+    """A connection for as long as a `with` block lasts; the function with that block is the call."""
 
     def __init__(self, database: SQLiteDatabase, take: Callable[[Call], Connection]) -> None:
         self._database = database
@@ -704,7 +704,7 @@ _LIVE: weakref.WeakSet[SQLiteDatabase] = weakref.WeakSet()
 _INHERITED: list[Connection] = []
 
 
-_forks = threading.Lock()  # one at a time
+_forks = threading.Lock()  # forks happen one at a time
 
 
 def _before_fork() -> None:
@@ -716,7 +716,7 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for database in list(_LIVE):
         database._after_fork_in_parent()
-    with suppress(RuntimeError):  # an interrupt may have come before it was taken
+    with suppress(RuntimeError):  # if an interrupt came first, it was never taken
         _forks.release()
 
 
@@ -727,5 +727,5 @@ def _after_fork_in_child() -> None:
         database._after_fork_in_child()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

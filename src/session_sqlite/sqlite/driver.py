@@ -1,4 +1,4 @@
-"""What Python's sqlite3 says, in our words: its errors, and text that it cannot decode."""
+"""The border to Python's sqlite3: its errors become ours, and text that it cannot decode is read as bytes."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ _LACKS: Final = re.compile("no such (table|column|index|view)|table [a-z_]+ has 
 
 
 class Connection(sqlite3.Connection):
-    """A connection that closes itself without a word when it is let go; since 3.13 Python would warn of it."""
+    """A connection that closes itself when it is collected; Python 3.13 and later would warn of that."""
 
     writes = False
     _among: set[Connection] | None = None
 
     def opened_in(self, among: set[Connection], *, writes: bool) -> None:
-        """Counts this one among the open connections of a database, until it is closed."""
+        """Counts this connection among the open connections of a database, until it is closed."""
         self.writes = writes
         self._among = among
         among.add(self)
 
     def close(self) -> None:
-        """Closes it. Closing twice is harmless."""
+        """Closes the connection. Closing twice is harmless."""
         super().close()
         if self._among is not None:
             self._among.discard(self)
 
     def __del__(self) -> None:
-        with suppress(sqlite3.Error):  # it was never opened
+        with suppress(sqlite3.Error):  # a connection that was never opened cannot be closed
             super().close()
 
 
 def primary_code(error: Exception) -> int:
-    """SQLite's result code, without its extension."""
+    """Returns SQLite's result code, without its extension."""
     # The driver's own complaints (ProgrammingError, InterfaceError) have no code.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF
 
 
 def store_error(error: sqlite3.Error, store: str) -> StoreError:
-    """Our error for the driver's: what happened and what to do, and none of the statement's values."""
+    """Returns our error for the driver's: what happened and what to do, without the values of the statement."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     code = primary_code(error)
     if code in BUSY:
@@ -82,22 +82,22 @@ def store_error(error: sqlite3.Error, store: str) -> StoreError:
 
 
 def lenient_text(data: bytes) -> str | bytes:
-    """A text of SQLite's; the bytes themselves where they are not UTF-8."""
+    """Returns a text of SQLite's; the bytes themselves if they are not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return data  # the codec marks what it belongs to as unreadable
+        return data  # the codec marks the event as unreadable
 
 
 def is_damaged_text(error: sqlite3.OperationalError) -> bool:
-    """True for the complaint about a column that is not UTF-8; it shows the text, so it goes nowhere."""
+    """Returns True for the error about a column that is not UTF-8. It shows the text: never raise or log it."""
     return "decode to UTF-8" in str(error)
 
 
 def read_damaged_text(
     connection: sqlite3.Connection, sql: str, params: Sequence[Any] | Params, make: Callable[[Row], T]
 ) -> list[T]:
-    """Reads again where a column is not UTF-8; slower, so only then."""
+    """Reads again, with columns that are not UTF-8 as bytes; this is slower, so it is done only where it is needed."""
     connection.text_factory = lenient_text
     try:
         with closing(connection.execute(sql, params)) as cursor:

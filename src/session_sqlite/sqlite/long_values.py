@@ -1,4 +1,4 @@
-"""SQL functions for values that may be long, in place of SQLite's own: none takes long in one step.
+"""SQL functions for values that may be long, in place of SQLite's own: none of them takes long in one step.
 
 SQLite looks at the clock between the steps of a statement. One call of `instr`, `replace`, `trim`, `LIKE` or `GLOB`
 is one step, and takes the product of two lengths; `printf` writes as many characters as a width asks for. These
@@ -21,11 +21,11 @@ SHORT: Final = 4096  # bytes, or characters
 MOST_CHARACTERS_TO_TRIM: Final = 100
 WIDEST: Final = 1000  # characters: a width or a precision of `printf`
 LONGEST_FORMAT: Final = 10_000  # characters
-WINDOW: Final = 20_000  # characters that are looked through between two looks at the clock
+WINDOW: Final = 20_000  # characters that are searched between two looks at the clock
 _FORMAT: Final = re.compile(r"%[-+ #0!,]*(\*|\d+)?(?:\.(\*|\d+))?(?:ll|l)?(.)", re.DOTALL)
 
 
-class TooLong(OverflowError):  # noqa: N818  # sqlite3 makes of an OverflowError what SQLite says of a long value
+class TooLong(OverflowError):  # noqa: N818  # sqlite3 turns an OverflowError into SQLITE_TOOBIG
     """A value is longer than SQLite may make it."""
 
 
@@ -44,17 +44,17 @@ class LongValues:
         self._own.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit)
 
     def close(self) -> None:
-        """Closes what SQLite's own functions run on."""
+        """Closes the connection on which SQLite's own functions run."""
         self._own.close()
 
     def always(self) -> Iterator[tuple[str, int, Callable[..., Any]]]:
-        """The functions that are dangerous with short values too."""
+        """Yields the functions that are dangerous with short values too."""
         yield from (("printf", -1, self._printf), ("format", -1, self._printf))
         for name in ("trim", "ltrim", "rtrim"):
             yield name, 2, self._trim(name)
 
     def for_long_values(self) -> Iterator[tuple[str, int, Callable[..., Any]]]:
-        """The others."""
+        """Yields the functions that are dangerous with long values only."""
         yield "instr", 2, self._instr
         yield "replace", 3, self._replace
         yield "like", 2, self._like
@@ -77,7 +77,7 @@ class LongValues:
                 raise TooLong
             widths = [part for match in _FORMAT.finditer(args[0]) for part in match.groups()[:2] if part]
             numbers = [int(width[:9]) for width in widths if width != "*"]
-            if "*" in widths:  # any of the arguments
+            if "*" in widths:  # any argument may be a width
                 numbers += [abs(arg) for arg in args[1:] if isinstance(arg, int)]
                 numbers += [WIDEST + 1 for arg in args[1:] if isinstance(arg, (str, bytes, float)) and _is_wide(arg)]
             if any(number > WIDEST for number in numbers):
@@ -149,8 +149,8 @@ class LongValues:
         return self._fits(_glob_pieces(_pattern(pattern)), _text(text))
 
     def _fits(self, pieces: list[list[str]], text: str) -> bool:
-        """Says whether the pieces of a pattern stand in a text in their order, the first and the last at its ends."""
-        text = text.partition("\0")[0]  # as SQLite does
+        """Returns True if the pieces of a pattern stand in a text in order, the first and the last at its ends."""
+        text = text.partition("\0")[0]  # SQLite ends a text there too
         first, last = pieces[0], pieces[-1]
         if len(pieces) == 1:
             return len(text) == len(first) and _compiled(first).match(text) is not None
@@ -180,7 +180,7 @@ class LongValues:
 
 
 def _is_wide(value: str | bytes | float) -> bool:
-    """True for what SQLite reads as a width that is too wide, or that we cannot tell."""
+    """Returns True for a width that is too wide to SQLite, or of which that cannot be told."""
     try:
         return abs(float(value)) > WIDEST
     except ValueError:
@@ -214,7 +214,7 @@ _ANY: Final = "(?:.)"
 
 
 def _like_pieces(pattern: str, escape: str | None) -> list[list[str]]:
-    """The pieces of a pattern between its `%`: each a list of characters, and of expressions for one character."""
+    """Returns the pieces of a pattern between its `%`, as lists of characters and of expressions for one character."""
     pieces: list[list[str]] = [[]]
     characters = iter(pattern)
     for character in characters:
@@ -242,7 +242,7 @@ def _glob_pieces(pattern: str) -> list[list[str]]:
             begin = place + none
             close = pattern.find("]", begin + 1)
             if close < 0:
-                pieces[-1].append("(?!)")  # it fits nothing
+                pieces[-1].append("(?!)")  # a set without an end matches nothing
                 break
             pieces[-1].append(_one_of(pattern[begin:close], none=none))
             place = close + 1
@@ -252,7 +252,7 @@ def _glob_pieces(pattern: str) -> list[list[str]]:
 
 
 def _one_of(characters: str, *, none: bool) -> str:
-    """An expression for one of some characters; `a-z` is a range."""
+    """Returns an expression for one of some characters; `a-z` is a range."""
     parts = []
     place = 0
     while place < len(characters):

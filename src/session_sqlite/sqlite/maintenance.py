@@ -33,7 +33,7 @@ T = TypeVar("T")
 READERS_PATIENCE: Final = 1.0  # seconds: how long a purge waits for others to finish reading
 CHECKPOINT_PAUSE: Final = 0.02  # seconds
 LARGE_WAL_BYTES: Final = 64 * 1024 * 1024
-# The WAL-reset bug: very rarely, checkpoints of two processes that meet corrupt the file.
+# The WAL-reset bug: when the checkpoints of two processes meet, the file is corrupted, which is very rare.
 WAL_RESET_FIXED_IN: Final = (3, 51, 3)
 WAL_RESET_BACKPORTS: Final = frozenset({(3, 44, 6), (3, 50, 7)})
 REMOTE_FILE_SYSTEMS: Final = frozenset(
@@ -43,27 +43,27 @@ REMOTE_FILE_SYSTEMS: Final = frozenset(
 
 
 class File(Protocol):
-    """What of a `SQLiteDatabase` these functions use."""
+    """The part of a `SQLiteDatabase` that these functions use."""
 
     @property
     def path(self) -> Path | None:
-        """The file's absolute path; None for a store in memory."""
+        """Returns the file's absolute path; None for a store in memory."""
 
     @property
     def index(self) -> SQLiteSearchIndex | None:
-        """The search index, if the file has one."""
+        """Returns the search index, if the file has one."""
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs a function in a write transaction."""
 
     def patiently(self, attempt: Callable[[], T]) -> T:
-        """Tries until no other process holds a lock, or the deadline has passed."""
+        """Repeats an attempt until no other process holds a lock, or the deadline has passed."""
 
     def connection_to_read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection that only reads, for long work."""
+        """Returns a connection that only reads, for long work."""
 
     def connection_to_write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """The writer connection, outside of any transaction."""
+        """Returns the writer connection, outside of any transaction."""
 
 
 # ---------------------------------------------------------------- backup
@@ -72,7 +72,7 @@ class File(Protocol):
 def backup(database: File, target: object, *, overwrite: bool) -> Path:
     """Copies the whole store, as of one moment, into a new file that its owner alone can read."""
     path = Path(os.path.abspath(file_text(target, "the target of a backup")))
-    # Not one that `mkstemp` makes up: if an interrupt came before it has told the name, nobody could remove the file.
+    # `mkstemp` would choose the name: after an interrupt before it returns, nobody could remove its file.
     partial = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}.partial")
     try:
         _check_target(database, path, overwrite=overwrite)
@@ -84,7 +84,7 @@ def backup(database: File, target: object, *, overwrite: bool) -> Path:
             else:
                 _move_to_a_new_name(partial, path)
         finally:
-            _remove(partial)  # once more: an interrupt may have come in the way of the first
+            _remove(partial)  # once more, in case an interrupt cut the first one off
     except OSError as error:
         raise StoreError(f"the backup {str(path)!r} cannot be written: {error.strerror}") from error
     return path
@@ -100,7 +100,7 @@ def _copy(database: File, partial: Path) -> None:
         ):
             # All pages in one step: with smaller ones a backup may never end while others write.
             source.backup(copy, pages=-1)
-            # One file that can be moved about; the first to open it as a store switches to WAL again.
+            # Without WAL the copy is a single file, which can be moved; opening it as a store switches to WAL again.
             copy.execute("PRAGMA journal_mode = DELETE").fetchall()
         copied = True
     finally:
@@ -124,7 +124,7 @@ def _check_target(database: File, path: Path, *, overwrite: bool) -> None:
     if database.path is not None and path in _companions(database.path):
         raise InvalidInputError("that file is a part of the store itself: name another")
     for companion in _companions(path):
-        # SQLite would take it for a part of the copy. A store that is closed leaves none.
+        # SQLite would take the file for a part of the copy. A store that was closed leaves none behind.
         found = _status(companion)
         if found is not None and (found.st_size or _is_open(path)):
             raise InvalidInputError(
@@ -143,12 +143,12 @@ def _move_to_a_new_name(partial: Path, path: Path) -> None:
         os.link(partial, path)
     except FileExistsError:
         raise _is_there(path) from None
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         os.replace(partial, path)
 
 
 def _is_open(path: Path) -> bool:
-    """Says whether some process has the database open: then SQLite does not let it leave WAL mode."""
+    """Returns True if some process has the database open: then SQLite does not let it leave WAL mode."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE").fetchall()
@@ -158,7 +158,7 @@ def _is_open(path: Path) -> bool:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """The state of a file; None if it is not there, or has just been removed by the last process that had it."""
+    """Returns the state of a file; None if it is not there: the last process that had it may have just removed it."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -173,14 +173,14 @@ def _companions(path: Path) -> list[Path]:
 
 
 def purge(database: File) -> list[str]:
-    """Rewrites the file without what was deleted, and empties the WAL; says what may still hold it."""
+    """Rewrites the file without deleted text, and empties the WAL; returns the places that may still hold such text."""
     remaining: list[str] = []
     with database.connection_to_write() as connection:
         try:
             if database.index is not None:
-                # Words that were taken out stay in older parts of the index until those are merged.
+                # Removed words stay in older segments of the index until those are merged.
                 database.patiently(lambda: connection.execute(statements.OPTIMIZE_INDEX))
-            # Freed pages are zeroed (secure_delete), but cells that moved within the file may have left copies.
+            # Freed pages are zeroed (secure_delete), but cells that were moved within the file may have left copies.
             database.patiently(lambda: connection.execute("VACUUM"))
         except (StoreError, sqlite3.OperationalError) as error:
             name = getattr(error, "sqlite_errorname", "another writer holds the store")
@@ -203,7 +203,7 @@ def _empty_wal(connection: sqlite3.Connection) -> bool:
 
 
 def check(database: File, *, repair: bool) -> CheckReport:
-    """Looks at everything that can go wrong with a file; repairs what can be rebuilt, if it is told to."""
+    """Checks everything that can go wrong with a file, and repairs what can be rebuilt if ``repair`` is set."""
     report = CheckReport()
     with database.connection_to_read() as connection:
         report.append(_sqlite_version())
@@ -217,7 +217,7 @@ def check(database: File, *, repair: bool) -> CheckReport:
         if database.index is not None:
             report.append(_search_index(connection))
     damaged = any(finding.level == "error" and finding.advice == _RESTORE for finding in report)
-    if repair and not damaged:  # to write into a damaged file may damage more
+    if repair and not damaged:  # writing to a damaged file may damage more of it
         for place, finding in enumerate(report):
             mend = _REPAIRS.get(finding.name)
             if finding.level == "error" and mend is not None:
@@ -279,7 +279,7 @@ def _file(database: File) -> Iterator[Finding]:
 
 
 def _file_system(path: Path) -> str:
-    """The type of the file system that a path is on; empty where it cannot be told."""
+    """Returns the type of the file system that a path is on; empty if it is unknown."""
     if not sys.platform.startswith("linux"):
         return ""
     best, kind = "", ""
@@ -340,7 +340,7 @@ def _sessions(connection: sqlite3.Connection) -> Finding:
             bad["initial_state"] += not codec.is_state(initial_state)
     finally:
         connection.text_factory = str
-    del bad["last_seq"]  # of which the order tells
+    del bad["last_seq"]  # `_order` reports these
     faults = [f"{name} of {count:,}" for name, count in bad.items() if count]
     if faults:
         return Finding(
@@ -389,7 +389,7 @@ def _readable_state(connection: sqlite3.Connection) -> Finding:
 
 
 def _search_index(connection: sqlite3.Connection) -> Finding:
-    """Compares the index with the words that it should have: one count a word and column tells of ghosts too."""
+    """Compares the index with the words that it should have; counts by word and column show superfluous words too."""
     advice = "check(repair=True) builds the index again"
     connection.text_factory = lenient_text
     try:

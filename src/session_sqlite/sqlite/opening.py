@@ -1,4 +1,4 @@
-"""The file before it is opened: whether it is a store at all, and making it if there is none."""
+"""The file before it is opened: this tells whether it is a store at all, and makes it if there is none."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ SMALLEST_PAGE: Final = 512  # bytes
 _APPLICATION_ID: Final = "PRAGMA application_id"
 _USER_VERSION: Final = "PRAGMA user_version"
 
-# What SQLite says in a folder where it may not make the files beside a database that its locks are in.
+# SQLite's codes for a folder in which it may not make the files beside a database that hold its locks.
 NO_ROOM_FOR_LOCKS: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
 Mark = tuple[tuple[int, int, int] | None, ...]  # of the file, its WAL and its journal
 
 
 def has_log(mark: Mark) -> bool:
-    """Says whether there was anything in the WAL or the journal: the file alone was not all of it then."""
+    """Returns True if there was anything in the WAL or the journal: then the file alone is not the whole database."""
     return any(found is not None and found[1] for found in mark[1:])
 
 
 class ConnectionWithoutLocks(Connection):
-    """A connection to a file that others may be writing: what it reads counts only while the mark is the same."""
+    """A connection to a file that others may be writing: what it reads is valid only while the mark is the same."""
 
     file: StoreFile
     mark: Mark
 
 
 class ChangedMeanwhile(sqlite3.OperationalError):
-    """Another process wrote while we read without locks: try again, as for a file that is busy."""
+    """Another process wrote while we read without locks: the read is repeated, as if the file were busy."""
 
     sqlite_errorcode = sqlite3.SQLITE_BUSY
     sqlite_errorname = "SQLITE_BUSY"
 
 
 def is_out_of_date(connection: sqlite3.Connection) -> bool:
-    """Says whether a connection without locks was made before the file was last written."""
+    """Returns True if a connection without locks was made before the file was last written."""
     return isinstance(connection, ConnectionWithoutLocks) and connection.file.mark() != connection.mark
 
 
 @contextlib.contextmanager
 def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
-    """Believes nothing, no error either, that a connection without locks read while the file was written."""
+    """Raises `ChangedMeanwhile`, also in place of an error, if the file was written while it was read without locks."""
     if not isinstance(connection, ConnectionWithoutLocks):
         yield
         return
@@ -73,17 +73,17 @@ def unless_changed(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 class StoreFile:
-    """A path at which there is a store, or is going to be one."""
+    """A path where a store is, or will be made."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.uri = path.as_uri()  # quotes what a URI would misread, such as a "?"
+        self.uri = path.as_uri()  # `as_uri` quotes characters that have a meaning in a URI, such as "?"
 
     def __str__(self) -> str:
         return repr(str(self.path))
 
     def exists(self) -> bool:
-        """Says whether there is a file at the path; raises for anything else that is there."""
+        """Returns True if there is a file at the path; raises for anything else that is there."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -94,7 +94,7 @@ class StoreFile:
             raise NotAStoreError(f"{self} is a directory: give the path of a file in it")
         if not stat.S_ISREG(found.st_mode):
             raise NotAStoreError(f"{self} is not a regular file")
-        if 0 < found.st_size < SMALLEST_PAGE:  # for SQLite an empty database; no database ever has such a size
+        if 0 < found.st_size < SMALLEST_PAGE:  # SQLite would take it for an empty database
             raise self._not_a_store()
         return True
 
@@ -109,7 +109,7 @@ class StoreFile:
             connection.execute("BEGIN")
         try:
             id, version = (connection.execute(sql).fetchone()[0] for sql in (_APPLICATION_ID, _USER_VERSION))
-            # The tables of a newer release may be more than this SQLite can parse: they are not looked at.
+            # The tables are not read where the id is ours: this SQLite may be unable to parse those of a newer release.
             is_ours = id == schema.APPLICATION_ID
             if not is_ours and (id or version or connection.execute(schema.COUNT_TABLES).fetchone()[0]):
                 raise self._not_a_store()
@@ -126,30 +126,30 @@ class StoreFile:
 
     def make(self) -> None:
         """Makes the file, and its folders, readable by their owner only; leaves one that is there."""
-        # One thread at a time: closing the new file drops the locks that another thread's SQLite has on it by then.
+        # One thread at a time: closing the new file would drop the locks on it that SQLite holds in another thread.
         with _making:
             if not self.exists():
                 self._make()
 
     def _make(self) -> None:
         try:
-            # One by one: `parents=True` gives the mode to the last folder only.
+            # Folders are made one by one, since `parents=True` gives the mode to the last one only.
             for folder in reversed([folder for folder in self.path.parents if not folder.exists()]):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            # Private from its first moment; SQLite gives the -wal and -shm files the same mode.
+            # The file is private from its first moment; SQLite gives the -wal and -shm files the same mode.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
-            if not self.path.exists():  # a parent is a file
+            if not self.path.exists():  # then a parent is a file
                 raise StoreError(f"the folder of {self} cannot be made: a part of it is a file") from None
         except OSError as error:
             raise StoreError(f"the store {self} cannot be made: {error.strerror}") from error
 
     def may_be_written(self) -> bool:
-        """Says whether this process may write the file."""
+        """Returns True if this process may write the file."""
         return os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
     def mark(self) -> Mark:
-        """The inode, size and time of the file, its WAL and its journal: another one when they were written."""
+        """Returns inode, size and time of the file, its WAL and its journal; they change when one is written."""
         marks: list[tuple[int, int, int] | None] = []
         for suffix in ("", "-wal", "-journal"):
             try:
@@ -161,7 +161,7 @@ class StoreFile:
         return tuple(marks)
 
     def connect_without_locks(self, mark: Mark) -> ConnectionWithoutLocks:
-        """A connection to the file alone, without its WAL; the last resort where no other can be had."""
+        """Returns a connection to the file alone, without its WAL: the last resort where no other is possible."""
         connection = sqlite3.connect(
             f"{self.uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False,
             factory=ConnectionWithoutLocks,
@@ -175,7 +175,7 @@ class StoreFile:
         A rollback journal is left of it, and to read the file SQLite would have to write it.
         """
         with contextlib.closing(self.connect_without_locks(self.mark())) as connection:
-            # The header may be ahead of the file, which is no damage here.
+            # Without this pragma SQLite reports a header that is ahead of its file as damage, which it is not here.
             connection.execute("PRAGMA writable_schema = ON")
             self.version(connection)
 
@@ -183,15 +183,15 @@ class StoreFile:
         return NotAStoreError(f"{self} is not a session store: it belongs to something else and was left as it is")
 
     def older(self) -> StoreError:
-        """The error for a file that has to be brought up to date first."""
+        """Returns the error for a file that has to be brought up to date first."""
         return StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
 
     def interrupted(self) -> StoreError:
-        """The error for a file that can only be read when what was half written to it has been taken back."""
+        """Returns the error for a file that can be read only after a write that was cut off is rolled back."""
         return StoreError(f"a write to the store {self} was cut off: open it once without read_only to put it right")
 
     def empty(self) -> StoreError:
-        """The error for a file that has nothing to read yet."""
+        """Returns the error for a file that has nothing to read yet."""
         return StoreError(f"there is nothing in {self} yet: without read_only it would be made a store")
 
 
@@ -201,5 +201,5 @@ def _allow_making() -> None:
 
 
 _making = threading.Lock()
-if hasattr(os, "register_at_fork"):  # not on Windows
+if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_allow_making)

@@ -1,4 +1,4 @@
-"""SQL of the file's owner: what of it is allowed, and what its rows and errors look like."""
+"""SQL of the file's owner: it may only read, for a limited time and with limited memory."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from session_sqlite.errors import QueryError
 from session_sqlite.sqlite.driver import Connection, lenient_text, primary_code
 from session_sqlite.sqlite.long_values import WIDEST, LongValues, TooLong
 
-SHORT: Final = 64 * 1024  # bytes: no function of SQLite's takes longer than 0.2 s with such values
-LONG: Final = 64 * 1024 * 1024  # bytes: a function that takes a time in proportion to a value's length takes 0.5 s
-ROOM: Final = 1024 * 1024  # bytes: what an event's row has beside its text
-STEPS: Final = 50  # SQLite's virtual instructions between two ticks: 15 % more time than without
-STEPS_WITH_LONG_VALUES: Final = 2  # six times the time: any step may make 64 MB
-SECONDS_BETWEEN_LOOKS: Final = 0.001  # at the memory
-MOST_MEMORY: Final = 128 * 1024 * 1024  # bytes that SQLite takes for a query
-MOST_ROW_BYTES: Final = 256 * 1024 * 1024  # of Python's memory, for the rows of a query
+SHORT: Final = 64 * 1024  # bytes: with values up to this no function of SQLite's takes longer than 0.2 s
+LONG: Final = 64 * 1024 * 1024  # bytes: functions whose time grows with the length of a value take 0.5 s
+ROOM: Final = 1024 * 1024  # bytes: the columns of an event beside its text
+STEPS: Final = 50  # virtual instructions of SQLite between two ticks, which cost 15 % of a query's time
+STEPS_WITH_LONG_VALUES: Final = 2  # a query takes six times as long, but each instruction may make 64 MB
+SECONDS_BETWEEN_LOOKS: Final = 0.001  # at the memory in use
+MOST_MEMORY: Final = 128 * 1024 * 1024  # bytes that SQLite may take for a query
+MOST_ROW_BYTES: Final = 256 * 1024 * 1024  # bytes of Python's memory that the rows of a query may take
 MOST_COLUMNS: Final = 200
 MOST_ARGUMENTS: Final = 32
-MOST_AT_ONCE: Final = 192 * 1024 * 1024  # bytes of all values that one row may make: SQLite asks between rows only
+# Bytes that all values of a row may take together: SQLite calls back only between rows.
+MOST_AT_ONCE: Final = 192 * 1024 * 1024
 _MAKERS: Final = frozenset({"Function", "PureFunc", "Concat", "AggFinal", "AggValue", "Cast"})
-# These make nothing longer than what they are given, or a number.
+# These return a number, or nothing longer than their arguments.
 _HARMLESS: Final = frozenset(
     {"abs", "avg", "bm25", "coalesce", "count", "date", "datetime", "glob", "ifnull", "instr", "julianday", "length",
      "like", "match", "max", "min", "nullif", "round", "row_number", "snippet", "strftime", "substr", "substring",
@@ -42,7 +43,7 @@ _INNOCENT_PRAGMAS: Final = frozenset(
      "database_list", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
      "data_version"}
 )  # fmt: skip
-# These tell without a value and change with one.
+# These return a setting, and change it if they are given a value.
 _PRAGMAS_THAT_TELL: Final = frozenset(
     {"user_version", "application_id", "schema_version", "page_count", "page_size", "freelist_count", "encoding",
      "journal_mode", "synchronous", "foreign_keys", "query_only"}
@@ -51,7 +52,7 @@ _DANGEROUS_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer"})
 
 
 def allow_reading(action: int, first: str | None, second: str | None) -> int:
-    """The authorizer's verdict: what is not known to be reading is not allowed."""
+    """Returns the authorizer's verdict: everything that is not known to be reading is refused."""
     if action in _READING:
         dangerous = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DANGEROUS_FUNCTIONS
         return sqlite3.SQLITE_DENY if dangerous else sqlite3.SQLITE_OK
@@ -64,7 +65,7 @@ def allow_reading(action: int, first: str | None, second: str | None) -> int:
 
 @functools.cache
 def _memory_counter() -> Callable[[], int]:
-    """SQLite's own count of the bytes that it uses in this process; always 0 where it cannot be asked."""
+    """Returns SQLite's own counter of the bytes that it uses in this process; it is always 0 where SQLite has none."""
     import _sqlite3
     import ctypes
 
@@ -77,10 +78,10 @@ def _memory_counter() -> Callable[[], int]:
 
 
 class Guard:
-    """Watches over one query: what it may do, how long, and with how much memory.
+    """A watch over one query: it limits its actions, its time and its memory.
 
     A query runs with short values first, where no function of SQLite's takes long. If one of its values is too long
-    for that it runs again, slower: SQLite asks after every other step, and `LongValues` replaces what is dangerous.
+    for that it runs again, slower: SQLite calls back at every other step, and `LongValues` replaces what is dangerous.
 
     sqlite3 swallows what its callbacks raise, an interrupt too, and then says that the query was not allowed or was
     interrupted. A generator stands inside its `try` when it goes on, so that `tick` catches the interrupt itself.
@@ -104,7 +105,7 @@ class Guard:
         self._tick: Callable[[], bool] = ticks.__next__
 
     def watch(self, connection: Connection, *, long: bool) -> LongValues:
-        """Makes SQLite ask, and replaces its functions; returns what must be closed at the end."""
+        """Sets limits and callbacks of a connection and replaces functions; the result must be closed at the end."""
         self._left, self._row = MOST_ROW_BYTES, 0
         self._connection = connection if long else None
         length = self._longest if long else SHORT
@@ -125,7 +126,7 @@ class Guard:
         return functions
 
     def measure(self, connection: Connection, sql: str, params: Sequence[Any] | Params) -> None:
-        """Lowers the longest value to what may be made as often as the query's program makes one for a row."""
+        """Lowers the limit of a value's length by the number of values that the query's program makes for a row."""
         if sql.lstrip()[:7].upper() in {"EXPLAIN", "PRAGMA "}:
             return
         program = connection.execute(f"EXPLAIN {sql}", params).fetchall()
@@ -142,7 +143,7 @@ class Guard:
         self._measured = True
 
     def count(self, row: tuple[Any, ...], made: dict[str, Any]) -> dict[str, Any]:
-        """Counts the memory of a row that was fetched, and returns what was made of it."""
+        """Counts the memory of a row that was fetched, and returns its dict."""
         self._left -= sys.getsizeof(made) + sum(map(sys.getsizeof, row))
         self._row = 0
         if self._left < 0:
@@ -150,7 +151,7 @@ class Guard:
         return made
 
     def _text(self, data: bytes) -> str | bytes:
-        """A text of the row that is being fetched. A character may take four bytes where one took one."""
+        """Returns a text of the row that is being fetched, and counts up to four bytes for each of its own."""
         self._row += len(data) if data.isascii() else 4 * len(data)
         if self._row > self._left:
             raise _too_many_rows()
@@ -168,7 +169,7 @@ class Guard:
                 yield self._came is not None or now > self._deadline
             except GeneratorExit:
                 return
-            except BaseException as error:  # noqa: BLE001  # it is raised where the query is
+            except BaseException as error:  # noqa: BLE001  # `error` hands it to the query, which raises it
                 self._came = error
 
     def _check_time(self) -> None:
@@ -179,14 +180,14 @@ class Guard:
         return QueryError(f"the query took more than {self._timeout:g} s: narrow it, or give a longer timeout")
 
     def _caught(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function whose errors are kept: sqlite3 says only that there was one."""
+        """Returns a function whose errors are kept, since sqlite3 reports only that there was one."""
 
         def call(*args: Any) -> Any:
             try:
                 return function(*args)
             except TooLong:
                 raise
-            except sqlite3.Error as error:  # what SQLite says of the arguments
+            except sqlite3.Error as error:  # SQLite complains about the arguments
                 self._came = QueryError(f"the query failed: {error}")
                 raise
             except BaseException as error:
@@ -196,19 +197,19 @@ class Guard:
         return call
 
     def _allows(self, action: int, first: str | None, second: str | None, *_: object) -> int:
-        """SQLite's authorizer."""
+        """Decides about one action of a query, as SQLite's authorizer."""
         verdict = allow_reading(action, first, second)
         self._searches = self._searches or (action == sqlite3.SQLITE_READ and first == "search_index")
         if self._connection is not None and _is_json(action, first, second):
-            if not self._measured:  # an array of small numbers takes eight times its length while it is read
+            if not self._measured:  # parsing an array of small numbers takes eight times its length
                 self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._longest_json)
-            if (second or "").lower() == "json_patch":  # takes the product of two lengths
+            if (second or "").lower() == "json_patch":  # its time is the product of two lengths
                 verdict = sqlite3.SQLITE_DENY
         self._refused = self._refused or verdict == sqlite3.SQLITE_DENY
         return verdict
 
     def error(self, error: Exception) -> BaseException:
-        """Our error for what SQLite says of the query, or the interrupt that it comes from."""
+        """Returns our error for SQLite's about the query, or the interrupt that caused it."""
         if self._came is not None:
             return self._came
         code = primary_code(error)
@@ -219,19 +220,19 @@ class Guard:
                 f"a value is longer than the {self._longest:,} bytes ({self._longest_json:,} with JSON, fewer where a "
                 "row has many) that a query may make, or than a function takes: shorten it"
             )
-        # For a function that is not allowed SQLite's code is the general one.
+        # For a function that is refused SQLite's code is only the general one, so the text is compared.
         if code == sqlite3.SQLITE_AUTH or str(error).startswith("not authorized"):
             return query_error(error) if self._refused else KeyboardInterrupt()
         return query_error(error)
 
 
 def is_too_long(error: Exception) -> bool:
-    """True if a value was too long for the limits of a connection."""
+    """Returns True if a value was too long for the limits of a connection."""
     return isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_TOOBIG
 
 
 def has_long_values(params: Sequence[Any] | Params) -> bool:
-    """True if a query's parameters are too long for the limits that it first runs with."""
+    """Returns True if a query's parameters are too long for the limits that it first runs with."""
     values = params.values() if isinstance(params, Mapping) else params
     return any(isinstance(value, (str, bytes, bytearray, memoryview)) and len(value) > SHORT // 4 for value in values)
 
@@ -251,8 +252,8 @@ def _too_much_memory() -> QueryError:
 
 
 def query_error(error: Exception) -> QueryError:
-    """Our error for what SQLite says of a query of the caller's."""
+    """Returns our error for SQLite's about a query of the caller's."""
     if primary_code(error) in {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY}:
         return QueryError("query() only reads: use the verbs of the service to write")
-    # What SQLite says here is about the caller's own SQL, and of use to its author.
+    # SQLite's text may be shown here: it is about the caller's own SQL, and helps its author.
     return QueryError(f"the query failed: {error}")

@@ -1,4 +1,4 @@
-"""Where a store is: the platform's place for it, and what a path argument means."""
+"""Paths of stores: the default place on each platform, and the check of path arguments."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from session_sqlite.errors import InvalidInputError
 
 MEMORY: Final = ":memory:"
 PATH_VARIABLE: Final = "SESSION_SQLITE_PATH"
-LONGEST_FOLDER: Final = 150  # file systems take names of 255 bytes
+LONGEST_FOLDER: Final = 150  # file systems allow names of 255 bytes
 
-# One slash is enough: `Path` makes one of several. A single letter is a drive of Windows.
+# One slash makes a URL, since `Path` turns "//" into "/". A scheme of one letter is a drive of Windows.
 _URL = re.compile(r"\s*([a-z][a-z0-9+.-]+):[/\\]|\s*(file|jdbc|sqlite(?:\+\w+)?):", re.IGNORECASE)
 
 
 def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Path:
-    """Where an app's sessions are kept on this platform: one folder an app, in the user's data directory.
+    """Returns the path of an app's sessions on this platform: each app has a folder in the user's data directory.
 
     Args:
         name: The name of the file.
@@ -50,15 +50,15 @@ def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Pa
 
 
 def path_text(path: object) -> str:
-    """The path of a store as text, with ``~`` replaced by the home folder; ``":memory:"`` as it is.
+    """Returns the path of a store as text, with ``~`` replaced by the home folder; ``":memory:"`` as it is.
 
-    Raises `InvalidInputError` for what names no file, URLs above all: a file or folder of that name helps nobody.
+    Raises `InvalidInputError` for text that names no file, above all for URLs: nobody wants a file of such a name.
     """
     return _text(path, "path", "the path of a file, or ':memory:'")
 
 
 def file_text(path: object, argument: str) -> str:
-    """Like `path_text`, but refuses ``":memory:"``: for an argument that is no store."""
+    """Like `path_text`, but refuses ``":memory:"``, for arguments that must be files."""
     name = _text(path, argument, "the path of a file")
     if name == MEMORY:
         raise InvalidInputError(f"{argument} must be the path of a file, not {MEMORY!r}")
@@ -86,13 +86,13 @@ def _text(path: object, argument: str, wanted: str) -> str:
 
 
 def _instead(url: re.Match[str]) -> str:
-    """Says what to write in place of a URL. It shows the path alone: other parts may hold a password."""
+    """Returns what to write in place of a URL: its path alone, since other parts may hold a password."""
     scheme = (url[1] or url[2]).lower()
     if scheme != "file" and not scheme.startswith("sqlite"):
         return "that of a local file, such as 'sessions.db'"
     rest, _, options = url.string.strip()[len(scheme) + 1 :].partition("?")
     path = rest
-    if rest.startswith("//"):  # what stands before the next slash is a host
+    if rest.startswith("//"):  # the part before the next slash is a host
         path = rest[2:][rest[2:].find("/") :] if "/" in rest[2:] else ""
     if scheme == "file":
         path = urllib.parse.unquote(path)

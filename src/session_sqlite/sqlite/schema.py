@@ -26,7 +26,7 @@ MIGRATION_SET: Final = "session_sqlite"
 
 
 def create_sessions_events_and_state(db: Database) -> None:
-    """The three tables. Times are UTC text that sorts; JSON is text, as SQLite's json functions read it."""
+    """Creates the three tables. Times are UTC text that sorts; JSON is text, as SQLite's json functions read it."""
     from sqlite_utils.db import ForeignKey
 
     db.table("sessions").create(
@@ -48,7 +48,7 @@ def create_sessions_events_and_state(db: Database) -> None:
                   "initial_state"},
         defaults={"agent_id": "", "title": "", "metadata": "{}", "last_seq": 0, "initial_state": "{}"},
     )  # fmt: skip
-    # The latest sessions of a user, in order.
+    # Lists the sessions of a user, the latest first, without sorting.
     db.table("sessions").create_index(["app_name", "user_id", "updated_at", "id"], "sessions_latest")
 
     db.table("events").create(
@@ -84,9 +84,9 @@ def create_sessions_events_and_state(db: Database) -> None:
                        other_columns=("app_name", "user_id", "id"), is_compound=True, on_delete="CASCADE"),
         ],
     )  # fmt: skip
-    # The order of a session, what the foreign key's cascade follows, and the guard of a dense seq.
+    # Reads a session in order, serves the cascade of the foreign key, and keeps a seq from being used twice.
     db.table("events").create_index(["app_name", "user_id", "session_id", "seq"], "events_in_order", unique=True)
-    # An event by its id, for appends that are tried again.
+    # Finds an event by its id, for retries of an append.
     db.table("events").create_index(["id"], "events_id")
 
     db.table("state").create(
@@ -97,9 +97,9 @@ def create_sessions_events_and_state(db: Database) -> None:
 
 
 def create_views(db: Database) -> None:
-    """What people read: tool calls with their results, tokens by day, sessions at a glance, transcripts."""
-    # sqlite-utils makes no partial indexes. A row without the column costs these nothing.
-    # The result of a call, by the id that joins them; a message by its own id.
+    """Creates the views for people: tool calls with their results, tokens by day, sessions at a glance, transcripts."""
+    # sqlite-utils has no verb for partial indexes, which cost nothing for rows without the column. The first finds the
+    # result of a call by the id that joins them, the second a message by its own id.
     db.conn.execute(
         "CREATE INDEX events_tool_call ON events (app_name, user_id, session_id, tool_call_id)"
         " WHERE tool_call_id IS NOT NULL"
@@ -111,7 +111,7 @@ def create_views(db: Database) -> None:
 
 
 def make_views(db: Database) -> None:
-    """The views as this release defines them; those that the file has are replaced."""
+    """Replaces the views of the file by those of this release."""
     for name in db.view_names():
         if name in VIEWS:
             db.view(name).drop()
@@ -120,23 +120,23 @@ def make_views(db: Database) -> None:
 
 
 def add_summaries_and_fork_points(db: Database) -> None:
-    """A summary says up to which seq it stands for the events before it; a fork says where its source was left."""
+    """Adds the seq up to which a summary replaces events, and the seq at which a fork left its source."""
     db.table("events").add_column("supersedes", int)
     db.table("sessions").add_column("parent_seq", int)
-    # The newest summary of a session. Partial, so that other events cost it nothing.
+    # Finds the newest summary of a session. It is partial, so that other events cost nothing.
     db.conn.execute(
         "CREATE INDEX events_summary ON events (app_name, user_id, session_id, seq) WHERE supersedes IS NOT NULL"
     )
 
 
 def add_version_of_search_words(db: Database) -> None:
-    """The index says which version of `search.WORDS_VERSION` its words are of; those of earlier releases were 1."""
+    """Adds the `search.WORDS_VERSION` of the words in the index, which was 1 in earlier releases."""
     if db.table("search_progress").exists():
         db.table("search_progress").add_column("words", int, not_null_default=1)
 
 
 def derive_the_calls_of_messages(db: Database) -> None:
-    """Every call of a message is an action: invalid ones too, and those that stand in its content only."""
+    """Adds all calls of a message to its actions: invalid ones too, and those that are only in its content."""
     changed = False
     last = 0
     while rows := db.conn.execute(MESSAGES_WITH_CALLS, {"last": last}).fetchall():
@@ -145,7 +145,7 @@ def derive_the_calls_of_messages(db: Database) -> None:
         db.conn.executemany("UPDATE events SET actions = ?, message = ? WHERE row_id = ?", updates)
         changed = changed or bool(updates)
     if changed and db.table("search_index").exists():
-        # The words of these rows are not those that were put in: the next search fills the index anew.
+        # The index has other words for these rows than they have now, so the next search must fill it anew.
         db.conn.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
         db.conn.execute("UPDATE search_progress SET indexed = 0")
     db.create_view("tool_calls", VIEWS["tool_calls"], replace=True)
@@ -164,27 +164,27 @@ SELECT row_id, content, reasoning, actions, message
 def _with_all_calls(
     row_id: int, content: object, reasoning: object, actions: object, message: object
 ) -> tuple[str, str, int] | None:
-    """The columns of a message that has more calls than its actions; None if there is nothing to change."""
+    """Returns the columns of a message that has more calls than its actions; None if there is nothing to change."""
     if not (isinstance(content, str) and isinstance(reasoning, str) and isinstance(message, str)):
-        return None  # a damaged row
+        return None  # the row is damaged
     try:
         stored = codec.decode_actions(actions)
         made, text = calls.derived(message, content, reasoning, stored)
         column = codec.encode_actions(made, of_message=True)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return None  # likewise
+        return None  # the row is damaged
     return None if column == actions and text == message else (column, text, row_id)
 
 
 def know_copies(db: Database) -> None:
-    """An event in a fork names the session where it was first said, so that figures count it once."""
+    """Adds to each copied event the session in which it was first said, so that figures count it once."""
     db.table("events").add_column("copied_from", str)
     name_origins(db.conn)
     make_views(db)
 
 
 def derive_the_usage_of_messages(db: Database) -> None:
-    """The tokens of a message are known by every name that a provider gives them: cache writes of Claude, tiers."""
+    """Counts the tokens of messages anew, by all names that providers give them: cache writes of Claude, tiers."""
     last = 0
     while rows := db.conn.execute(MESSAGES_WITH_USAGE, {"last": last}).fetchall():
         last = rows[-1][0]
@@ -204,11 +204,11 @@ SELECT row_id, usage, message
 
 
 def _usage_anew(column: object, message: object) -> str | None:
-    """The usage column of a message whose tokens are more than it says; None if there is nothing to change."""
+    """Returns the new usage column of a message whose tokens were counted short; None if there is nothing to change."""
     try:
         usage = codec.decode_usage(column)
         derived = tokens.derived_anew(usage, codec.decode_object(message))
-    except (ValueError, TypeError, RecursionError):  # a damaged row
+    except (ValueError, TypeError, RecursionError):  # the row is damaged
         return None
     return None if derived == usage else codec.encode_usage(derived)
 
@@ -218,7 +218,7 @@ SELECT app_name, user_id, id, parent_id
   FROM sessions
  WHERE typeof(parent_id) = 'text'
 """
-# A fork that was made before `parent_seq` was recorded has copies of what is older than itself.
+# In a fork that was made before `parent_seq` was recorded, events that are older than the fork are its copies.
 _IS_COPY: Final = """
 CASE WHEN sessions.parent_id IS NULL THEN 0
      WHEN sessions.parent_seq IS NULL THEN events.created_at <= sessions.created_at
@@ -232,8 +232,9 @@ SELECT events.row_id, events.app_name, events.user_id, events.created_at > sessi
     ON events.app_name = sessions.app_name AND events.user_id = sessions.user_id AND events.session_id = sessions.id
  WHERE typeof(sessions.parent_id) = 'text'
    AND {_IS_COPY}
-"""  # of the constant above
-# The one that did not copy it first. CROSS JOIN keeps SQLite from reading all events of the user instead.
+"""  # composed of the constant above
+# Sorts the session that has the event and did not copy it to the front. CROSS JOIN makes SQLite use the index on ids;
+# otherwise it reads all events of the user.
 _SESSIONS_WITH_EVENT: Final = f"""
 SELECT events.session_id, {_IS_COPY} AS is_copy
   FROM events AS one
@@ -246,7 +247,7 @@ SELECT events.session_id, {_IS_COPY} AS is_copy
    AND events.app_name = one.app_name AND events.user_id = one.user_id AND events.created_at = one.created_at
    AND sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
  ORDER BY is_copy, events.row_id
-"""  # of the constant above
+"""  # composed of the constant above
 
 
 def name_origins(connection: sqlite3.Connection) -> None:
@@ -272,10 +273,10 @@ def name_origins(connection: sqlite3.Connection) -> None:
     connection.executemany("UPDATE events SET copied_from = ? WHERE row_id = ? AND session_id <> ?", named)
 
 
-# A row that was damaged must not make a whole view fail: JSON is read only where it is valid.
+# Invalid JSON would make a whole view fail, so a damaged row is tested before it is read.
 VIEWS: Final = {
-    # Each event once: those that are no copies; and of copies whose original the store does not have any more, in
-    # whichever way it went, the first. CROSS JOIN looks events up by id, not among all of the user's.
+    # Has each event once: events that are no copies, and the first copy of those whose original is not in the store any
+    # more. CROSS JOIN makes SQLite look events up by id, and not among all events of the user.
     "counted_events": """
 SELECT row_id, id, session_id, author, content, reasoning, actions, metadata, created_at, app_name, user_id, seq,
        agent_id, branch, invocation_id, state, usage, tool_call_id, message_id, message, supersedes, copied_from
@@ -292,7 +293,7 @@ SELECT row_id, id, session_id, author, content, reasoning, actions, metadata, cr
                       AND (same.session_id = events.copied_from
                            OR (same.copied_from = events.copied_from AND same.row_id < events.row_id)))
 """,
-    # One row for each reply whose tokens are known.
+    # Has a row for each reply whose tokens are known.
     "tokens": """
 SELECT app_name,
        user_id,
@@ -311,9 +312,9 @@ SELECT app_name,
  WHERE usage IS NOT NULL
    AND json_valid(usage)
 """,
-    # One row a call. The result is the action's own (an event that was never a message, or a tool that the provider
-    # ran) or the first later event of the tool with the call's id, unless another event has used that id again in
-    # between; several calls of one event with one id have its results in their order. A tool's event whose call was
+    # Has a row for each call. The result is the action's own (an event that was never a message, or a tool that the
+    # provider ran) or the first later event of the tool with the call's id, unless another event has used that id again
+    # in between; several calls of one event with one id have its results in their order. A tool's event whose call was
     # never stored is a row too.
     "tool_calls": """
 SELECT calls.app_name,
@@ -487,11 +488,11 @@ SCHEMA_VERSION: Final = len(STEPS)
 
 
 def create_search_index(db: Database) -> None:
-    """The index of `sqlite.search_index`, and how far it has got.
+    """Creates the index of `sqlite.search_index`, and the row that says how far it has got.
 
     Not one of the steps: whether a file has an index is fixed when it is made. sqlite-utils can only index a table's
     own text. This index has words of our own (the ``ascii`` tokenizer takes them as they are) and no copy of the text;
-    what is in ``scope`` counts nothing in a rank.
+    the column ``scope`` has weight 0 in a rank.
     """
     db.conn.execute(
         "CREATE VIRTUAL TABLE search_index USING fts5"
@@ -505,7 +506,7 @@ def create_search_index(db: Database) -> None:
 
 @contextmanager
 def _damaged_text_as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
-    """Text that is not UTF-8 raises in `sqlite3`: one damaged row would keep the whole file from being opened."""
+    """Reads text that is not UTF-8 as bytes: otherwise one damaged row would keep the whole file from being opened."""
 
     def text(raw: bytes) -> str | bytes:
         try:
@@ -524,7 +525,7 @@ def _damaged_text_as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
 def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     """Applies the steps that the file has not seen; ``search`` says whether a new file gets a search index.
 
-    The caller holds the write transaction that all of it becomes part of.
+    It becomes part of the write transaction that the caller holds.
     """
     from sqlite_utils import Database, Migrations
 
@@ -537,7 +538,7 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
         migrations.apply(db)
     if is_new and search:
         create_search_index(db)
-    # sqlite-utils has no verb for these two; inside the transaction they commit with the tables.
+    # sqlite-utils has no verb for these two. They are part of the transaction, and are committed with the tables.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -555,9 +556,10 @@ TOUCH_TABLE_FUNCTIONS: Final = (
     "SELECT 1 FROM pragma_foreign_key_list('events') LIMIT 0",
 )
 COUNT_TABLES: Final = "SELECT count(*) FROM sqlite_master"
-# One row from each end of each table; its text is not decoded, since a damaged row must not keep a file closed.
+# These read a row from each end of each table. Text is not decoded: a damaged row must not keep a file closed.
 PROBES: Final = (
-    "SELECT (SELECT max(row_id) FROM events), (SELECT min(row_id) FROM events)",  # max, min together read it all
+    # One SELECT of both max and min would read the whole table.
+    "SELECT (SELECT max(row_id) FROM events), (SELECT min(row_id) FROM events)",
     "SELECT length(id), length(metadata) FROM sessions ORDER BY app_name DESC, user_id DESC, id DESC LIMIT 1",
     "SELECT length(content), length(message) FROM events ORDER BY row_id DESC LIMIT 1",
     "SELECT length(value) FROM state LIMIT 1",

@@ -1,11 +1,12 @@
 """The search index of a SQLite file: FTS5 over the words of `search`, without a copy of the text.
 
 The index is fed in the order of ``row_id``, behind a mark: appending does not wait for it, a search catches up first.
-What a search may not or cannot write (a read-only store, another process in a long transaction) it scans instead, so
-an event is found as soon as its append has returned. Removing events takes their words out in the same transaction.
+Events that a search may not or cannot index (in a read-only store, or while another process is in a long transaction)
+are scanned instead, so an event is found as soon as its append has returned. Removing events removes their words in the
+same transaction.
 
-The file says which version of words its index has. One of another version is as good as none: whoever next writes to it
-empties it, and searches fill it again; until then they scan.
+The file says which version of words its index has. An index of another version is not used: the next
+writer empties it, searches fill it again, and until then they scan.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ from session_sqlite.search import in_order, of_tenant, scan
 from session_sqlite.sqlite import statements
 from session_sqlite.where import Where, with_ids
 
-CHUNK_EVENTS: Final = 1000  # how many events one transaction indexes: some 50 ms
-CATCH_UP_PATIENCE: Final = 0.05  # seconds that a search waits for other writers before it scans instead
+CHUNK_EVENTS: Final = 1000  # events that one transaction indexes, in some 50 ms
+CATCH_UP_PATIENCE: Final = 0.05  # seconds; a search that waits longer for other writers scans instead
 CHECK_EVERY: Final = 500  # appended events
-SCANNED_SESSION: Final = 100  # events: in so short a session reading them all takes less than the index
-SCANNED_SESSION_WITH_PREFIX: Final = 2000  # FTS5 first collects the events of every word with a prefix
+SCANNED_SESSION: Final = 100  # events: reading such a session takes less time than the index
+SCANNED_SESSION_WITH_PREFIX: Final = 2000  # for a prefix FTS5 first collects the events of every word with it
 RANKED_IN_SESSION: Final = 40  # hits: two pages
 READ_AT_ONCE: Final = 20  # events of a session that may match
 CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
 BEYOND_SEQ: Final = 2**63 - 1
-LONGEST_TAIL: Final = 20_000  # events behind the mark from which on appending helps to index
+LONGEST_TAIL: Final = 20_000  # events behind the mark; with more of them appending indexes as well
 OUR_WORDS: Final = {"words": search.WORDS_VERSION}
 
 
 class SQLiteSearchIndex:
-    """The index of one file; see `SearchIndex` of the service."""
+    """The index of one file; see `SearchIndex` of the port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -56,22 +57,22 @@ class SQLiteSearchIndex:
         try:
             return self._find(request, limit)
         except CorruptStoreError:
-            # Most likely the index alone: another program changed the text of an event that was removed later.
+            # Most likely the index alone is damaged: another program changed the text of an event, later removed.
             try:
                 self._database.write(_start_over)
                 return self._find(request, limit)
             except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
                 pass
-        except StoreFullError:  # a large answer is sorted in a temporary file
+        except StoreFullError:  # SQLite sorts large answers in a temporary file, for which there is no room
             pass
         return in_order(scan(self._database, request), request, limit)
 
     def _find(self, request: Request, limit: int) -> list[Found]:
         if request.session_id is not None:
             stored = self._database.read(queries.LAST_SEQ, request.params, tuple)
-            last_seq = stored[0][0] if stored else 0  # it may have gone by now
+            last_seq = stored[0][0] if stored else 0  # another process may have deleted the session
             prefixes = any(term.prefix for term in request.terms)
-            # A damaged last_seq says nothing: the index answers the same.
+            # With a damaged last_seq the length is unknown, so the index is asked, which gives the same answers.
             if codec.is_last_seq(last_seq) and last_seq <= (
                 SCANNED_SESSION_WITH_PREFIX if prefixes else SCANNED_SESSION
             ):
@@ -79,7 +80,7 @@ class SQLiteSearchIndex:
         mark, last = self._catch_up()
         found = in_order(scan(self._database, request, mark), request, limit) if last > mark else []
         if mark and len(found) < limit:
-            # Not what is behind the mark, though another process may have indexed it in between.
+            # Events behind the mark were scanned: they must not be found twice if another process indexes them now.
             indexed = replace(request, until_row=min(request.until_row, mark))
             found += self._indexed(indexed, limit - len(found))
         return found
@@ -94,7 +95,7 @@ class SQLiteSearchIndex:
         def test(row: Row) -> tuple[int, int | None]:
             try:
                 return row[0], row[1] if may_match(*row[2:]) else None
-            except (AttributeError, TypeError):  # not text: decoding makes something of a damaged row
+            except (AttributeError, TypeError):  # a damaged row holds no text; it is decoded and searched as a whole
                 return row[0], row[1]
 
         wanted = limit if request.newest_first else max(RANKED_IN_SESSION, limit + len(request.seen))
@@ -127,7 +128,7 @@ class SQLiteSearchIndex:
         return found
 
     def _hits(self, request: Request, limit: int, *, newest_first: bool) -> list[Found]:
-        # The word of a user who is the only one in the store would be looked up in vain in every event.
+        # With a single tenant the scope term matches every row and only costs time.
         tenants = ("app_name" in request.params, "user_id" in request.params)
         scoped = request.session_id is not None or (
             all(tenants) and bool(self._database.read(statements.HAS_OTHERS, request.params, tuple)[0][0])
@@ -176,10 +177,10 @@ class SQLiteSearchIndex:
                 _index_chunk(tx, mark)
 
     def copied(self, tx: Transaction, key: SessionKey) -> None:
-        """See `SearchIndex.copied`: the mark is behind them."""
+        """See `SearchIndex.copied`: copies lie behind the mark, so the next search indexes them."""
 
     def _catch_up(self) -> tuple[int, int]:
-        """Indexes what it can; returns the mark and the last row, which are equal if that was everything."""
+        """Indexes as many events as it can; returns the mark and the last row, which are equal if all are indexed."""
         while True:
             mark, last, _ = progress(self._database.read(statements.INDEXED, OUR_WORDS, tuple))
             if mark is not None and last <= mark:
@@ -188,7 +189,7 @@ class SQLiteSearchIndex:
                 self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
             except (CorruptStoreError, StoreClosedError):
                 raise
-            except StoreError:  # read-only, busy, no room, a disk that fails: whoever cannot write can still scan
+            except StoreError:  # whatever keeps it from writing (read-only, busy, a full disk), scanning still works
                 return mark or 0, last
 
     def rebuild(self) -> None:
@@ -209,15 +210,15 @@ def _start_over(tx: Transaction) -> None:
 
 
 def progress(rows: Sequence[Row]) -> tuple[int | None, int, bool]:
-    """How far the index has got (None if what says so is damaged), the last row there is, and if the words are ours."""
+    """Returns the last indexed row (None if damaged), the last row, and whether the words are of our version."""
     mark, last, is_ours = rows[0] if rows else (None, 0, False)
     return mark if type(mark) is int and 0 <= mark <= (last or 0) else None, last or 0, bool(is_ours)
 
 
 def _mark(tx: Transaction) -> int:
-    """The last row that is indexed.
+    """Returns the last row that is indexed.
 
-    An index whose words are of another version is emptied first, and so is one of which nobody knows what is in it.
+    An index with words of another version is emptied first, and so is one whose mark is damaged.
     """
     mark, _, is_ours = progress(tx.rows(statements.INDEXED, OUR_WORDS))
     if mark is None or not is_ours:
@@ -226,7 +227,7 @@ def _mark(tx: Transaction) -> int:
 
 
 def _unindex(tx: Transaction, rows: Sequence[Row]) -> None:
-    """Takes the words of events out. The mark falls to 0 if they are not the words that were put in."""
+    """Removes the words of events from the index; starts over if they are not the words that were indexed."""
     try:
         tx.run_many(statements.UNINDEX_EVENT, [_params(row) for row in rows])
     except sqlite3.DatabaseError as error:
@@ -251,18 +252,18 @@ _USER: Final = EVENT_COLUMNS.index("user_id") + 1
 
 
 def words_of_row(row: Row) -> dict[str, str]:
-    """The words of each column of the index, of an event's row that begins with its row_id."""
+    """Returns the words of each column of the index, from an event's row that begins with its row_id."""
     event = codec.decode_event(row[1:])
-    app, user = (name if isinstance(name, str) else repr(name) for name in (row[_APP], row[_USER]))  # damaged ones too
+    # A damaged row may hold names of another type.
+    app, user = (name if isinstance(name, str) else repr(name) for name in (row[_APP], row[_USER]))
     return {**search.index_columns(event), "scope": search.scope_words(event, app, user)}
 
 
 def match_expression(request: Request, *, scoped: bool) -> str:
-    """The request as an FTS5 query over the columns of `index_columns` and a column ``scope``.
+    """Returns the request as an FTS5 query over the columns of `search.index_columns` and a column ``scope``.
 
-    Without ``scoped`` it leaves the user and the session to the conditions on events.
-
-    The output of a tool's own event is its content; a search in ``tools`` alone finds it there.
+    Without ``scoped`` the query ignores user and session: the conditions on events select them. A search in ``tools``
+    alone also finds the content of a tool's own event, which is the output of the call.
     """
     parts = []
     if scoped and request.app_name is not None and request.user_id is not None:

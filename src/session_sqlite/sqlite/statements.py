@@ -1,11 +1,11 @@
-"""The statements that SQLite alone runs: those of its FTS5 index and of the upkeep of a file."""
+"""The statements that SQLite alone runs: for its FTS5 index and for the maintenance of a file."""
 
 from session_sqlite.codec import MAX_SEQ
 from session_sqlite.queries import EVENT_ROW, EVENT_ROW_OF_EVENTS, OF_SESSION, SESSION_ROW, SESSION_ROW_OF_SESSIONS
 
 # ---------------------------------------------------------------- the search index
 
-# Orders and limits inside, so that the rows of events are read for the hits alone.
+# These sort and limit in the subquery on the index, so that only the events of the hits are read.
 _HIT_COLUMNS = f"""
 SELECT events.row_id, {EVENT_ROW_OF_EVENTS},
        {SESSION_ROW_OF_SESSIONS},
@@ -26,7 +26,7 @@ HITS_BY_RANK = f"""
          LIMIT :limit_with_seen) AS hits
 {_HIT_JOINS}
 """
-# Without a rank: bm25 first counts every phrase in the whole index, also for a search in one session.
+# No rank is computed here: for it bm25 first counts every phrase in the whole index, even to search one session.
 HITS_NEWEST_FIRST = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, NULL AS rank
@@ -36,7 +36,7 @@ HITS_NEWEST_FIRST = f"""
          LIMIT :limit_with_seen) AS hits
 {_HIT_JOINS}
 """
-# With conditions on the events themselves every match has to be looked at.
+# Conditions on the events themselves can only be tested after the join, so there is no limit in the subquery.
 ALL_HITS = f"""
 {_HIT_COLUMNS}
   FROM (SELECT rowid AS row_id, rank
@@ -54,7 +54,7 @@ ALL_HITS_UNRANKED = f"""
 UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
 BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
 BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
-# Four ranges of an index, whatever the number of sessions.
+# Looks at four ranges of an index only, whatever the number of sessions.
 HAS_OTHERS = """
 SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
     OR EXISTS (SELECT 1 FROM sessions WHERE app_name > :app_name)
@@ -62,8 +62,7 @@ SELECT EXISTS (SELECT 1 FROM sessions WHERE app_name < :app_name)
     OR EXISTS (SELECT 1 FROM sessions WHERE app_name = :app_name AND user_id > :user_id)
 """
 
-# The index is fed in the order of `row_id`, and has everything up to this one; nothing if its words are of another
-# version.
+# Returns the row_id up to which all events are indexed; 0 if the words of the index are of another version.
 INDEXED = """
 SELECT CASE WHEN words = :words THEN indexed ELSE 0 END, (SELECT max(row_id) FROM events), words = :words
   FROM search_progress
@@ -76,7 +75,7 @@ UPDATE search_progress
 """
 FORGET_INDEXED = "DELETE FROM search_progress"
 BEGIN_INDEXED = "INSERT INTO search_progress (id, indexed, words) VALUES (1, 0, :words)"
-# SQLite gives the highest row_id again when its row is gone.
+# SQLite reuses the highest row_id after its row is deleted: the mark must not lie above the last row.
 LOWER_INDEXED = """
 UPDATE search_progress
    SET indexed = (SELECT coalesce(max(row_id), 0) FROM events)
@@ -100,7 +99,7 @@ INDEX_EVENT = """
 INSERT INTO search_index (rowid, content, reasoning, tools, scope)
 VALUES (:row_id, :content, :reasoning, :tools, :scope)
 """
-# A contentless index takes words out if it is given the very words that were put in.
+# A contentless index removes words only if it is given exactly the words that were indexed.
 UNINDEX_EVENT = """
 INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
 VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
@@ -140,7 +139,7 @@ _HAS_A_WRONG_LAST_SEQ = f"""
 """
 COUNT_WRONG_LAST_SEQS = f"SELECT count(*) FROM sessions {_HAS_A_WRONG_LAST_SEQ}"
 CORRECT_LAST_SEQ = f"UPDATE sessions SET last_seq = {_HIGHEST_PLACE} {_HAS_A_WRONG_LAST_SEQ}"
-# State of no session, or with another owner than its key says (see `codec.state_owner`): no verb reaches it.
+# Finds state that no verb reaches: of no session, or with another owner than its key says (`codec.state_owner`).
 _IS_STRAY = """
  WHERE (session_id <> ''
         AND NOT EXISTS (SELECT 1
