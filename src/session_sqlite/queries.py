@@ -547,6 +547,7 @@ SELECT events.id
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
 """
+CONTENTS_OF_EVENTS = IDS_OF_EVENTS.replace("SELECT events.id\n", "SELECT events.id,\n       events.content\n")
 SEQS_BETWEEN = f"""
 SELECT seq
   FROM events

@@ -27,6 +27,7 @@ from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 logger = logging.getLogger("session_sqlite")
 
+REDACTED: Final = "[redacted]"  # what stands in place of redacted text, unless the caller says otherwise
 CHUNK: Final = 500  # rows that one read returns
 _STORED_COLUMNS: Final = (*codec.SESSION_COLUMNS, "initial_state")
 _TEXT_COLUMNS: Final = ("content", "reasoning", "actions", "metadata", "state", "message")
@@ -292,6 +293,24 @@ class WholeSessions:
             row["created_at"] = now
         return row
 
+    def is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Returns True unless the store has another session of this key than the one that the rows are of.
+
+        Args:
+            key: The session.
+            rows: The first events of a session that arrives.
+        """
+        reading = Reads(self._database)
+        if not rows or not reading.rows(queries.SESSION, key.params()):
+            return True
+        for start in range(0, len(rows), IDS_AT_ONCE):
+            some = rows[start : start + IDS_AT_ONCE]
+            sql, names = with_ids(queries.CONTENTS_OF_EVENTS, [row["id"] for row in some])
+            stored: dict[str, Any] = dict(reading.rows(sql, {**key.params(), **names}))
+            if stored:
+                return are_of_one_session(stored, some)
+        return not reading.rows(queries.LAST_PLACE, key.params())[0][0]
+
     def add(self, pieces: Sequence[Piece | SharedState], now: str) -> list[Placed]:
         """Writes the parts of the pieces that the store lacks, in one transaction, and returns the results.
 
@@ -349,6 +368,19 @@ class WholeSessions:
                 state.write(tx, piece.key, piece.state, now)
         tx.run(queries.ADVANCE_SESSION_TO, {**params, "last_seq": last_seq, "now": piece.session["updated_at"]})
         return placed
+
+
+def are_of_one_session(stored: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns True if events that are stored, as contents by their ids, are of the session that the rows are of.
+
+    They are if an event is the same, by its id and content. Ids that importers count out are equal by chance, and so
+    may be instructions at the beginning: there must be no more events of one id and different contents, and what the
+    system says is asked only if nobody else says anything. An event that was redacted is the same event.
+    """
+    said = [row for row in rows if row["author"] != "system"] or rows
+    pairs = [(stored[row["id"]], row["content"]) for row in said if row["id"] in stored]
+    same = sum(bool(one == other or (isinstance(one, str) and REDACTED in one)) for one, other in pairs)
+    return 0 < same >= len(pairs) - same
 
 
 def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed, list[dict[str, Any]], int]:

@@ -8,6 +8,8 @@ transaction at a time. Neither ever holds more than some hundred events.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import tempfile
 from collections import Counter
@@ -30,6 +32,7 @@ from session_sqlite.operations.whole_sessions import (
     StoredRow,
     StoredSession,
     WholeSessions,
+    are_of_one_session,
 )
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer import html, importers, jsonl, markdown
@@ -42,6 +45,7 @@ BATCH_PIECES: Final = 200
 BATCH_CHARACTERS: Final = 4_000_000
 FAULTS_KEPT: Final = 100
 MAX_FAULTS: Final = 100_000
+EVENTS_SEEN: Final = 20
 NOTES_KEPT: Final = 20
 MAX_KIND: Final = 80  # characters of a kind's name: more is no name
 
@@ -276,6 +280,9 @@ class _Import:
         self._left_out: Counter[str] = Counter()
         self.flushed: Callable[[], None] = lambda: None  # is told of each transaction
         self.keeps_empty = True
+        self._waiting: set[SessionKey] = set()  # sessions of the pieces that are not written yet
+        self._seen: dict[SessionKey, dict[str, int]] = {}  # of a dry run: first events, by their contents' hashes
+        self._moved_sessions: dict[tuple[str, str, str], str] = {}  # the ids of those whose id another one had
 
     def take(self, arrival: Arrival | SharedState | Fault | Note | LeftOut) -> None:
         """Takes what a source has next."""
@@ -380,6 +387,7 @@ class _Import:
         characters = 0
         is_first = True
         faults = self._fault_count
+        place: SessionKey | None = None
         for event in stream:
             if isinstance(event, (Fault, Note, LeftOut)):
                 self.take(event)
@@ -392,12 +400,42 @@ class _Import:
             rows.append(row)
             characters += len(row["content"] or "") + len(row["message"] or "") + len(row["actions"] or "")
             if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
-                self._add_piece(key, arrival, head, state, rows)
+                place = place or self._place_of(key, arrival, rows)
+                self._add_piece(place, arrival, head, state, rows)
                 rows, characters, is_first = [], 0, False
         if rows or (is_first and (self.keeps_empty or state)):
-            self._add_piece(key, arrival, head, state, rows)
+            self._add_piece(place or self._place_of(key, arrival, rows), arrival, head, state, rows)
         elif is_first and faults == self._fault_count:
             self._left_out["empty conversation"] += 1
+
+    def _place_of(self, key: SessionKey, arrival: Arrival, rows: Sequence[Mapping[str, Any]]) -> SessionKey:
+        """The key that a session gets: its own, or the next one if the store has another session of that id.
+
+        The same session gets the same key at every import.
+        """
+        if key in self._waiting:
+            self.flush()
+        place = key
+        number = 0
+        while not self._is_same(place, rows):
+            number += 1
+            place = key._replace(session_id=_another_id(key.session_id, rows[0], number))
+        if place != key:
+            self._moved_sessions[arrival.app_name, arrival.user_id, arrival.id] = place.session_id
+            self.note(
+                f"{_named(key.session_id)} is another one than that of this id which was there: it came as "
+                f"{place.session_id!r:.140}"
+            )
+        return place
+
+    def _is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
+        if self._dry_run and rows:
+            if seen := self._seen.get(key):
+                return are_of_one_session({**seen}, [{**row, "content": hash(row["content"])} for row in rows])
+            if key not in self._seen and (is_same := self._sessions.is_same(key, rows)):
+                self._seen[key] = {row["id"]: hash(row["content"]) for row in rows[:EVENTS_SEEN]}
+                return is_same
+        return self._sessions.is_same(key, rows)
 
     def _add_piece(
         self,
@@ -407,12 +445,17 @@ class _Import:
         state: Mapping[str, Any],
         rows: list[dict[str, Any]],
     ) -> None:
-        session = dict(head)
+        session = {**head, "id": key.session_id}
+        if key.session_id != arrival.id:
+            rows = [{**row, "session_id": key.session_id} for row in rows]
+        if self._moved_sessions:
+            self._follow_moved(arrival, session, rows)
         times = [row["created_at"] for row in rows if isinstance(row["created_at"], str)]
         if times and arrival.created_at is None:
             session["created_at"] = min(times)
         if times and arrival.updated_at is None:
             session["updated_at"] = max(times)
+        self._waiting.add(key)
         piece = Piece(key, session, state, rows)
         self._pieces.append(piece)
         self._count += len(rows)
@@ -424,9 +467,18 @@ class _Import:
         ):  # fmt: skip
             self.flush()
 
+    def _follow_moved(self, arrival: Arrival, session: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+        """Lets a session point to where the one came that it is a fork or a branch of."""
+        for record in (session, *rows):
+            for name in ("parent_id", "copied_from"):
+                origin = (arrival.app_name, arrival.user_id, record.get(name))
+                if record.get(name) and origin in self._moved_sessions:
+                    record[name] = self._moved_sessions[origin]
+
     def flush(self) -> None:
         """Writes what has come."""
         pieces, self._pieces = self._pieces, []
+        self._waiting.clear()
         self._count = self._characters = 0
         if not pieces:
             self.flushed()
@@ -457,6 +509,13 @@ class _NobodysError(InvalidInputError):
 
 def _kind_named(kind: str) -> str:
     return kind if kind.isprintable() and 0 < len(kind) <= MAX_KIND else "(without a name)"
+
+
+def _another_id(session_id: str, first: Mapping[str, Any], number: int) -> str:
+    """The id of a session whose own another one has; it depends on its first event."""
+    said = json.dumps([session_id, first["id"], str(first["content"]), number])
+    mark = hashlib.sha256(said.encode()).hexdigest()[:8]
+    return f"{session_id[:100].rstrip()}~{mark}"
 
 
 def _named(session_id: object) -> str:
