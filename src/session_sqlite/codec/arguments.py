@@ -100,7 +100,7 @@ def text(value: object, name: str) -> str:
     return exact
 
 
-def storable(value: object) -> TypeGuard[str]:
+def is_plain_text(value: object) -> TypeGuard[str]:
     """Returns True for exact text that a text column holds verbatim: a plain `str` without lone surrogates."""
     if type(value) is not str:
         return False

@@ -379,7 +379,7 @@ def _usage_of(response: LLMResult) -> Usage | None:
     output = response.llm_output or {}
     counts = output.get("token_usage") or output.get("usage")
     model = output.get("model_name") or output.get("model") or ""
-    return usage_of_provider(counts, model if codec.storable(model) else "")
+    return usage_of_provider(counts, model if codec.is_plain_text(model) else "")
 
 
 def _tool_messages(output: Any) -> Iterator[ToolMessage]:
@@ -394,7 +394,7 @@ def _tool_messages(output: Any) -> Iterator[ToolMessage]:
 
 
 def _plain_args(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in args.items() if codec.storable(str(name))}
+    return {str(name): _plain(value) for name, value in args.items() if codec.is_plain_text(str(name))}
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from session_sqlite.codec import encode_json, storable
+from session_sqlite.codec import encode_json, is_plain_text
 from session_sqlite.errors import NotSerializableError
 from session_sqlite.models import ToolCall
 
@@ -277,15 +277,15 @@ class _Reader:
         calls[place] = calls[place]._replace(action=replace(calls[place].action, **result))
 
     def _id(self, block: dict[str, Any], names: Sequence[str]) -> str:
-        return next((id for name in names if (id := self._plain(block.get(name))) and storable(id)), "")
+        return next((id for name in names if (id := self._plain(block.get(name))) and is_plain_text(id)), "")
 
     def _name(self, block: dict[str, Any]) -> str:
         extras = block.get("extras")  # LangChain calls every remote tool "remote_mcp"; its own name is there
         name = self._plain((isinstance(extras, dict) and extras.get("tool_name")) or block.get("name"))
-        if storable(name):
+        if is_plain_text(name):
             return name
         kind = block.get("type")
-        kind = kind if storable(kind) and kind not in _NAMED else ""
+        kind = kind if is_plain_text(kind) and kind not in _NAMED else ""
         return "code_interpreter" if kind == "executable_code" else kind.removesuffix("_call")
 
     def _arguments(self, given: Sequence[Any]) -> Any:
@@ -314,7 +314,7 @@ class _Reader:
     def _plain(self, value: Any) -> Any:
         """A value with the texts that tags stand for."""
         if isinstance(value, str):
-            return value if storable(value) else _SURROGATES.sub("\ufffd", value)
+            return value if is_plain_text(value) else _SURROGATES.sub("\ufffd", value)
         if isinstance(value, list):
             return [self._plain(item) for item in value]
         if not isinstance(value, dict):

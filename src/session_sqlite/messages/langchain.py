@@ -42,7 +42,7 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from session_sqlite.codec import encode_json, is_identifier, storable
+from session_sqlite.codec import encode_json, is_identifier, is_plain_text
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.messages.calls import calls_of, may_call, placed
 from session_sqlite.messages.form import MARK
@@ -274,8 +274,8 @@ def _exact_calls(calls: list[Any]) -> tuple[ToolCall, ...] | None:
             and type(call["type"]) is str
             and call["type"] == "tool_call"
             and type(call["args"]) is dict
-            and storable(call["name"])
-            and storable(call["id"])
+            and is_plain_text(call["name"])
+            and is_plain_text(call["id"])
             and call["id"]
             and _is_exact(call["args"])
         ):
@@ -352,14 +352,14 @@ def _event(message: BaseMessage) -> Event:
     usage = None
 
     content = values.get("content")
-    if storable(content):
+    if is_plain_text(content):
         held.add("content")
         if len(content) >= SHARED_TEXT:
             writer.shared[content] = {"$": "content"}
     else:
         content = joined(content_parts(content), "", "content", writer.shared)
     name, message_id = values.get("name"), values.get("id")
-    if storable(message_id):
+    if is_plain_text(message_id):
         held.add("id")
     else:
         message_id = None
@@ -377,13 +377,15 @@ def _event(message: BaseMessage) -> Event:
         usage = usage_of_message(values.get("usage_metadata"), values.get("response_metadata"))
     elif kind == "tool" or kind == "function":
         call_id = values.get("tool_call_id") if kind == "tool" else None
-        if storable(call_id):
+        if is_plain_text(call_id):
             held.add("tool_call_id")
-        if storable(name) and name:
+        if is_plain_text(name) and name:
             held.add("name")
         status = values.get("status")
         error = content if isinstance(status, str) and status == "error" else None
-        actions = (ToolCall(name if storable(name) else "", id=call_id if storable(call_id) else "", error=error),)
+        actions = (
+            ToolCall(name if is_plain_text(name) else "", id=call_id if is_plain_text(call_id) else "", error=error),
+        )
     elif kind == "chat":
         role = values.get("role")
         if type(role) is str and is_identifier(role):

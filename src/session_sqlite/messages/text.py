@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from session_sqlite.codec import storable
+from session_sqlite.codec import is_plain_text
 from session_sqlite.messages.calls import derived as calls_derived
 from session_sqlite.messages.tokens import derived_anew
 from session_sqlite.messages.values import (
@@ -50,7 +50,7 @@ def joined(parts: list[str], separator: str, column: str, shared: dict[str, dict
     shown = []
     for part in parts:
         exact = str.__str__(part)
-        text = exact if storable(exact) else _SURROGATES.sub("\ufffd", exact)
+        text = exact if is_plain_text(exact) else _SURROGATES.sub("\ufffd", exact)
         shown.append(text)
         if text is exact and len(text) >= SHARED_TEXT and text not in shared:
             shared[text] = {"$": column, "from": position, "to": position + len(text)}

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
-from session_sqlite.codec import storable
+from session_sqlite.codec import is_plain_text
 from session_sqlite.models import Usage
 
 Kind = Literal["read", "write", "reasoning"]
@@ -99,7 +99,7 @@ def usage_of_message(usage_metadata: object, response_metadata: object) -> Usage
     """The usage of a reply, from these two fields of its message or from their stored form."""
     about = response_metadata if isinstance(response_metadata, Mapping) else {}
     names = (about.get("model_name"), about.get("model"))
-    return usage_of(usage_metadata, next((name for name in names if storable(name) and name), ""))
+    return usage_of(usage_metadata, next((name for name in names if is_plain_text(name) and name), ""))
 
 
 def derived_anew(usage: Usage, message: Mapping[str, Any]) -> Usage:

@@ -29,7 +29,7 @@ from enum import Enum, Flag
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from session_sqlite.codec import storable
+from session_sqlite.codec import is_plain_text
 from session_sqlite.errors import NotSerializableError
 
 logger = logging.getLogger("session_sqlite")
@@ -146,7 +146,7 @@ _SCALAR_OF: Final = {kind: (name, tag) for kind, name, tag, _ in _SCALARS}
 
 def exact_text(value: str) -> Any:
     """Returns the text, or a tag for one that a column cannot hold (it has half of a surrogate pair)."""
-    if storable(value):
+    if is_plain_text(value):
         return value
     return {"$": "str", "value": value.encode("unicode_escape").decode("ascii")}
 
@@ -265,7 +265,7 @@ class Writer:
         """Returns a dict as JSON: an object, or a tag if it has keys that an object cannot have."""
         changed: dict[Any, Any] = {}
         for key, item in value.items():
-            if type(key) is not str or key == "$" or not (key.isascii() or storable(key)):
+            if type(key) is not str or key == "$" or not (key.isascii() or is_plain_text(key)):
                 break
             if item is None or (type(item) is str and len(item) < SHARED_TEXT and item.isascii()):
                 continue  # a short cut for most values

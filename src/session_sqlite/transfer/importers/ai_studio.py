@@ -52,7 +52,7 @@ def _conversation(name: str, prompt: Mapping[str, Any], chunks: list[Any]) -> Ar
     settings = prompt.get("runSettings")
     settings = settings if isinstance(settings, dict) else {}
     model = settings.get("model")
-    model = model.removeprefix("models/") if isinstance(model, str) and codec.storable(model) else ""
+    model = model.removeprefix("models/") if isinstance(model, str) and codec.is_plain_text(model) else ""
     besides = {
         key: noted(one) for key, one in prompt.items() if key not in ("chunkedPrompt", "systemInstruction") and one
     }
@@ -62,7 +62,10 @@ def _conversation(name: str, prompt: Mapping[str, Any], chunks: list[Any]) -> Ar
     if drafts:
         besides["pendingInputs"] = drafts
     return Arrival(
-        id, _events(prompt, chunks, id, model), title=name if codec.storable(name) else "", metadata={"gemini": besides}
+        id,
+        _events(prompt, chunks, id, model),
+        title=name if codec.is_plain_text(name) else "",
+        metadata={"gemini": besides},
     )
 
 

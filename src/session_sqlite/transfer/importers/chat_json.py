@@ -92,7 +92,7 @@ def _arrival(about: Mapping[str, Any], messages: Sequence[Any]) -> Arrival:
     return Arrival(
         id,
         _events(id, messages),
-        title=title if codec.storable(title) else "",
+        title=title if codec.is_plain_text(title) else "",
         metadata=metadata,
         created_at=_first_time(about, _MADE)[0],
         updated_at=_first_time(about, _CHANGED)[0],
@@ -158,5 +158,5 @@ def _message(message: Mapping[str, Any], calls: Calls, id: str) -> Iterator[Even
 def _usage(message: Mapping[str, Any]) -> Usage | None:
     """The model and the tokens that stand beside a message."""
     named = message.get("model")
-    model: str = named if codec.storable(named) else ""
+    model: str = named if codec.is_plain_text(named) else ""
     return usage_of_provider(message.get("usage"), model) or (Usage(model) if model else None)

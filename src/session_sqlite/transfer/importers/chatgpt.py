@@ -144,7 +144,7 @@ def _conversation(conversation: Mapping[str, Any]) -> Iterator[Arrival | Fault |
     id = kept_id(conversation.get("conversation_id") or conversation.get("id") or derived_id("chatgpt", conversation))
     made = time_of(conversation.get("create_time"))
     model = conversation.get("default_model_slug")
-    tree = _Tree(conversation["mapping"], model if codec.storable(model) else "")
+    tree = _Tree(conversation["mapping"], model if codec.is_plain_text(model) else "")
     tree.set_times(made)
     title = conversation.get("title")
 
@@ -159,7 +159,7 @@ def _conversation(conversation: Mapping[str, Any]) -> Iterator[Arrival | Fault |
         Arrival(
             id,
             (),
-            title=title if codec.storable(title) else "",
+            title=title if codec.is_plain_text(title) else "",
             metadata={
                 name: noted(one) for name, one in conversation.items() if name not in _READ and one not in _NOTHING
             },
@@ -221,7 +221,7 @@ def _events(tree: _Tree, name: str) -> Iterator[Event | Note]:
         metadata["attachments"] = said.attachments
     yield from said.notes()
     model = about.get("model_slug")
-    model = model if codec.storable(model) and model else tree.model
+    model = model if codec.is_plain_text(model) and model else tree.model
     yield Event(
         author,
         text,

@@ -71,7 +71,7 @@ def _conversation(conversation: Mapping[str, Any]) -> Iterator[Arrival | Fault |
         Arrival(
             id,
             (),
-            title=title if codec.storable(title) else "",
+            title=title if codec.is_plain_text(title) else "",
             metadata=_besides(conversation, _READ),
             created_at=time_of(conversation.get("created_at")),
             updated_at=time_of(conversation.get("updated_at")),
@@ -101,7 +101,7 @@ def _events(message: Mapping[str, Any], id: str, calls: Calls, model: object) ->
         calls,
         created_at=time_of(message.get("created_at")),
         metadata=_besides(message, _READ_OF_MESSAGE),
-        usage=Usage(own_model) if author == "assistant" and own_model and codec.storable(own_model) else None,
+        usage=Usage(own_model) if author == "assistant" and own_model and codec.is_plain_text(own_model) else None,
     )
 
 

@@ -69,7 +69,7 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
         session.id,
         session.events(_records(file)),
         agent_id=name_or_empty(shape.agent),
-        title=shape.title if codec.storable(shape.title) else "",
+        title=shape.title if codec.is_plain_text(shape.title) else "",
         metadata=shape.metadata(),
         parent_id=session.parent_id,
     )
@@ -404,7 +404,7 @@ def _usage(message: Mapping[str, Any]) -> Usage | None:
     model = message.get("model")
     if model == _NO_MODEL:
         return None
-    return usage_of_provider(message.get("usage"), model if codec.storable(model) else "")
+    return usage_of_provider(message.get("usage"), model if codec.is_plain_text(model) else "")
 
 
 def _is_prompt(message: Any) -> bool:

@@ -99,7 +99,7 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
         id,
         _Conversation(outline, id).events(_items(file)),
         agent_id=name_or_empty(about.get("agent_nickname") or about.get("agent_role")),
-        title=title if codec.storable(title) else "",
+        title=title if codec.is_plain_text(title) else "",
         metadata={"codex": {name: about[name] for name in _OF_SESSION if about.get(name)}},
         created_at=time_of(about.get("timestamp")),
         parent_id=kept_id(outline.parent) if outline.parent else None,
@@ -262,7 +262,7 @@ class _Conversation:
                 yield from self._event_msg(item)
             case "turn_context":
                 model = item.payload.get("model")
-                self._model = model if codec.storable(model) else self._model
+                self._model = model if codec.is_plain_text(model) else self._model
                 for name in ("user_instructions", "developer_instructions"):
                     yield from self._instructions(item, item.payload.get(name))
                 yield LeftOut("turn_context")

@@ -264,7 +264,7 @@ def _mark_of(path: Path) -> Any:
 def _unreadable(path: Path, error: sqlite3.Error) -> StoreError:
     code = primary_code(error)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    shown = codec.text(str(path), "path") if codec.storable(str(path)) else ascii(str(path))
+    shown = codec.text(str(path), "path") if codec.is_plain_text(str(path)) else ascii(str(path))
     if code in BUSY:
         return StoreError(f"the file {shown!r} is being written by its program: try again ({name})")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):

@@ -125,7 +125,7 @@ def _session(about: Mapping[str, Any], messages: list[Any]) -> Iterator[Arrival 
         Arrival(
             id,
             (),
-            title=title if codec.storable(title) else "",
+            title=title if codec.is_plain_text(title) else "",
             metadata={
                 "gemini": {name: noted(one) for name, one in about.items() if name not in _READ_OF_SESSION and one}
             },
@@ -186,7 +186,7 @@ def _add_call(said: Said, call: Mapping[str, Any]) -> None:
 
 def _usage(message: Mapping[str, Any]) -> Usage | None:
     model = message.get("model")
-    name = model if codec.storable(model) else ""
+    name = model if codec.is_plain_text(model) else ""
     tokens = message.get("tokens")
     if not isinstance(tokens, dict):
         return Usage(name) if name else None

@@ -61,7 +61,7 @@ def _session(record: Mapping[str, Any]) -> Arrival:
     return Arrival(
         id,
         _events(record, prompt, "user" if begin or answers else "system", answers, id),
-        title=shown if codec.storable(shown) else "",
+        title=shown if codec.is_plain_text(shown) else "",
         created_at=time_of(record.get("time")),
     )
 

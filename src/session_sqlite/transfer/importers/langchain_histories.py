@@ -105,6 +105,6 @@ def _plain(value: dict[str, Any]) -> Event:
     said = Said.of(data.get("content"))
     author = author_of(value["type"].removesuffix("MessageChunk"))
     call_id = data.get("tool_call_id")
-    actions = [ToolCall("", id=call_id if codec.storable(call_id) else "")] if author == "tool" else []
+    actions = [ToolCall("", id=call_id if codec.is_plain_text(call_id) else "")] if author == "tool" else []
     text = said.text or "\n".join(result.text for result in said.results)
     return Event(author, text, reasoning=said.reasoning, actions=actions, metadata={"langchain": value})

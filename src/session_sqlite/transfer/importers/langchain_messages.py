@@ -81,7 +81,7 @@ def _conversation(about: Mapping[str, Any], messages: Sequence[Any], name: str, 
     return Arrival(
         id,
         _events(messages, id, where),
-        title=title if codec.storable(title) else "",
+        title=title if codec.is_plain_text(title) else "",
         metadata={key: value for key, value in about.items() if key != "messages"},
         created_at=time_of(about.get("created_at")),
         updated_at=time_of(about.get("updated_at")),

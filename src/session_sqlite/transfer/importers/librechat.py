@@ -80,7 +80,7 @@ def _conversation(value: Mapping[str, Any]) -> Iterator[Arrival | Fault | Note |
         Arrival(
             id,
             (),
-            title=title if codec.storable(title) else "",
+            title=title if codec.is_plain_text(title) else "",
             metadata={"librechat": about} if about else {},
             created_at=time_of(value.get("createdAt")),
         ),
@@ -102,7 +102,7 @@ def _events(message: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event
     tokens = count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
     usage = None
     if not by_user and (tokens or model):
-        usage = Usage(model if codec.storable(model) else "", output_tokens=tokens)
+        usage = Usage(model if codec.is_plain_text(model) else "", output_tokens=tokens)
     about = {key: noted(one) for key, one in message.items() if key not in _READ and one not in _NOTHING}
     yield from said.events(
         "user" if by_user else "assistant",

@@ -130,7 +130,7 @@ def _chat(
             id,
             (),
             user_id=name_or_empty(row.get("user_id")),
-            title=title if codec.storable(title) else "",
+            title=title if codec.is_plain_text(title) else "",
             metadata={"open_webui": about} if about else {},
             created_at=time_of(row.get("created_at")) or time_of(chat.get("timestamp")),
             updated_at=time_of(row.get("updated_at")),
@@ -179,7 +179,7 @@ def _events(message: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event
     if not said.text and isinstance(error, dict) and isinstance(error.get("content"), str):
         said.add_text(error["content"])
     model = message.get("model")
-    name = model if author == "assistant" and codec.storable(model) else ""
+    name = model if author == "assistant" and codec.is_plain_text(model) else ""
     counts = message.get("usage") or (message.get("info") or {}).get("usage") or message.get("info")
     yield from said.events(
         author,
