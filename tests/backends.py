@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import clusters
 import pytest
 import servers
 import sqlalchemy
@@ -134,10 +135,14 @@ def _administration(url: str) -> sqlalchemy.Engine:
 def empty_store(kind: str) -> str:
     """The URL of an empty store on a server."""
     url = _store_of_all(kind)
+    _empty(url)
+    return url
+
+
+def _empty(url: str) -> None:
     with _administration(url).connect() as connection:
         for table in TABLES:
             connection.exec_driver_sql(f"DELETE FROM {table}")
-    return url
 
 
 def server_dump(url: str) -> Dump:
@@ -171,6 +176,33 @@ def awaited_on_server(kind: str) -> Callable[[Path], AbstractContextManager[Stor
 
     return opened
 
+
+@functools.cache
+def _cluster(kind: str) -> tuple[str, str]:
+    """The URL of a store on a cluster that all tests share, and that of the same on one node for administration."""
+    cluster = _RUNNING.enter_context(clusters.galera() if kind == "galera" else clusters.postgresql_pair())
+    database = clusters.new_database(cluster.nodes[0])
+    url = cluster.url(database)
+    SQLAlchemySessionService(url).close()
+    return url, cluster.nodes[0].url(database)
+
+
+def on_cluster(kind: str) -> Callable[[Path], AbstractContextManager[Store]]:
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Store]:
+        try:
+            url, node = _cluster(kind)
+        except servers.MissingServerError as error:
+            pytest.skip(str(error))
+        _empty(node)
+        with SQLAlchemySessionService(url, app_name="app", user_id="user") as service:
+            yield Store(service, lambda: server_dump(node))
+
+    return opened
+
+
+CLUSTERS = {"galera": on_cluster("galera"), "postgresql-pair": on_cluster("postgresql-pair")}
+"""Run by ``pytest -m cluster``."""
 
 BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "file": sqlite_file,

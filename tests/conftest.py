@@ -37,6 +37,16 @@ def service(path: Path) -> "Iterator[SQLiteSessionService]":
         yield service
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run each failure of a cluster six times")
+
+
+@pytest.fixture
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often a failure of a cluster is tried."""
+    return 6 if pytestconfig.getoption("--long") else 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says in red which servers were not there, so that a green run does not hide what it did not test."""
     import backends

@@ -44,7 +44,7 @@ class Server:
         port: The port on loopback.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, account: str = "nobody") -> None:
         self.durable = durable
         self.base = Path(tempfile.mkdtemp(prefix="session-sqlite-server-"))
         self.port = free_port()
@@ -54,9 +54,9 @@ class Server:
         if os.geteuid() == 0:
             import pwd
 
-            nobody = pwd.getpwnam("nobody")
-            self.account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(self.base, nobody.pw_uid, nobody.pw_gid)
+            owner = pwd.getpwnam(account)
+            self.account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+            os.chown(self.base, owner.pw_uid, owner.pw_gid)
         self.process: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ what a kind of server says of itself
@@ -75,20 +75,24 @@ class Server:
 
     # ------------------------------------------------------------ life
 
-    def start(self) -> None:
-        """Starts the process and waits until it answers."""
+    def start_process(self) -> None:
+        """Starts the process."""
         with (self.base / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, env=self.environment, cwd="/", start_new_session=True,
                 **self.account,
             )  # fmt: skip
+
+    def start(self) -> None:
+        """Starts the process and waits until it answers."""
+        self.start_process()
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 self.administer("SELECT 1")
                 return
             except sqlalchemy.exc.SQLAlchemyError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
+                if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the server does not answer:\n{self.log()}") from None
                 time.sleep(0.02)
 
@@ -98,7 +102,7 @@ class Server:
 
     def kill(self) -> None:
         """Ends the process, with all that it has started, at once: SIGKILL."""
-        children = list(_children(self.process.pid)) if self.process is not None else []
+        children = list(_descendants(self.process.pid)) if self.process is not None else []
         self._end(signal.SIGKILL)
         for child in children:  # PostgreSQL's are in sessions of their own, and acknowledge commits a moment longer
             with contextlib.suppress(ProcessLookupError):
@@ -136,9 +140,11 @@ class Server:
 
     # ------------------------------------------------------------ databases
 
-    def administer(self, sql: str) -> list[Any]:
+    def administer(self, sql: str, database: str | None = None) -> list[Any]:
         """Runs one statement outside of any transaction and returns its rows."""
-        engine = sqlalchemy.create_engine(self.url(), poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+        engine = sqlalchemy.create_engine(
+            self.url(database), poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT"
+        )
         with engine.connect() as connection:
             result = connection.exec_driver_sql(sql.replace("%", "%%"))  # the drivers format it
             return [tuple(row) for row in result] if result.returns_rows else []
@@ -310,9 +316,11 @@ def _postgresql_binaries() -> tuple[Path, bool]:
     return Path(found[0]).parent, False
 
 
-def _children(pid: int) -> Iterator[int]:
+def _descendants(pid: int) -> Iterator[int]:
+    """The processes that a process has started, and those that these have started."""
     for status in glob.glob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError):
             child = Path(status)
             if child.read_text().rpartition(")")[2].split()[1] == str(pid):
                 yield int(child.parent.name)
+                yield from _descendants(int(child.parent.name))

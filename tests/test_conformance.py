@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from backends import BACKENDS, Store, rows_about
+from backends import BACKENDS, CLUSTERS, Store, rows_about
 
 from session_sqlite import (
     ANY,
@@ -39,9 +39,9 @@ NASTY_KEYS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[*BACKENDS, *(pytest.param(name, marks=pytest.mark.cluster) for name in CLUSTERS)])
 def store(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Store]:
-    with BACKENDS[request.param](tmp_path) as store:
+    with (BACKENDS | CLUSTERS)[request.param](tmp_path) as store:
         yield store
 
 

@@ -14,7 +14,8 @@ SessionArgument = SessionRecord | str
 ExportFormat = Literal["jsonl", "markdown", "html"]
 ImportFormat = Literal[
     "auto", "jsonl", "store", "chatgpt", "openai-chat", "langchain-sql", "langchain-file", "langchain-messages",
-    "langgraph", "claude-ai", "claude-code", "codex", "openai-agents", "llm", "aster",
+    "langgraph", "claude-ai", "claude-code", "codex", "gemini-cli",
+    "gemini-takeout", "ai-studio", "open-webui", "open-webui-json", "librechat", "openai-agents", "llm", "aster",
 ]  # fmt: skip
 SearchField = Literal["content", "reasoning", "tools"]
 ToolStatus = Literal["pending", "ok", "error"]

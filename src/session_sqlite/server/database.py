@@ -42,6 +42,7 @@ from session_sqlite.errors import (
 from session_sqlite.pages import CheckReport, Rows, distinct
 from session_sqlite.server.checking import check
 from session_sqlite.server.dialects import Dialect, Fault, dialect_of
+from session_sqlite.server.hosts import Hosts
 from session_sqlite.server.schema import migrate
 from session_sqlite.server.search_index import ServerSearchIndex
 
@@ -116,6 +117,7 @@ class ServerDatabase:
         self._closing = threading.Lock()
         self.url = _checked_url(url)
         self.dialect = dialect_of(self.url.get_backend_name(), is_mariadb=False)
+        self._hosts = Hosts(self.url, is_used=self.dialect.name == "mysql")
         self.engine = self._new_engine(pool_size)
         try:
             self._patiently(lambda connection: migrate(connection, self.dialect, str(self)), busy_timeout)
@@ -255,7 +257,11 @@ class ServerDatabase:
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
         """A connection from the pool, which goes back to it without a transaction, or not at all."""
-        connection = self.engine.connect()
+        try:
+            connection = self.engine.connect()
+        except DBAPIError:
+            self._hosts.failed(None)  # a node of a cluster that was cut off takes connections, and nothing else
+            raise
         try:
             try:
                 yield connection
@@ -273,6 +279,7 @@ class ServerDatabase:
         if connection.invalidated or connection.closed:
             return
         if isinstance(error, DBAPIError) and self.dialect.fault(error) is Fault.DISCONNECTED:
+            self._hosts.failed(connection)
             connection.invalidate()
             return
         try:
@@ -305,7 +312,7 @@ class ServerDatabase:
 
     def _new_engine(self, pool_size: int) -> Engine:
         engine = sqlalchemy.create_engine(
-            self.url,
+            self._hosts.url,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
@@ -314,6 +321,8 @@ class ServerDatabase:
             pool_recycle=1800,  # servers and proxies close connections that are idle for long
             pool_reset_on_return=None,  # every transaction is ended by `connection`
         )
+
+        self._hosts.listen(engine)
 
         @event.listens_for(engine, "connect")
         def set_up(dbapi_connection: Any, _record: object) -> None:
