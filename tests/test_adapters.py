@@ -109,9 +109,8 @@ def test_a_failed_write_is_one_line_in_the_log_without_what_was_said(
     adapter: Callable[[SessionService], Any], line: str, service: SQLiteSessionService, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.close()
-    with caplog.at_level(logging.ERROR, "session_sqlite"):
-        with suppress(StoreClosedError):  # a history raises what it has logged
-            adapter(service)
+    with caplog.at_level(logging.ERROR, "session_sqlite"), suppress(StoreClosedError):
+        adapter(service)  # a history raises what it has logged
     assert line in caplog.text
     assert "secret" not in caplog.text
     assert "Traceback" not in caplog.text

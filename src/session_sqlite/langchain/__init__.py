@@ -1,4 +1,4 @@
 """LangChain on top of the store: messages as events, and the history that chains remember with.
 
-The only place that imports langchain_core.
+Only this package and `session_sqlite.messages.langchain` import langchain_core.
 """

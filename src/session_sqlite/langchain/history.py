@@ -1,8 +1,8 @@
 """`SQLiteChatMessageHistory`: the memory of LangChain chains.
 
-A history is a name and a window: the session it stands for, and how much of it a model is shown. It holds no data
-and no connection. Each access goes to a service, which histories of one path share in a process; the session appears
-with the first message.
+A history is a name and a window: it names a session, and says how much of it a model is shown. It holds no data and no
+connection. Each access goes to a service, which histories of one path share in a process. The session is made with the
+first message.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unused-ignore]  # see the import above
-    """The messages of one session, as LangChain's chains and memories want them.
+    """A list of the messages of one session, as LangChain's chains and memories want them.
 
     Every message comes back as it was added: same class, equal fields, same order of keys. Adding several messages
     is one transaction. Usable from any thread and event loop; the constructor does no I/O.
@@ -101,7 +101,9 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     def _repr_html_(self) -> str:
         if self._path not in (None, MEMORY) and not os.path.exists(self._path):
-            return html.session_part(self._session, note="Nothing was said yet.")  # and no file is made for that
+            return html.session_part(
+                self._session, note="Nothing was said yet."
+            )  # shown without opening the path, which would make the file
         try:
             return self.service.get_session(self._session)._repr_html_()
         except SessionNotFoundError:
@@ -148,19 +150,19 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     @property
     def service(self) -> SessionService:
-        """The service that the history reads and writes with; opened at the first use."""
+        """Returns the service that the history reads and writes with, which is opened at the first use."""
         return self._given if self._given is not None else _shared_service(self._path or MEMORY)
 
     @property
     def session_id(self) -> str:
-        """The id of the session."""
+        """Returns the id of the session."""
         return self._session.id
 
     # ------------------------------------------------------------ reading
 
     @property
     def messages(self) -> list[BaseMessage]:
-        """The messages, oldest first: all of them, or the window. A new list at each access.
+        """Returns the messages, oldest first: all of them, or the window. Each access makes a new list.
 
         Assigning a list replaces all stored messages in one transaction.
         """
@@ -179,7 +181,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
 
     async def aget_messages(self) -> list[BaseMessage]:
         """Returns what `messages` does, awaited."""
-        # The caller's token counter may take long, or wait for another thread: the shared ones stay free.
+        # The caller's token counter may itself wait for a worker, so it does not run in one.
         return await (in_own_thread if self._window.counts_tokens else in_thread)(self.get_messages)
 
     # ------------------------------------------------------------ writing
@@ -225,7 +227,7 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
                 try:
                     self.service.append_events(self._session, events[known:], expected_seq=last_seq, create=True)
                 except StaleSessionError:
-                    continue  # somebody else wrote meanwhile, perhaps the same
+                    continue  # another writer was faster, perhaps with the same messages: compare again
                 return list(messages[known:])
 
         return self._log_failure(work)
@@ -314,7 +316,7 @@ def _close_shared() -> None:
 
 
 def _forget_lock() -> None:
-    global _services_lock  # a thread of the parent may have held it
+    global _services_lock  # a thread of the parent may have held it at the fork, and nobody would release it here
     _services_lock = threading.Lock()
 
 

@@ -1,7 +1,7 @@
-"""A reply that was stopped: what had been streamed of it, as a message that a next request may have.
+"""Replies that were stopped: what had been streamed of one becomes a message that the next request may have.
 
-A run ends early where its task is cancelled, its client goes away or its model fails. What is left of the reply is its
-text: providers refuse a call that no tool will answer, a block of reasoning without its signature, and a reply without
+A run ends early if its task is cancelled, its client goes away or its model fails. Of the reply only the text can be
+kept: providers refuse a call that no tool will answer, a block of reasoning without its signature, and a reply without
 text.
 """
 
@@ -22,12 +22,12 @@ from session_sqlite.messages.langchain import message_to_event
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns how the note names what ended a run."""
+    """Returns the name of what ended a run, for the note about it."""
     return type(error).__name__
 
 
 def partial_reply(streamed: BaseMessage | None, reason: str, id: str | None = None) -> AIMessage | None:
-    """Returns what of a reply can be said again, marked in its ``response_metadata``; None if that is nothing."""
+    """Returns what of a reply can be shown again, with a mark in its ``response_metadata``; None if nothing can."""
     if streamed is None:
         return None
     event = message_to_event(streamed)
@@ -44,14 +44,14 @@ def partial_reply(streamed: BaseMessage | None, reason: str, id: str | None = No
 
 
 def is_partial(message: BaseMessage) -> bool:
-    """Whether it is a reply that `partial_reply` made."""
+    """Returns whether a message is a reply that `partial_reply` made."""
     return isinstance(message, AIMessage) and bool(message.response_metadata.get("interrupted"))
 
 
 class Streamed(BaseCallbackHandler):
-    """Listens to the model call of an agent and keeps what has come of the reply so far."""
+    """A listener to the model call of an agent, which keeps what has come of the reply so far."""
 
-    run_inline = True  # else an async run waits for a worker thread at each token
+    run_inline = True  # otherwise an async run would wait for a worker thread at each token
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Streamed(BaseCallbackHandler):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hears of the model calls that are made in here, and not of those within another run in here."""
+        """Hears of the model calls that are made inside of the block, but not of those of other runs inside of it."""
         config = ensure_config()
         callbacks = config.get("callbacks")
         if isinstance(callbacks, BaseCallbackManager):
@@ -77,7 +77,7 @@ class Streamed(BaseCallbackHandler):
             var_child_runnable_config.reset(token)
 
     def so_far(self) -> BaseMessage | None:
-        """Returns what was streamed of the reply that was begun last."""
+        """Returns what has been streamed of the latest reply."""
         return functools.reduce(operator.add, self._chunks) if self._chunks else None
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **about: Any) -> None:

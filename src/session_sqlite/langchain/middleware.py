@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.runtime import Runtime
 
-EVERYTHING: Final = 2**53  # a window that has no end
-UNSEEN: Final = "unknown"  # what ended a run that nobody saw ending
+EVERYTHING: Final = 2**53  # the limit of a window that takes every message
+UNSEEN: Final = "unknown"  # the reason of an interruption that was found by the next run only
 _RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
 
 
@@ -159,7 +159,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Does what `before_agent` does, awaited."""
-        # A function of the caller's does not run in a worker: it may wait for a worker itself.
+        # The caller's token counter may itself wait for a worker, so it does not run in one.
         run = in_own_thread if self._window.counts_tokens else in_thread
         return await run(self._begin, self._session(runtime), state["messages"])
 
@@ -193,7 +193,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         try:
             with streamed.listening() if streamed else nullcontext():
                 response = await handler(request)
-        except GeneratorExit as error:  # nothing can be awaited any more
+        except GeneratorExit as error:  # a coroutine that is being closed cannot await
             self._stopped(session, before, error, streamed)
             raise
         except BaseException as error:
@@ -250,8 +250,8 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _stopped(
         self, session: Session, before: Sequence[BaseMessage], error: BaseException, streamed: Streamed | None = None
     ) -> None:
-        """Notes that the run ended here without a reply, and keeps what had been streamed if that is wanted."""
-        if isinstance(error, GraphBubbleUp) or not before:  # the former: a person is asked, and the run goes on
+        """Notes that the run ended here without a reply; keeps what had been streamed, if the caller wants it."""
+        if isinstance(error, GraphBubbleUp) or not before:  # LangGraph pauses a run by such an error, to ask a person
             return
         reason, last = reason_of(error), cast("str", before[-1].id)
         try:
@@ -260,11 +260,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 event = dataclasses.replace(message_to_event(kept), metadata={"interrupted": reason})
                 self._service.append_messages(session, [event], create=True)
             self._service.mark_interrupted(session, [last if kept is None else cast("str", kept.id)], reason)
-        except SessionError as failure:  # what ended the run is what its caller has to see
+        except SessionError as failure:  # not raised: the caller has to see the error that ended the run
             log_failure(not_written(session), failure)
 
     def _goes_on(self, session: Session, before: Sequence[BaseMessage]) -> None:
-        """Takes the note away that a run had ended in this turn: it is tried again, or was only slow."""
+        """Removes the note that a run ended in this turn: it is being retried, or was only slow."""
         users = [index for index, message in enumerate(before) if isinstance(message, HumanMessage)]
         with self._failures(session):
             self._service.mark_interrupted(session, _ids(before[(users or [0])[-1] :]), "")
@@ -280,7 +280,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _acceptable(
         self, session: Session, request: ModelRequest[Any]
     ) -> tuple[ModelRequest[Any], Sequence[BaseMessage]]:
-        """A request with one result for each call, right behind its reply; and the state with the results in it.
+        """Returns a request with one result for each call, right behind its reply, and the state with these results.
 
         LangChain itself answers a call whose arguments are malformed, in the request, and in the state once the model
         has replied: without an id, which we give the answer now.
@@ -304,7 +304,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return request, before
 
     def _before_tool(self, session: Session, request: ToolCallRequest, before: Sequence[BaseMessage]) -> _Twin | None:
-        """Stores what came into the state since; says which call this is, if the reply has several with its id."""
+        """Stores what has come into the state; returns which call this is, if the reply has several with its id."""
         self._save(session, before)
         asked, id = request.tool_call, request.tool_call["id"] or ""
         caller = _caller(id, before)
@@ -320,7 +320,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             group = self._twins.setdefault((session, caller.id, id), {})
             what = (asked["name"], asked["args"])
             same = [place for place, call in enumerate(calls) if (call.name, call.args) == what]
-            # Calls that are equal in everything: each run takes another one, and first those without a result.
+            # Of calls that are equal in everything each run takes another one, those without a result first.
             place = min(same or range(len(calls)), key=lambda one: (one in group, ids[one] in stored, one))
             group[place] = None
             return _Twin(id, ids[place], place, len(calls), others, group)
@@ -332,7 +332,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._after_tool(session, [], twin)
 
     def _after_tool(self, session: Session, messages: list[BaseMessage], twin: _Twin | None) -> None:
-        """Stores a result; that of a later call with the same id waits for those before it, so their order is kept."""
+        """Stores a result, in the order of the calls: of calls with one id, a later one's waits for those before it."""
         if twin is None:
             self._save(session, messages)
             return
@@ -341,7 +341,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             ready: list[BaseMessage] = []
             for place in range(twin.of):
                 held = twin.group.get(place, [] if place in twin.others else None)
-                if held is None:  # it runs, or did not begin
+                if held is None:  # the call still runs, or has not begun
                     break
                 ready += held
                 if held:
@@ -384,15 +384,15 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             self._save(session, [*whole, *(message for message in messages if message.id not in shown)], anew=True)
             return None if messages is given else _instead(messages)
         known = self._service.find_messages(session, _ids(messages))
-        # What is changed in the state, like a thread that was edited in its checkpointer, is so before it is read.
+        # Changes in the state (a thread may have been edited in its checkpointer) are stored before the window is read.
         self._save(session, [message for message in messages if message.id in known], anew=True)
         stored = self._load(session)
         have = {message.id for message in stored}
         new = [message for message in messages if message.id not in known]
-        if not new and stored and is_partial(stored[-1]):  # the model is asked again for what it could not end
+        if not new and stored and is_partial(stored[-1]):  # the model is asked again for the reply that was stopped
             stored.pop()
         whole = paired([*stored, *new], no_result)
-        # A result whose call is not in the window, or nowhere, is stored and not shown.
+        # A result whose call is not in the window, or not stored at all, is kept but not shown to the model.
         unseen = {message.id for message in new} - {message.id for message in whole}
         self._save(session, [message for message in whole if message.id not in have])
         self._save(session, [message for message in new if message.id in unseen])
@@ -401,7 +401,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _with_results_in_place(
         self, session: Session, messages: Sequence[BaseMessage], known: Mapping[str, int]
     ) -> Sequence[BaseMessage]:
-        """The state with the stored result's id for a new result of the same call that stands in its stead."""
+        """Returns the state; a new result that replaces a stored one of the same call gets its id."""
         ids = set(_ids(messages))
         olds: dict[str, str] = {}
         for message in messages:
@@ -431,7 +431,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             goes_on = {message.id for message in messages[-1:]}
             for event in last:
                 waits = event.author == "user" or any(
-                    not isinstance(call.args, str)  # a malformed call is not run, so the reply is the last of its run
+                    not isinstance(call.args, str)  # a malformed call is not run, so nothing is awaited
                     for message in event_to_messages(event)
                     for call in calls_to_answer(message)
                 )
@@ -439,7 +439,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
                     self._service.mark_interrupted(session, [event.message_id], UNSEEN)
 
     def _without_what_was_sent_again(self, session: Session, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-        """The state with the stored message, once, for each that a client sent again without its id."""
+        """Returns the state, in which stored messages stand for those that a client sent again without their ids."""
         with self._failures(session):
             known = self._service.find_messages(session, _ids(messages))
             messages = self._with_results_in_place(session, messages, known)
@@ -486,10 +486,13 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             self._seen.update(looked_at)
 
     def _as_summary(self, session: Session, event: Event, after: Sequence[BaseMessage]) -> Event:
-        """It stands for what comes before the first message that was kept beside it, or for everything so far."""
+        """Returns the event as a summary of all that comes before the first message that was kept beside it.
+
+        If none was kept, it is of everything so far.
+        """
         id = cast("str", event.message_id)
         seqs = self._service.find_messages(session, [id, *_ids(after)])
-        if id in seqs:  # it was stored as one
+        if id in seqs:  # it was stored before, as a summary
             return event
         kept = [seqs[id] for id in _ids(after) if id in seqs]
         if kept:
@@ -502,7 +505,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return dataclasses.replace(event, author="system", supersedes=upto) if upto else event
 
     def _make_if_within(self, session: Session) -> None:
-        """The session of a sub-agent says where it belongs."""
+        """Makes the session of a sub-agent, with a note of the session and the call that it belongs to."""
         runs = _tool_runs.get()
         if runs and session == _session_within(runs[-1]):
             run = runs[-1]
@@ -531,7 +534,7 @@ class _ToolRun(NamedTuple):
     tool: str
 
 
-# The tool calls that this code runs in, the innermost last: an agent in there is a sub-agent.
+# The tool calls around the running code, the innermost last. An agent that runs inside of one is a sub-agent.
 _tool_runs: contextvars.ContextVar[tuple[_ToolRun, ...]] = contextvars.ContextVar("session_sqlite_tools", default=())
 
 
@@ -581,13 +584,13 @@ def _field(context: object, name: str) -> Any:
 
 
 def _messages_in(state: Any) -> list[BaseMessage]:
-    """The messages of a state, which is a dict, a model, or a list of messages itself."""
+    """Returns the messages of a state, which is a dict, a model, or a list of messages itself."""
     found = state if isinstance(state, list) else _field(state, "messages")
     return [message for message in found or () if isinstance(message, BaseMessage)]
 
 
 def _messages_of_result(result: Any) -> list[BaseMessage]:
-    """The messages that a tool returns: as one, as the update of a `Command`, or as a list of those."""
+    """Returns the messages in what a tool returned: a message, the update of a `Command`, or a list of those."""
     if isinstance(result, BaseMessage):
         return [] if isinstance(result, RemoveMessage) else [result]
     if isinstance(result, list):
@@ -608,7 +611,7 @@ def _with_ids(
     twin: _Twin | None = None,
     only: Sequence[BaseMessage] | None = None,
 ) -> list[BaseMessage]:
-    """Gives an id to each message that has none; the state, where they go next, would give one too late."""
+    """Gives an id to each message that has none; the state would give one too, but only after they are stored."""
     for index, message in enumerate(messages):
         if only is not None and not any(message is one for one in only):
             continue
@@ -633,21 +636,21 @@ def _caller(call_id: str | None, messages: Sequence[BaseMessage]) -> AIMessage |
 
 
 def _free_place(caller: AIMessage, call_id: str, messages: Sequence[BaseMessage]) -> int:
-    """Which of the calls with this id of a reply the next result is of, by the results that it has so far."""
+    """Returns to which of a reply's calls with this id the next result belongs, judged by the results so far."""
     ids = {message.id for message in messages}
     places = range(sum(call.id == call_id for call in calls_to_answer(caller)))
     return next((place for place in places if result_id(caller, call_id, place) not in ids), 0)
 
 
 def _latest(messages: Sequence[BaseMessage]) -> set[int]:
-    """Where the messages are that a state may still change: the user's last, the last reply, and what follows that."""
+    """Returns the places of the messages that may still change: the user's last, and all from the last reply on."""
     users = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
     replies = [index for index, message in enumerate(messages) if isinstance(message, AIMessage)]
     return {*users[-1:], *range(replies[-1] if replies else 0, len(messages))}
 
 
 def _is_ours(message: BaseMessage) -> bool:
-    """Whether it is a message that we made, of which a client may know nothing."""
+    """Returns whether a message was made by this package, so that a client may not know of it."""
     return is_placeholder(message) or is_partial(message)
 
 
@@ -656,5 +659,5 @@ def _instead(messages: Sequence[BaseMessage]) -> dict[str, Any]:
 
 
 def _partial_id(last: str | None) -> str:
-    """The id of what is kept of a reply to this message; a second one takes the place of the first."""
+    """Returns the id for what is kept of a stopped reply to this message; a second one takes the place of the first."""
     return str(uuid.uuid5(_RESULT_IDS, f"{last}/interrupted"))

@@ -3,7 +3,7 @@
 LangChain tells its callback handlers of *runs*: a chain, a model or a tool begins and ends, inside of another run or as
 the *root*. The recorder makes events of what people want to read of them: what a model was asked, its reply, and each
 tool call. An event's ``invocation_id`` is its run, its ``branch`` the run around that one, and its metadata say how
-long it took. It watches and never reads back: what a model sees is not its affair.
+long it took. The recorder only writes: it does not decide what a model is shown.
 """
 
 from __future__ import annotations
@@ -50,19 +50,21 @@ class _Run:
     name: str
     excluded: bool
     agent: str
-    names: SessionNames  # as far as they are given for it
+    names: SessionNames  # of the session, as far as they are given for the run
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
     call_id: str = ""
-    top: _Run | None = dataclasses.field(default=None, repr=False)  # the root; None of itself
+    top: _Run | None = dataclasses.field(default=None, repr=False)  # the root of the run; None for a root
     is_model: bool = False
-    over: str = ""  # of a root: "well" or "stopped", once it has ended
-    questions: list[Event] = dataclasses.field(default_factory=list)  # of a root, while they are not written down
-    stopped: Event | None = None  # of a root: the reply that was stopped
-    asked: set[str] = dataclasses.field(default_factory=set)  # of a root: what users said in it
+    over: str = ""  # for a root that has ended, "well" or "stopped"
+    questions: list[Event] = dataclasses.field(
+        default_factory=list
+    )  # for a root, questions that are not written down yet
+    stopped: Event | None = None  # for a root, its reply that was stopped
+    asked: set[str] = dataclasses.field(default_factory=set)  # for a root, what users said in it
     began: float = dataclasses.field(default_factory=time.perf_counter)
 
     def took(self) -> float:
-        """Milliseconds since it began."""
+        """Returns the milliseconds since it began."""
         return round((time.perf_counter() - self.began) * 1000, 3)
 
 
@@ -150,7 +152,7 @@ class SessionRecorder(BaseCallbackHandler):
         self._end(run_id)
 
     def on_chain_error(self, error: BaseException, *, run_id: uuid.UUID, **about: Any) -> None:
-        """Forgets the run; no event: what failed in it has its own."""
+        """Forgets the run; no event, since what failed in it has one."""
         run = self._end(run_id, "stopped")
         if run is not None and run.root == run_id:
             self._write_stopped(run)
@@ -203,7 +205,7 @@ class SessionRecorder(BaseCallbackHandler):
         elif event.content:
             root = run.top or run
             root.stopped = event
-            # A root that is streamed is not told the configuration; what runs in it is.
+            # LangChain does not tell a streamed root its configuration, but it tells the runs in it.
             root.names = root.names.or_else(run.names)
             if root.over == "stopped":
                 self._write_stopped(root)
@@ -281,8 +283,10 @@ class SessionRecorder(BaseCallbackHandler):
         run = self._runs.get(run_id)
         if run is None:
             return None
-        if run.root == run_id:  # what never ended ends with it, but for a reply: who closes a stream closes the
-            run.over = how  # outermost first, and then the model says how far it got
+        # Runs that were never reported as ended are forgotten with their root. Model calls are not: when a stream is
+        # closed, the root ends first, and the model reports only then how far it got.
+        if run.root == run_id:
+            run.over = how
             for id in [id for id, other in list(self._runs.items()) if other.root == run_id and not other.is_model]:
                 self._runs.pop(id, None)
         self._runs.pop(run_id, None)
@@ -338,7 +342,7 @@ class SessionRecorder(BaseCallbackHandler):
         )
 
     def _write(self, run: _Run, events: Sequence[Event], *, once: bool = False, again: bool = False) -> None:
-        """Appends events: with ``once`` each message once, with ``again`` without questions that are tried again."""
+        """Appends events; with ``once`` each message once, with ``again`` without questions that are being retried."""
         if not events:
             return
         with failures("a run was not recorded", raises=self.raise_error):
@@ -356,7 +360,7 @@ class SessionRecorder(BaseCallbackHandler):
 
 
 def _event_of_part(response: object, error: BaseException) -> Event:
-    """What came of a reply before it was stopped, as far as a model may be shown it again."""
+    """Returns an event of what came of a reply before it was stopped, as far as a model may be shown it again."""
     parts = [part for parts in response.generations for part in parts] if isinstance(response, LLMResult) else []
     if not parts:
         return Event("assistant")
@@ -369,13 +373,13 @@ def _event_of_part(response: object, error: BaseException) -> Event:
 
 def _event_of(generation: Generation) -> Event:
     message = getattr(generation, "message", None)
-    if isinstance(message, BaseMessageChunk):  # what was streamed reads like what was not
+    if isinstance(message, BaseMessageChunk):  # a streamed reply is stored like one that came whole
         message = message_chunk_to_message(message)
     return message_to_event(message) if isinstance(message, BaseMessage) else Event("assistant", generation.text)
 
 
 def _usage_of(response: LLMResult) -> Usage | None:
-    """The usage of models that give it beside their reply."""
+    """Returns the usage that some models give beside their reply."""
     output = response.llm_output or {}
     counts = output.get("token_usage") or output.get("usage")
     model = output.get("model_name") or output.get("model") or ""
@@ -383,7 +387,7 @@ def _usage_of(response: LLMResult) -> Usage | None:
 
 
 def _tool_messages(output: Any) -> Iterator[ToolMessage]:
-    """The results in what a tool returned: a message, a list, or the state update of LangGraph's ``Command``."""
+    """Yields the results in what a tool returned: a message, a list, or the update of LangGraph's ``Command``."""
     if isinstance(output, ToolMessage):
         yield output
     elif isinstance(output, list):
@@ -398,7 +402,7 @@ def _plain_args(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value if JSON can hold it; otherwise its text, or for what an agent is given besides (its state) its type."""
+    """Returns the value if JSON can hold it; an object like an agent's state becomes the name of its type."""
     try:
         codec.encode_json(value, "value")
     except NotSerializableError:
@@ -415,5 +419,5 @@ def _text_of(error: BaseException) -> str:
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """LangGraph stops a run, for a person or another graph, by an exception of this class; it is not imported here."""
+    """Returns whether LangGraph paused the run, for a person or another graph; LangGraph is not imported here."""
     return any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__)

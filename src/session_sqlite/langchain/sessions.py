@@ -25,7 +25,7 @@ ON_ERROR: Final = ("raise", "log")
 
 
 class SessionNames(NamedTuple):
-    """The names of a session, as far as they are known."""
+    """A session's id, app and user, as far as they are known."""
 
     session_id: str | None = None
     app_name: str | None = None

@@ -1,4 +1,4 @@
-"""What providers accept: the results of a reply's calls right behind the reply, and one for each call.
+"""The order that providers demand: the results of a reply's calls right behind the reply, and one for each call.
 
 A session keeps messages in the order in which they were stored, and some of them alone: a result that came late, a call
 that never had a result, a result whose call was never stored. Before a model sees messages they are *paired*.
@@ -54,7 +54,7 @@ def result_id(caller: BaseMessage, call_id: str, place: int) -> str:
 
 
 def no_result(caller: BaseMessage, call: ToolCall, place: int) -> ToolMessage:
-    """Returns what a model is told of a call without a result."""
+    """Returns the result that tells a model that a call has none."""
     text = NOT_RUN if isinstance(call.args, str) else NO_RESULT
     id = result_id(caller, call.id, place)
     return ToolMessage(text, tool_call_id=call.id, name=call.name, status="error", id=id)
@@ -75,11 +75,11 @@ def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> 
         missing: Makes the result of a call that has none; where it makes none, the call stays alone.
     """
     calls = {index: made for index, message in enumerate(messages) if (made := calls_to_answer(message))}
-    callers: dict[str, int] = {}  # of each call the last reply, so far, that made it
+    callers: dict[str, int] = {}  # the last reply, so far, that made each call
     results: dict[tuple[int, str], list[ToolMessage]] = {}
     late: dict[tuple[int, str], list[ToolMessage]] = {}
     elsewhere: Counter[tuple[int, str]] = Counter()
-    reply = -1  # the one that this message stands right behind, with nothing but results in between
+    reply = -1  # the place of the reply that only results separate from this message
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             caller = callers.get(message.tool_call_id)
@@ -112,7 +112,7 @@ def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> 
 def _placed(
     caller: BaseMessage, call_id: str, count: int, results: list[ToolMessage], late: list[ToolMessage]
 ) -> list[tuple[int, ToolMessage | None]]:
-    """The results of a reply's calls with one id, each with its place.
+    """Returns the results of a reply's calls with one id, each with its place.
 
     Results that say by their ids which call they belong to go there, the others in order into what is free. If there
     are too many, those right behind the reply go before those that came later, and the latest before the others.
@@ -135,7 +135,7 @@ def _placed(
 
 
 def is_placeholder(message: BaseMessage) -> bool:
-    """Whether it is a result of `no_result`, which a client may know nothing of."""
+    """Returns whether a message was made by `no_result`, so that a client may not know of it."""
     if not isinstance(message, ToolMessage):
         return False
     return message.status == "error" and message.content in (NO_RESULT, NOT_RUN)

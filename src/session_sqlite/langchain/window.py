@@ -60,7 +60,7 @@ class Window:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether reading calls the caller's token counter."""
+        """Returns whether reading calls the caller's token counter."""
         return self._max_tokens is not None
 
     def messages(self, service: SessionService, session: Session) -> list[BaseMessage]:
@@ -74,8 +74,8 @@ class Window:
         if self._max_tokens is None and self._limit is not None:
             latest = service.last_events(session, self._limit)
             messages = self._read(latest)
-            # A native event may be several messages. A user's event that says nothing, or only brings results, is
-            # where the events' window may begin, but no turn of messages.
+            # Events are counted differently: a native one may be several messages, and the events may begin with one
+            # of the user's that is no turn of messages, since it says nothing, or only brings results.
             if len(messages) <= self._limit and _begins_a_turn(latest):
                 return paired(messages)
         if self._max_tokens is not None or self._limit is not None:
@@ -95,7 +95,7 @@ class Window:
         shown = self._read(head)
         count, tokens = len(shown), 0 if max_tokens is None else self._count_tokens(shown)
         for turn in _turns(event for event in events if not event.supersedes):
-            # What came before the first turn (a system message, a greeting) belongs to the whole conversation only.
+            # What came before the first turn (a system message, a greeting) counts too: it is shown only if all fits.
             count += len(turn.messages)
             if max_tokens is not None:
                 tokens += self._count_tokens(turn.messages)

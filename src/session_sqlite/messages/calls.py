@@ -1,4 +1,4 @@
-"""What a call is: whatever a reply of a model asks a tool for, in the forms of all providers.
+"""Calls: whatever a reply of a model asks a tool for, in the forms of all providers.
 
 A reply names its calls in up to four places: ``tool_calls``; ``invalid_tool_calls``, whose arguments are no JSON
 object; blocks of its content (``tool_use``, ``server_tool_call``, ``web_search_call``…); and ``additional_kwargs``.
@@ -6,7 +6,7 @@ One call may stand in several of them and is one call all the same, and two call
 result of the application. The others were run by the provider, and their results stand in the same reply.
 
 The functions take the parts of a message as LangChain holds them, or as the store does: as JSON in which a tag stands
-for a text that a column has already. They know nothing of LangChain, so that a migration can use them.
+for a text that a column has already. They do not import LangChain, so that a migration can use them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from session_sqlite.codec import encode_json, is_plain_text
 from session_sqlite.errors import NotSerializableError
 from session_sqlite.models import ToolCall
 
-# Of a content's blocks these wait for the application; the provider runs every other "…_call" and "…_tool_use".
+# Types of content blocks that ask the application; any other "…_call" or "…_tool_use" is run by the provider.
 _NAMED: Final = frozenset({"tool_use", "tool_call", "invalid_tool_call", "function_call", "custom_tool_call"})
 _ASKED: Final = _NAMED | {"computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 _PROVIDED: Final = frozenset({"server_tool_call_chunk", "executable_code", "mcp_list_tools"})
@@ -32,7 +32,7 @@ _KWARGS: Final = ("tool_calls", "function_call", "tool_outputs", "executed_tools
 _IDS: Final = ("call_id", "id")
 _IDS_OF_RESULTS: Final = ("tool_use_id", "tool_call_id", "call_id", "id")
 _ARGUMENTS: Final = ("args", "arguments", "input", "partial_json", "action", "operation")
-# Arguments that stand in a block each for itself, and what they are called.
+# Arguments that some blocks have as fields of their own, with the names that they get in an action.
 _LOOSE_ARGUMENTS: Final = {
     "code": "code", "executable_code": "code", "language": "language", "queries": "queries", "query": "query",
     "revised_prompt": "prompt",
@@ -44,7 +44,7 @@ _DATA_URL: Final = re.compile(r"data:[\w.+/;=-]{0,100},")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
-# In the text of a stored message these come before calls that are not its ``tool_calls``.
+# A stored message without any of these texts has no calls but its ``tool_calls``, and need not be parsed.
 PARTS_WITH_CALLS: Final = ('"invalid_tool_calls":', '"content":[', '"additional_kwargs":')
 
 
@@ -114,7 +114,7 @@ def derived(message: str, content: str, reasoning: str, actions: Sequence[ToolCa
     Raises:
         ValueError: The message is damaged.
     """
-    if not any(part in message for part in PARTS_WITH_CALLS):  # most messages are not taken apart
+    if not any(part in message for part in PARTS_WITH_CALLS):  # most messages need not be parsed
         return list(actions), message
     stored = json.loads(message)
     if not isinstance(stored, dict) or stored.get("type") not in ("ai", "AIMessageChunk"):
@@ -181,19 +181,19 @@ def _kind(block: Mapping[str, Any]) -> str:
 
 
 class _Reader:
-    """Makes calls of what providers write; ``columns`` has the texts that tags stand for."""
+    """A maker of calls from what providers write; ``columns`` has the texts that tags stand for."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
         self._columns = columns
 
     def valid(self, call: Any) -> ToolCall:
-        """A call of ``tool_calls``."""
+        """Returns a call of ``tool_calls``."""
         call = call if isinstance(call, dict) else {}
         args = call.get("args")
         return self._call(call, self._exact(args) if isinstance(args, dict) else {})
 
     def invalid(self, call: dict[str, Any]) -> ToolCall:
-        """A call of ``invalid_tool_calls``: its arguments stay as they are, even if they could be read."""
+        """Returns a call of ``invalid_tool_calls``, whose arguments stay as they are, even if they could be read."""
         args = self._plain(call.get("args"))
         return self._call(call, args if isinstance(args, str) else self._arguments([args]))
 
@@ -237,7 +237,7 @@ class _Reader:
 
     def _asked(self, block: dict[str, Any]) -> ToolCall:
         args = self._arguments([block[name] for name in _ARGUMENTS if name in block])
-        if isinstance(args, str) and block.get("type") == "custom_tool_call":  # its input is meant to be text
+        if isinstance(args, str) and block.get("type") == "custom_tool_call":  # this kind of tool takes text
             args = {"input": args}
         return ToolCall(self._name(block), args, id=self._id(block, _IDS))
 
@@ -280,7 +280,7 @@ class _Reader:
         return next((id for name in names if (id := self._plain(block.get(name))) and is_plain_text(id)), "")
 
     def _name(self, block: dict[str, Any]) -> str:
-        extras = block.get("extras")  # LangChain calls every remote tool "remote_mcp"; its own name is there
+        extras = block.get("extras")  # has the tool's own name: LangChain's is always "remote_mcp"
         name = self._plain((isinstance(extras, dict) and extras.get("tool_name")) or block.get("name"))
         if is_plain_text(name):
             return name
@@ -289,7 +289,7 @@ class _Reader:
         return "code_interpreter" if kind == "executable_code" else kind.removesuffix("_call")
 
     def _arguments(self, given: Sequence[Any]) -> Any:
-        """The first arguments that say something: an object, JSON text of one, or the text itself."""
+        """Returns the first arguments that are not empty: an object, JSON text of one, or the text itself."""
         for value in map(self._plain, given):
             if isinstance(value, dict) and value:
                 return self._exact(value)
@@ -312,7 +312,7 @@ class _Reader:
         return shown if isinstance(shown, dict) else {}
 
     def _plain(self, value: Any) -> Any:
-        """A value with the texts that tags stand for."""
+        """Returns a value with the texts that tags stand for."""
         if isinstance(value, str):
             return value if is_plain_text(value) else _SURROGATES.sub("\ufffd", value)
         if isinstance(value, list):
@@ -335,7 +335,7 @@ def _as_text(value: Any) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """A value if JSON holds it exactly, otherwise nothing."""
+    """Returns a value if JSON holds it exactly, otherwise an empty text."""
     try:
         encode_json(value, "value")
     except (NotSerializableError, RecursionError):
@@ -344,7 +344,7 @@ def _shown(value: Any) -> Any:
 
 
 def _without_data(value: Any) -> Any:
-    """An output without what nobody reads and the message has anyway: pictures, and texts that are encrypted."""
+    """Returns an output without pictures and encrypted texts, which nobody reads and the message still has."""
     if isinstance(value, str):
         found = _DATA_URL.match(value)
         return found[0] if found else value

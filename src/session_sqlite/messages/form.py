@@ -26,7 +26,7 @@ _NAME: Final = re.compile(r'\{"\$form":"([^"\\]{1,100})"[,}]')
 
 
 class Form(Protocol):
-    """What the store asks of a framework's form. A module can be one, as `text` is."""
+    """A list of the questions that the store asks of a framework's form; a module can answer them, as `text` does."""
 
     def redacted(self, event: Event, change: Callable[[str], str], /) -> str | None:
         """Returns the stored message of an event with each text in it changed; None if it cannot be read."""

@@ -121,7 +121,7 @@ class _Plan:
     def __init__(self, cls: type[BaseModel]) -> None:
         core = next((base for base in cls.__mro__ if base in _TYPES), None)
         self.cls = cls
-        self.type = "" if core is None else _TYPES[core]  # its class in langchain_core, or the nearest above it
+        self.type = "" if core is None else _TYPES[core]  # of its class in langchain_core, or of the nearest base there
         self.name = "" if core is cls else f"{cls.__module__}:{cls.__qualname__}"
         self.kind = next((kind for kind in _AUTHORS if issubclass(cls, _CORE[kind])), "")
         self.defaults = {name: _default(field) for name, field in cls.model_fields.items()}
@@ -135,7 +135,7 @@ class _Plan:
 
 
 _plans: dict[type, _Plan] = {}
-_bare: dict[str, _Plan] = {}  # by the stored form of a message whose columns say it all
+_bare: dict[str, _Plan] = {}  # plans by what is stored of a message that its columns say completely
 
 
 def _plan(cls: type[BaseModel]) -> _Plan:
@@ -189,7 +189,11 @@ class _Writer(Writer):
         private = model.__pydantic_private__
         if private:
             meta["private"] = self.mapping(private, (path, "private"), depth)
-        expected = {*held, *body, *(extra or ())}  # what reading takes for set
+        expected = {
+            *held,
+            *body,
+            *(extra or ()),
+        }  # the fields that reading marks as set unless ``"set"`` says otherwise
         if expected != model.__pydantic_fields_set__:
             meta["set"] = [exact_text(name) for name in sorted(expected ^ model.__pydantic_fields_set__)]
         return body, meta
@@ -347,7 +351,7 @@ def _event(message: BaseMessage) -> Event:
     held = set()
     author = _AUTHORS.get(kind, "assistant")
     actions: tuple[ToolCall, ...] = ()
-    places: list[int] | None = None  # of the tool_calls among the actions, if there are others
+    places: list[int] | None = None  # which actions are the tool_calls, if there are other calls
     reasoning = ""
     usage = None
 

@@ -6,7 +6,7 @@ that has the same name without it; any other word (``priority``, ``flex``, ``ove
 counted beside those of the others. A count that is there is believed: only where it is missing or 0 its shares are
 added up.
 
-Pure functions over JSON. They know nothing of LangChain, so that a migration can use them.
+The functions are pure and work on JSON. They do not import LangChain, so that a migration can use them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from session_sqlite.models import Usage
 
 Kind = Literal["read", "write", "reasoning"]
 
-MAX_LEVELS: Final = 4  # of objects in each other
+MAX_LEVELS: Final = 4  # of mappings inside each other that are searched for counts
 
 _INPUT: Final = ("input_tokens", "prompt_tokens", "inputTokens", "prompt_token_count", "promptTokenCount",
                  "prompt_eval_count")  # fmt: skip
 _OUTPUT: Final = ("output_tokens", "completion_tokens", "outputTokens", "candidates_token_count",
                   "candidatesTokenCount", "eval_count")  # fmt: skip
-# Of the names that Anthropic and Bedrock use: there the tokens of the cache are none of the input's.
+# Names of Anthropic and Bedrock. Where they stand, the count of the input leaves out the tokens of the cache.
 _BESIDE_INPUT: Final = frozenset({
     "cache_read_input_tokens", "cache_creation_input_tokens", "cacheReadInputTokens", "cacheWriteInputTokens",
 })  # fmt: skip
@@ -53,7 +53,7 @@ _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
 class Meaning(NamedTuple):
-    """What a count counts."""
+    """A count's meaning: which kind of tokens it counts, of which part of them."""
 
     kind: Kind
     tier: frozenset[str]
@@ -61,7 +61,7 @@ class Meaning(NamedTuple):
 
 
 def usage_of(counts: object, model: str = "") -> Usage | None:
-    """The usage in a mapping of counts, also in mappings inside; None if it is no mapping.
+    """Returns the usage in a mapping of counts, also in mappings inside; None if it is no mapping.
 
     Example:
         >>> details = {"cache_creation": 0, "ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 2}
@@ -84,7 +84,7 @@ def usage_of(counts: object, model: str = "") -> Usage | None:
 
 
 def usage_of_provider(counts: object, model: str = "") -> Usage | None:
-    """The usage in what a provider itself sends, whose input may leave out the tokens of the cache."""
+    """Returns the usage in what a provider itself sends; its count of the input may leave out the cache's tokens."""
     usage = usage_of(counts, model)
     if usage is None or not isinstance(counts, Mapping) or counts.keys().isdisjoint(_BESIDE_INPUT):
         return usage
@@ -96,14 +96,14 @@ _AFTER_INPUT: Final = ("output_tokens", "cache_read_tokens", "cache_write_tokens
 
 
 def usage_of_message(usage_metadata: object, response_metadata: object) -> Usage | None:
-    """The usage of a reply, from these two fields of its message or from their stored form."""
+    """Returns the usage of a reply, from these two fields of its message or from their stored form."""
     about = response_metadata if isinstance(response_metadata, Mapping) else {}
     names = (about.get("model_name"), about.get("model"))
     return usage_of(usage_metadata, next((name for name in names if is_plain_text(name) and name), ""))
 
 
 def derived_anew(usage: Usage, message: Mapping[str, Any]) -> Usage:
-    """The usage as it is derived from a stored message now; as it was if it was not derived from it.
+    """Returns the usage that is derived from a stored message now; the usage given if it was not derived from it.
 
     Earlier releases knew fewer names of counts.
     """
@@ -118,7 +118,7 @@ def derived_anew(usage: Usage, message: Mapping[str, Any]) -> Usage:
 
 @lru_cache(maxsize=1024)
 def meaning_of(name: str) -> Meaning | None:
-    """What a count of this name counts; None if it is none of the kinds that a `Usage` has."""
+    """Returns what a count of this name counts; None if it is none of the kinds that a `Usage` has."""
     words = frozenset(_BETWEEN.split(_CAPITAL.sub("_", name).lower())) - {""}
     if words & _MISSED:
         return None
@@ -137,7 +137,7 @@ def meaning_of(name: str) -> Meaning | None:
 
 
 def _named(counts: Mapping[Any, Any], inside: str, level: int) -> Iterator[tuple[str, int]]:
-    """Each count with its name, in which the names around it come first."""
+    """Yields each count with its name, which the names of the mappings around it precede."""
     for name, value in counts.items():
         if isinstance(name, str):
             if isinstance(value, Mapping):
@@ -156,5 +156,5 @@ def _count(value: object) -> int:
 
 
 def _fitting(number: int) -> int:
-    """The number if a `Usage` takes it, otherwise 0."""
+    """Returns the number if a `Usage` takes it, otherwise 0."""
     return number if 0 <= number < 2**63 else 0

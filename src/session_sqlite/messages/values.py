@@ -36,7 +36,7 @@ logger = logging.getLogger("session_sqlite")
 
 MAX_DEPTH: Final = 200
 SHARED_TEXT: Final = 16  # characters: a shorter text is no longer than the tag that would replace it
-MAX_BITS: Final = 2000  # of an integer in decimal; Python's limit on reading may be set as low as 640 digits
+MAX_BITS: Final = 2000  # of an integer that is stored in decimal; Python's limit on reading may be set to 640 digits
 
 # Writing a value finds its cycles, so that the encoder need not look for them again.
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
@@ -188,7 +188,7 @@ class Writer:
     def __init__(self) -> None:
         self.shared: dict[str, dict[str, Any]] = {}
         self.lost: list[str] = []
-        self._open: set[int] = set()  # ids of the containers around the value: a cycle comes back to one of them
+        self._open: set[int] = set()  # the containers around the value, by id(), to find cycles
 
     def own_tag(self, value: Any, path: Path, depth: int) -> dict[str, Any]:
         """Returns the tag of an object whose class is one of ``own_classes``."""
@@ -301,7 +301,7 @@ class Writer:
         for kind, name, tag, _ in _SCALARS:
             if isinstance(value, kind):
                 made = {"$": name, **tag(value)}
-                if bool(read(encode(made)) == value):  # pandas.Timestamp, say, holds more
+                if bool(read(encode(made)) == value):  # a subclass like pandas.Timestamp may hold more
                     return made
                 break
         return self._lose(path, _lost(type(value)))
@@ -317,7 +317,7 @@ class Writer:
 def _untag_set(tag: Tag, kind: Callable[[Any], Any]) -> Any:
     try:
         return kind(tag["value"])
-    except TypeError:  # a value in it came back in a plainer form, which has no hash
+    except TypeError:  # a value degraded to a plainer form that cannot be hashed
         return tag["value"]
 
 
@@ -335,7 +335,7 @@ def _untag_enum(tag: Tag) -> Any:
     if cls is not None and tag["name"] in cls.__members__:
         return cls[tag["name"]]
     if cls is not None and issubclass(cls, Flag):
-        with contextlib.suppress(ValueError, TypeError):  # flags of another release
+        with contextlib.suppress(ValueError, TypeError):  # a combination that has no name in this release
             return cls(tag["value"])
     return tag["value"]
 
