@@ -546,7 +546,9 @@ def webui_chat() -> dict[str, Any]:
     """A chat with a branch, and with what stands in the text of its messages."""
     call = (
         '<details type="tool_calls" done="true" id="call-1" name="search"'
-        ' arguments="{&quot;q&quot;: &quot;mk005&quot;}" result="&quot;mk006 &lt;b&gt;&quot;" files="">\n<summary>Tool Executed</summary>\n</details>'
+        ""
+        ' arguments="{&quot;q&quot;: &quot;mk005&quot;}" result="&quot;mk006 &lt;b&gt;&quot;" files="">'
+        "\n<summary>Tool Executed</summary>\n</details>"
     )
     thought = (
         '<details type="reasoning" done="true" duration="5">\n<summary>Thought for 5 seconds</summary>\n'
@@ -753,3 +755,225 @@ def librechat_tree(path: Path) -> None:
         if message["parentMessageId"] in messages:
             messages[message["parentMessageId"]]["children"].append(message)
     as_json(path, {**LIBRECHAT, "branches": True, "recursive": True, "messages": [messages["m1"]]})
+
+
+# ---------------------------------------------------------------- agno
+
+
+def agno_runs() -> list[dict[str, Any]]:
+    """The runs of a session: two of its agent, and one of a member."""
+    system = {"id": "s", "role": "system", "content": "mk001", "from_history": False, "created_at": 1767261600}
+    function = {"name": "look", "arguments": '{"q": "mk005"}'}
+    first = [
+        system,
+        {"id": "m1", "role": "user", "content": "mk002", "created_at": 1767261601},
+        {
+            "id": "m2",
+            "role": "assistant",
+            "content": "mk003",
+            "reasoning_content": "mk004",
+            "tool_calls": [{"id": "call-1", "type": "function", "function": function}],
+            "metrics": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
+            "created_at": 1767261602,
+        },
+        {
+            "id": "m3",
+            "role": "tool",
+            "content": "mk006",
+            "tool_call_id": "call-1",
+            "tool_name": "look",
+            "tool_args": {"q": "mk005"},
+            "tool_call_error": True,
+            "created_at": 1767261603,
+        },
+        {
+            "id": "m4",
+            "role": "assistant",
+            "content": "mk007",
+            "metrics": {"input_tokens": 1, "output_tokens": 1},
+            "created_at": 1767261604,
+        },
+    ]
+    second = [
+        {**system, "id": "s2"},
+        {**first[1], "from_history": True},
+        {"id": "m5", "role": "user", "content": [{"type": "text", "text": "mk008"}], "images": [{"url": "mk009"}]},
+        {"id": "m6", "role": "assistant", "content": "mk010"},
+    ]
+    tools = [{"tool_call_id": "call-1", "tool_name": "look", "tool_args": {"q": "mk005"}, "result": "mk006"}]
+    return [
+        {
+            "run_id": "run-1",
+            "agent_id": "agent-1",
+            "model": "m-1",
+            "messages": first,
+            "tools": tools,
+            "content": "mk007",
+            "input": {"input_content": "mk002"},
+            "created_at": 1767261600,
+            "status": "COMPLETED",
+        },
+        {
+            "run_id": "run-3",
+            "agent_id": "member",
+            "parent_run_id": "run-1",
+            "content": {"answer": "mk012"},
+            "input": {"input_content": "mk011"},
+            "created_at": 1767261605,
+        },
+        {
+            "run_id": "run-2",
+            "agent_id": "agent-1",
+            "model": "m-1",
+            "messages": second,
+            "content": "mk010",
+            "created_at": 1767261610,
+            "reasoning_steps": [{"title": "mk013"}],
+            "status": "CANCELLED",
+        },
+    ]
+
+
+AGNO_COLUMNS = ("session_id, session_type, agent_id, team_id, workflow_id, user_id, session_data, agent_data,"
+                " team_data, workflow_data, metadata, summary, created_at, updated_at")  # fmt: skip
+
+
+def agno_row() -> list[Any]:
+    """The row of a session."""
+    data = {"session_name": "mk014", "session_state": {"mk015": 1}, "session_metrics": {}}
+    summary = {"summary": "mk016"}
+    return ["session-1", "agent", "agent-1", None, None, "user-1", json.dumps(data), json.dumps({"name": "mk017"}),
+            None, None, "null", json.dumps(summary), 1767261600, 1767261700]  # fmt: skip
+
+
+@history_file("agno", "agno.db", sessions=2, events=9)
+def agno_database(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE agno_sessions ({AGNO_COLUMNS}, PRIMARY KEY (session_id))")
+    connection.execute("CREATE TABLE agno_runs (run_id, session_id, run_type, run_index, run_data, created_at)")
+    connection.execute(f"INSERT INTO agno_sessions VALUES ({', '.join('?' * 14)})", agno_row())
+    for index, run in enumerate(agno_runs()):
+        values = [run["run_id"], "session-1", "agent", index, json.dumps(run), run["created_at"]]
+        connection.execute("INSERT INTO agno_runs VALUES (?, ?, ?, ?, ?, ?)", values)
+    connection.commit()
+    connection.close()
+
+
+@history_file("agno", "agno_of_last_year.db", sessions=2, events=9)
+def agno_second_generation(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE my_sessions ({AGNO_COLUMNS}, runs, PRIMARY KEY (session_id))")
+    runs = json.dumps(json.dumps(agno_runs()))  # encoded twice, as some releases did
+    connection.execute(f"INSERT INTO my_sessions VALUES ({', '.join('?' * 15)})", [*agno_row(), runs])
+    connection.commit()
+    connection.close()
+
+
+@history_file("agno", "phidata.db", sessions=1, events=7)
+def agno_first_generation(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE agent_sessions (session_id, user_id, memory, session_data, extra_data, created_at,"
+                       " updated_at, agent_id, agent_data)")  # fmt: skip
+    first, _, second = agno_runs()
+    memory = {"runs": [{"message": first["messages"][1], "response": first}, {"response": second}]}
+    row = agno_row()
+    values = [row[0], row[5], json.dumps(memory), row[6], row[11], row[12], row[13], "agent-1", row[7]]
+    connection.execute("INSERT INTO agent_sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.commit()
+    connection.close()
+
+
+# ---------------------------------------------------------------- Google ADK
+
+
+def adk_events() -> list[dict[str, Any]]:
+    """The events of a session, as the program dumps them."""
+    usage = {"prompt_token_count": 9, "candidates_token_count": 3, "thoughts_token_count": 2, "total_token_count": 14}
+    call = {"function_call": {"id": "call-1", "name": "look", "args": {"q": "mk004"}}}
+    answer = {"function_response": {"id": "call-1", "name": "look", "response": {"result": "mk005"}}}
+    made: list[tuple[str, str, list[Any], dict[str, Any]]] = [
+        ("user", "user", [{"text": "mk001"}], {}),
+        ("scout", "model", [{"text": "mk002", "thought": True}, {"text": "mk003"}, call],
+         {"usage_metadata": usage, "model_version": "gemini-3", "branch": "root.scout"}),
+        ("scout", "user", [answer], {"actions": {"state_delta": {"mk006": 1, "temp:x": 2}, "escalate": True}}),
+        ("scout", "model", [{"text": "mk007"}], {"grounding_metadata": {"web_search_queries": ["mk008"]}}),
+        ("scout", "model", [], {"error_code": "500", "error_message": "mk009"}),
+    ]  # fmt: skip
+    return [
+        {"id": f"event-{number}", "invocation_id": "run-1", "author": author, "timestamp": 1767261600.5 + number,
+         "content": {"role": role, "parts": parts}, **fields}
+        for number, (author, role, parts, fields) in enumerate(made)
+    ]  # fmt: skip
+
+
+def adk_tables(path: Path, events: str, time: str) -> sqlite3.Connection:
+    """A database with a session, its states, and an empty table of events."""
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE sessions (app_name, user_id, id, state, create_time {time}, update_time {time})")
+    connection.execute("CREATE TABLE app_states (app_name, state, update_time)")
+    connection.execute("CREATE TABLE user_states (app_name, user_id, state, update_time)")
+    connection.execute(f"CREATE TABLE events (id, app_name, user_id, session_id, invocation_id, {events})")
+    connection.execute("INSERT INTO app_states VALUES ('shop', '{\"mk010\": 1}', 0)")
+    connection.execute("INSERT INTO user_states VALUES ('shop', 'user-1', '{\"mk011\": 1}', 0)")
+    state = json.dumps({"mk012": 1})
+    values = ["shop", "user-1", "session-1", state, 1767261600.5, 1767261700.5]
+    connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?)", values)
+    return connection
+
+
+@history_file("google-adk", "sessions.db", sessions=1, events=5)
+def adk_database(path: Path) -> None:
+    connection = adk_tables(path, "timestamp REAL, event_data TEXT", "REAL")
+    for event in adk_events():
+        values = [event["id"], "shop", "user-1", "session-1", "run-1", event["timestamp"], json.dumps(event)]
+        connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    connection.commit()
+    connection.close()
+
+
+@history_file(
+    "google-adk", "sessions_of_last_year.db", sessions=1, events=5,
+    left_out={"mk006": "'actions of an event, pickled'", "mk020": "5 records of the kind 'actions of an event"},
+)  # fmt: skip
+def adk_first_database(path: Path) -> None:
+    columns = ("author", "actions", "long_running_tool_ids_json", "branch", "timestamp", "content",
+               "grounding_metadata", "usage_metadata", "error_code", "error_message")  # fmt: skip
+    connection = adk_tables(path, ", ".join(columns), "TEXT")
+    for event in adk_events():
+        event["actions"] = b"\x80\x04mk006 mk020"
+        event["timestamp"] = f"2026-01-01 10:00:0{event['id'][-1]}.500000"
+        values = [event["id"], "shop", "user-1", "session-1", "run-1"]
+        values += [json.dumps(one) if isinstance(one := event.get(name), dict) else one for name in columns]
+        connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(values))})", values)
+    connection.commit()
+    connection.close()
+
+
+@history_file("google-adk-json", "session-1.session.json", sessions=1, events=5)
+def adk_saved_session(path: Path) -> None:
+    as_json(path, {"id": "session-1", "appName": "shop", "userId": "user-1", "state": {"mk012": 1},
+                   "events": adk_events(), "lastUpdateTime": 1767261700.5})  # fmt: skip
+
+
+@history_file("google-adk-json", "shop.evalset.json", sessions=1, events=5)
+def adk_eval_set(path: Path) -> None:
+    data = {
+        "tool_uses": [{"id": "call-1", "name": "look", "args": {"q": "mk003"}}],
+        "tool_responses": [{"id": "call-1", "name": "look", "response": {"result": "mk004"}}],
+        "intermediate_responses": [["scout", [{"text": "mk002"}]]],
+    }
+    turn = {"invocation_id": "run-1", "user_content": {"role": "user", "parts": [{"text": "mk001"}]},
+            "final_response": {"role": "model", "parts": [{"text": "mk005"}]}, "intermediate_data": data,
+            "creation_timestamp": 1767261600.5}  # fmt: skip
+    session = {"app_name": "shop", "user_id": "user-1", "state": {"mk006": 1}}
+    case = {"eval_id": "mk007", "conversation": [turn], "session_input": session, "creation_timestamp": 1767261600.5}
+    as_json(path, {"eval_set_id": "set-1", "name": "set", "eval_cases": [case], "creation_timestamp": 1767261600.5})
+
+
+@history_file("google-adk-json", "shop.test.json", sessions=1, events=2)
+def adk_old_eval_set(path: Path) -> None:
+    turn = {"query": "mk001", "expected_tool_use": [{"tool_name": "look", "tool_input": {"q": "mk002"}}],
+            "expected_intermediate_agent_responses": [{"author": "scout", "text": "mk004"}],
+            "reference": "mk003"}  # fmt: skip
+    session = {"state": {"mk005": "mk006"}, "app_name": "shop", "user_id": "user-1"}
+    as_json(path, [{"name": "case-1", "data": [turn], "initial_session": session}])

@@ -564,3 +564,75 @@ def test_a_conversation_of_librechat_is_a_session_and_another_answer_a_branch(
     assert (reply.actions[0].args, reply.actions[0].output) == ({"q": "mk005"}, "mk006")
     branch = service.get_session("convo-1:m2")
     assert (branch.parent_seq, said(branch)) == (1, [("assistant", "mk008 the first answer")])
+
+
+# ---------------------------------------------------------------- agno and Google ADK
+
+
+@pytest.mark.parametrize("name", ["agno_database", "agno_second_generation", "agno_first_generation"])
+def test_a_session_of_agno_has_each_message_once(service: SQLiteSessionService, tmp_path: Path, name: str) -> None:
+    imported(service, name, tmp_path / "source")
+    mine = service.scope(user_id="user-1")
+    session = mine.get_session("session-1")
+    assert (session.title, session.agent_id, dict(session.state)) == ("mk014", "agent-1", {"mk015": 1})
+    assert said(session) == [
+        ("system", "mk001"), ("user", "mk002"), ("assistant", "mk003"), ("tool", "mk006"), ("assistant", "mk007"),
+        ("user", "mk008"), ("assistant", "mk010"),
+    ]  # fmt: skip
+    reply, failed = session.events()[2:4]
+    assert (reply.reasoning, reply.usage, reply.invocation_id) == ("mk004", Usage("m-1", 9, 3), "run-1")
+    assert reply.created_at == datetime(2026, 1, 1, 10, 0, 2, tzinfo=UTC)
+    assert reply.actions == (ToolCall("look", {"q": "mk005"}, id="call-1"),)
+    assert (failed.actions[0].name, failed.actions[0].error) == ("look", "mk006")
+    if name != "agno_first_generation":
+        member = mine.get_session("session-1:run-3")
+        assert (member.parent_id, said(member)) == (
+            "session-1", [("user", "mk011"), ("assistant", '{"answer": "mk012"}')]
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["adk_database", "adk_first_database", "adk_saved_session"])
+def test_a_session_of_the_adk_keeps_its_owner_events_and_state(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    session = service.scope(app_name="shop", user_id="user-1").get_session("session-1")
+    assert said(session) == [
+        ("user", "mk001"), ("scout", "mk003"), ("tool", "mk005"), ("scout", "mk007"), ("scout", "mk009")
+    ]  # fmt: skip
+    asked, reply, result, *_ = session.events()
+    assert asked.created_at == datetime(2026, 1, 1, 10, 0, 0, 500_000, tzinfo=UTC)
+    assert (reply.reasoning, reply.invocation_id, reply.actions[0].args) == ("mk002", "run-1", {"q": "mk004"})
+    assert (result.actions[0].name, result.actions[0].id) == ("look", "call-1")
+    assert dict(session.state)["mk012"] == 1
+    if name != "adk_saved_session":
+        assert dict(session.state) == {"mk012": 1, "app:mk010": 1, "user:mk011": 1}
+    if name != "adk_first_database":
+        assert (reply.usage, reply.branch) == (Usage("gemini-3", 9, 5, reasoning_tokens=2), "root.scout")
+        assert (dict(result.state), result.metadata["adk"]) == ({"mk006": 1}, {"actions": {"escalate": True}})
+
+
+@pytest.mark.parametrize(("name", "id"), [("adk_eval_set", "set-1:mk007"), ("adk_old_eval_set", "case-1")])
+def test_a_case_of_an_eval_set_is_the_session_that_it_describes(
+    service: SQLiteSessionService, tmp_path: Path, name: str, id: str
+) -> None:
+    imported(service, name, tmp_path / "source")
+    session = service.scope(app_name="shop", user_id="user-1").get_session(id)
+    assert [event.author for event in session.events()][0::100] == ["user"]
+    [call] = service.scope(app_name="shop", user_id="user-1").tool_calls()
+    assert (call["name"], call["output"]) == ("look", "mk004" if name == "adk_eval_set" else None)
+
+
+def test_what_agno_itself_saved_is_read(service: SQLiteSessionService, tmp_path: Path) -> None:
+    pytest.importorskip("agno")
+    from agno.db.sqlite import SqliteDb
+    from agno.models.message import Message
+    from agno.run.agent import RunOutput
+    from agno.session.agent import AgentSession
+
+    run = RunOutput(run_id="run-1", agent_id="a", session_id="s", messages=[
+        Message(role="user", content="hi"), Message(role="assistant", content="hello")])  # fmt: skip
+    session = AgentSession(session_id="s", agent_id="a", user_id="u", runs=[run], created_at=1767261600)
+    SqliteDb(db_file=str(tmp_path / "agno.db")).upsert_session(session)
+    report = service.import_(tmp_path / "agno.db")
+    assert (report.format, report.events) == ("agno", 2)

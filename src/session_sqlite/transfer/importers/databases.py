@@ -135,6 +135,21 @@ WEBUI_CHATS: Final = "SELECT * FROM chat ORDER BY created_at, id"
 WEBUI_MESSAGES: Final = "SELECT * FROM chat_message WHERE chat_id = :id ORDER BY created_at, id"
 COUNT_ROWS: Final = "SELECT count(*) FROM {}"
 
+# Google's Agent Development Kit.
+ADK_SESSIONS: Final = "SELECT * FROM sessions ORDER BY create_time, id"
+ADK_EVENTS: Final = """
+SELECT *
+  FROM events
+ WHERE app_name = :app AND user_id = :user AND session_id = :id
+ ORDER BY timestamp, rowid
+"""
+ADK_APP_STATES: Final = "SELECT app_name, NULL, state FROM app_states"
+ADK_USER_STATES: Final = "SELECT app_name, user_id, state FROM user_states"
+
+# agno: tables whose names are the user's choice.
+AGNO_SESSIONS: Final = "SELECT * FROM {} ORDER BY created_at, session_id"
+AGNO_RUNS: Final = "SELECT run_data FROM {} WHERE session_id = :id ORDER BY run_index, created_at, rowid"
+
 
 class Database:
     """Another program's SQLite file, read-only, as of one moment."""

@@ -15,6 +15,7 @@ from session_sqlite.errors import InvalidInputError
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer.importers import (
+    agno,
     ai_studio,
     aster,
     chat_json,
@@ -25,6 +26,7 @@ from session_sqlite.transfer.importers import (
     exports,
     gemini_cli,
     gemini_takeout,
+    google_adk,
     langchain_histories,
     langchain_messages,
     langgraph,
@@ -87,6 +89,9 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     ),
     "open-webui-json": JsonFormat("Open WebUI: exported chats", open_webui.is_export, open_webui.read_export),
     "librechat": JsonFormat("LibreChat: an exported conversation", librechat.is_librechat, librechat.read),
+    "google-adk-json": JsonFormat(
+        "Google ADK: saved sessions and eval sets", google_adk.is_adk_file, google_adk.read_file
+    ),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",
         langchain_histories.is_file_history,
@@ -103,6 +108,10 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "openai-agents": DatabaseFormat("OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read),
     "aster": DatabaseFormat("the Go package session-sqlite", aster.is_aster, aster.read),
     "open-webui": DatabaseFormat("Open WebUI: `webui.db`", open_webui.is_webui, open_webui.read_database),
+    "agno": DatabaseFormat("agno: `agno.db`, of every generation", agno.is_agno, agno.read),
+    "google-adk": DatabaseFormat(
+        "Google ADK: a session database of any schema", google_adk.is_adk, google_adk.read_database
+    ),
     "langgraph": DatabaseFormat(
         "LangGraph: `SqliteSaver`, the latest messages of each thread (extra `langgraph-files`)",
         langgraph.is_langgraph,

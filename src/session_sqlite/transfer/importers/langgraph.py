@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from session_sqlite import codec, extras
+from session_sqlite import extras
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
@@ -34,6 +34,7 @@ from session_sqlite.transfer.importers.databases import (
 from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, time_of
 from session_sqlite.transfer.importers.langchain_histories import events_of
 from session_sqlite.transfer.importers.langchain_messages import dict_form_of
+from session_sqlite.transfer.importers.states import kept_state
 
 _MAX_DEPTH: Final = 100
 # The kinds of objects in LangGraph's msgpack: each is a tuple of module, name and arguments, but the last two.
@@ -198,21 +199,13 @@ def _are_messages(value: Any) -> bool:
 
 def _state(channels: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What can be state of a session, and the names of the channels that cannot."""
-    state: dict[str, Any] = {}
-    left_out = []
-    for name, value in channels.items():
-        if value is None or name.startswith(("__", "branch:", "start:", "join:")) or _is_trigger(name, value):
-            continue  # how the graph goes on, not what it holds
-        plain = _plain(value)
-        try:
-            if ":" in name:
-                raise InvalidInputError("a scope of its own")
-            codec.encode_state(codec.split_state({name: plain}))
-        except InvalidInputError:
-            left_out.append(name)
-        else:
-            state[name] = plain
-    return state, left_out
+    return kept_state(
+        {
+            name: _plain(value)
+            for name, value in channels.items()
+            if not (value is None or name.startswith(("__", "branch:", "start:", "join:")) or _is_trigger(name, value))
+        }  # those say how the graph goes on, not what it holds
+    )
 
 
 def _is_trigger(name: str, value: Any) -> bool:
