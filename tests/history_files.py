@@ -977,3 +977,83 @@ def adk_old_eval_set(path: Path) -> None:
             "reference": "mk003"}  # fmt: skip
     session = {"state": {"mk005": "mk006"}, "app_name": "shop", "user_id": "user-1"}
     as_json(path, [{"name": "case-1", "data": [turn], "initial_session": session}])
+
+
+# ---------------------------------------------------------------- ShareGPT and OpenAI's batches
+
+
+@history_file("sharegpt", "sharegpt.json", sessions=3, events=9)
+def sharegpt_data(path: Path) -> None:
+    called = '{"name": "look", "arguments": {"q": "mk005"}}'
+    turns = [
+        ("human", "mk003"),
+        ("gpt", "mk004"),
+        ("function_call", called),
+        ("observation", "mk006"),
+        ("gpt", "mk007"),
+    ]
+    as_json(path, [
+        {"id": "identity_0", "system": "mk001", "tools": "mk002", "source": "mk008",
+         "conversations": [{"from": role, "value": value} for role, value in turns]},
+        {"id": 0, "conversations": [{"from": "human", "value": "mk009"}, {"from": "gpt", "value": "mk010"}]},
+        {"id": 0, "items": [{"from": "human", "value": "mk011", "weight": "mk012"}]},
+    ])  # fmt: skip
+
+
+@history_file("openai-batch", "requests.jsonl", sessions=2, events=5)
+def batch_requests(path: Path) -> None:
+    function = {"name": "look", "arguments": '{"q": "mk004"}'}
+    messages = [
+        {"role": "system", "content": "mk001"},
+        {"role": "user", "content": [{"type": "text", "text": "mk002"}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "c", "content": "mk005"},
+    ]
+    as_lines(
+        path,
+        [
+            {
+                "custom_id": "mk003",
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {
+                    "model": "gpt-4o",
+                    "messages": messages,
+                    "tools": [{"function": {"name": "look", "description": "mk006"}}],
+                },
+            },
+            {
+                "custom_id": "mk007",
+                "method": "POST",
+                "url": "/v1/responses",
+                "body": {"model": "gpt-4o", "input": "mk008"},
+            },
+        ],
+    )
+
+
+@history_file("openai-batch", "answers.jsonl", sessions=3, events=4)
+def batch_answers(path: Path) -> None:
+    message = {"role": "assistant", "content": "mk001", "refusal": None, "annotations": []}
+    second = {"role": "assistant", "content": "mk002", "reasoning_content": "mk003"}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}, {"index": 1, "message": second}]
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "mk007"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "mk008"}]},
+    ]
+
+    def answer(number: int, body: Any, error: Any = None) -> dict[str, Any]:
+        response = None if body is None else {"status_code": 200, "request_id": f"mk00{3 + number}", "body": body}
+        return {"id": f"batch_req_{number}", "custom_id": f"mk01{number}", "response": response, "error": error}
+
+    as_lines(
+        path,
+        [
+            answer(
+                1, {"id": "chatcmpl-1", "created": 1767261600, "model": "gpt-4o", "choices": choices, "usage": usage}
+            ),
+            answer(2, {"id": "resp-1", "created_at": 1767261600, "model": "gpt-4o", "output": output}),
+            answer(3, None, {"code": "batch_expired", "message": "mk006"}),
+        ],
+    )

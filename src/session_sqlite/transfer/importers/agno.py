@@ -18,7 +18,7 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, No
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, json_text, noted
 from session_sqlite.transfer.importers.databases import Database, quoted
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.states import kept_state
 
 _SESSION: Final = frozenset({"session_id", "user_id", "session_data", "created_at", "updated_at"})
@@ -35,7 +35,6 @@ _READ_OF_RUN: Final = frozenset(
      "member_responses", "response", "message", "reasoning_content", "status"}
 )  # fmt: skip
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def is_agno(database: Database) -> bool:
@@ -55,7 +54,7 @@ def read(database: Database) -> Iterator[Arrival | Fault | Note | LeftOut]:
             ]
             try:
                 yield from _session(row, stored or _runs_of(row))
-            except _MALFORMED:
+            except MALFORMED:
                 yield Fault(f"session {row['session_id']!r:.140}", "not a session of a form that is known")
 
 
@@ -119,7 +118,7 @@ def _session(row: Mapping[str, Any], runs: Sequence[Any]) -> Iterator[Arrival | 
         _events(own, id),
         user_id=name_or_empty(row["user_id"]),
         agent_id=name_or_empty(row.get("agent_id")),
-        title=title if codec.storable(title) else "",
+        title=title if codec.is_plain_text(title) else "",
         metadata={"agno": {name: noted(one) for name, one in about.items() if one not in _NOTHING}},
         created_at=time_of(row["created_at"]),
         updated_at=time_of(row["updated_at"]),
@@ -142,7 +141,7 @@ def _events(runs: Sequence[Any], session_id: str) -> Iterator[Event | Fault | No
     for position, run in enumerate(runs):
         try:
             yield from _run(run, derived_id("agno", session_id, position), calls, told)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"run {position} of {session_id!r:.140}", "not a run of a form that is known")
 
 
@@ -156,13 +155,13 @@ def _run(run: Mapping[str, Any], id: str, calls: Calls, told: set[str]) -> Itera
     for number, message in enumerate(_messages(run)):
         try:
             made += _message(message, f"{id}:{number}", calls, told, run)
-        except _MALFORMED:
+        except MALFORMED:
             made.append(Fault(f"message {number} of run {run_id!r:.140}", "not a message of a form that is known"))
     events = [one for one in made if isinstance(one, Event)]
     for event in events:
         event.__dict__.update(
             invocation_id=run_id,
-            created_at=event.created_at or when,
+            created_at=event.__dict__["created_at"] or when,
             agent_id=name_or_empty(run.get("agent_id") or run.get("team_id")) if event.author == "assistant" else "",
         )
     if about and events:
@@ -221,7 +220,7 @@ def _message(
 
 def _usage(message: Mapping[str, Any], run: Mapping[str, Any]) -> Usage | None:
     model = run.get("model")
-    name = model if codec.storable(model) else ""
+    name = model if codec.is_plain_text(model) else ""
     metrics = message.get("metrics")
     if isinstance(metrics, dict):
         return usage_of(metrics, name)

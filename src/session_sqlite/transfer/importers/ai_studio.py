@@ -14,7 +14,7 @@ from session_sqlite import codec
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
-from session_sqlite.transfer.importers.ids import derived_id, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 
 _READ: Final = frozenset({"text", "role", "parts", "isThought", "tokenCount", "createTime", "thoughtSignatures"})
@@ -22,7 +22,6 @@ _FILES: Final = ("driveDocument", "driveImage", "driveAudio", "driveVideo", "inl
                  "inlineVideo", "youtubeVideo", "inlineData", "fileData")  # fmt: skip
 _PARTS: Final = ("executableCode", "codeExecutionResult", "functionCall", "functionResponse")
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def is_ai_studio(file: JsonFile) -> bool:
@@ -115,7 +114,7 @@ def _event(
             metadata={"gemini": metadata} if metadata else {},
             usage=Usage(model, output_tokens=tokens, reasoning_tokens=thoughts) if author == "assistant" else None,
         )
-    except _MALFORMED:
+    except MALFORMED:
         for position, _ in chunks:
             yield Fault(f"chunk {position}", "not a chunk of a form that is known")
 

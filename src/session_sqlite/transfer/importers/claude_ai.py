@@ -13,7 +13,7 @@ from session_sqlite import codec
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
-from session_sqlite.transfer.importers.ids import derived_id, kept_id, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.trees import sessions_of_tree
 
@@ -25,7 +25,6 @@ _READ_OF_MESSAGE: Final = frozenset(
 _NO_WORDS: Final = frozenset({"start_timestamp", "stop_timestamp", "flags"})
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
 _NOT_SHOWN: Final = "This block is not supported on your current device yet."
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def is_claude_ai(file: JsonFile) -> bool:
@@ -42,7 +41,7 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
             continue
         try:
             yield from _conversation(value)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(where, "not a conversation of a form that is known")
 
 
@@ -64,7 +63,7 @@ def _conversation(conversation: Mapping[str, Any]) -> Iterator[Arrival | Fault |
     def events_of(name: str, calls: Calls) -> Iterator[Event | Fault | Note]:
         try:
             yield from _events(messages[name], kept_id(name), calls, model)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"message {name!r:.140} of {id!r:.140}", "not a message of a form that is known")
 
     yield from sessions_of_tree(

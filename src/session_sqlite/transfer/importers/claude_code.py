@@ -19,7 +19,7 @@ from session_sqlite.messages.tokens import usage_of_provider
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, json_text, not_understood, noted
-from session_sqlite.transfer.importers.ids import derived_id, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 
 Record = Mapping[str, Any]
@@ -41,7 +41,6 @@ _KNOWN: Final = frozenset(
     {"type", "uuid", "parentUuid", "logicalParentUuid", "sessionId", "timestamp", "message", "isSidechain", "content",
      "agentId", "forkedFrom"}
 )  # fmt: skip
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 _NO_MODEL: Final = "<synthetic>"
 
 
@@ -291,7 +290,7 @@ def _events(
         else:
             try:
                 yield from _other_record(where, record, shape, calls, session_id)
-            except _MALFORMED:
+            except MALFORMED:
                 yield Fault(where, "not a record of a form that is known")
             tell(record)
     if reply:
@@ -329,7 +328,7 @@ def _reply(
         elif reply_id is not None:
             counted.add(reply_id)
         yield from _made(said, "assistant", first, lines[0][0], calls, about, session_id, usage)
-    except _MALFORMED:
+    except MALFORMED:
         for where, _ in lines:
             yield Fault(where, "not a record of a form that is known")
 

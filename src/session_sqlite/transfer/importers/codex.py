@@ -24,7 +24,7 @@ from session_sqlite.messages.tokens import usage_of
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, json_text, noted
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 
 _KINDS: Final = frozenset(
@@ -56,7 +56,6 @@ _CONTEXT: Final = re.compile(
 )
 _OF_SESSION: Final = ("cwd", "originator", "cli_version", "source", "model_provider", "git")
 COPYING: Final = timedelta(seconds=2)  # no model answers faster than a history is copied
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class Item(NamedTuple):
@@ -236,7 +235,7 @@ class _Conversation:
                 continue
             try:
                 made = list(self._made(item))
-            except _MALFORMED:
+            except MALFORMED:
                 yield Fault(item.where, "not a record of a form that is known")
                 continue
             for one in made:

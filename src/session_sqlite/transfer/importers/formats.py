@@ -34,6 +34,8 @@ from session_sqlite.transfer.importers import (
     llm_logs,
     open_webui,
     openai_agents,
+    openai_batch,
+    sharegpt,
 )
 from session_sqlite.transfer.importers.databases import Database, open_database
 from session_sqlite.transfer.importers.json_files import JsonFile, open_json
@@ -91,6 +93,10 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     "librechat": JsonFormat("LibreChat: an exported conversation", librechat.is_librechat, librechat.read),
     "google-adk-json": JsonFormat(
         "Google ADK: saved sessions and eval sets", google_adk.is_adk_file, google_adk.read_file
+    ),
+    "sharegpt": JsonFormat("ShareGPT: JSON or JSON Lines of `conversations`", sharegpt.is_sharegpt, sharegpt.read),
+    "openai-batch": JsonFormat(
+        "OpenAI's Batch API: JSON Lines of requests, or of answers", openai_batch.is_batch, openai_batch.read
     ),
     "langchain-file": JsonFormat(
         "LangChain: `FileChatMessageHistory`",

@@ -16,7 +16,7 @@ from session_sqlite.messages.tokens import usage_of
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
-from session_sqlite.transfer.importers.ids import derived_id, kept_id, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.trees import sessions_of_tree
 
@@ -27,7 +27,6 @@ _READ: Final = frozenset(
 _READ_OF_CALL: Final = frozenset({"id", "name", "args", "result", "status", "timestamp"})
 _READ_OF_SESSION: Final = frozenset({"sessionId", "summary", "startTime", "lastUpdated", "messages"})
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def is_gemini_cli(file: JsonFile) -> bool:
@@ -117,7 +116,7 @@ def _session(about: Mapping[str, Any], messages: list[Any]) -> Iterator[Arrival 
     def events_of(name: str, calls: Calls) -> Iterator[Event | Fault | Note]:
         try:
             yield from _events(latest[name], kept_id(name), calls)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"message {name!r:.140} of {id!r:.140}", "not a message of a form that is known")
 
     title = about.get("summary")

@@ -17,7 +17,7 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, No
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
 from session_sqlite.transfer.importers.databases import Database
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.states import kept_state
 
@@ -28,7 +28,6 @@ _READ: Final = frozenset(
      "user_id", "session_id", "model_version", "state_delta"}
 )  # fmt: skip
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -78,7 +77,7 @@ def read_file(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
             else:
                 for case in found["eval_cases"]:
                     yield _case(str(found.get("eval_set_id") or ""), _snaked(case))
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(where, "neither a session nor an eval set of a form that is known")
 
 
@@ -146,7 +145,7 @@ def _events(events: Any, session_id: str) -> Iterator[Event | Fault | Note | Lef
             continue
         try:
             yield from _event(_snaked(event), derived_id("adk", session_id, position), calls)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"event {position} of {session_id!r:.140}", "not an event of a form that is known")
 
 
@@ -187,7 +186,7 @@ def _event(event: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event | 
 
 def _usage(event: Mapping[str, Any]) -> Usage | None:
     model = event.get("model_version")
-    name = model if codec.storable(model) else ""
+    name = model if codec.is_plain_text(model) else ""
     counts = event.get("usage_metadata")
     if not isinstance(counts, dict):
         return Usage(name) if name else None
@@ -217,7 +216,7 @@ def _case(set_id: str, case: Mapping[str, Any]) -> Arrival:
         _turns(case.get("conversation") or (), id),
         app_name=name_or_empty(session.get("app_name")),
         user_id=name_or_empty(session.get("user_id")),
-        title=name if codec.storable(name) else "",
+        title=name if codec.is_plain_text(name) else "",
         metadata={"adk": {key: noted(one) for key, one in case.items() if key not in read and one not in _NOTHING}},
         created_at=time_of(case.get("creation_timestamp") or None),
         initial_state=state,
@@ -230,7 +229,7 @@ def _turns(conversation: Any, session_id: str) -> Iterator[Event | Fault | Note]
     for position, turn in enumerate(conversation):
         try:
             yield from _turn(_snaked(turn), f"{session_id}:{position}", calls)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"invocation {position} of {session_id!r:.140}", "not an invocation of a form that is known")
 
 
@@ -277,7 +276,7 @@ def _old_case(case: Mapping[str, Any]) -> Arrival:
                 yield from Said.of(turn["query"]).events("user", derived_id(id, position, "query"), calls)
                 yield from said.events("assistant", derived_id(id, position, "reference"), calls,
                                        metadata={"adk": rest} if rest else {})  # fmt: skip
-            except _MALFORMED:
+            except MALFORMED:
                 yield Fault(f"turn {position} of {id!r:.140}", "not a turn of a form that is known")
 
     return Arrival(

@@ -9,7 +9,7 @@ from session_sqlite import codec
 from session_sqlite.models import Event, Usage
 from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note
 from session_sqlite.transfer.importers.blocks import Calls, Said, noted
-from session_sqlite.transfer.importers.ids import derived_id, kept_id, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.trees import sessions_of_tree
 
@@ -19,7 +19,6 @@ _READ: Final = frozenset(
 )  # fmt: skip
 _READ_OF_CHAT: Final = frozenset({"conversationId", "title", "messages", "messagesTree", "exportAt", "exportedAt"})
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 def is_librechat(file: JsonFile) -> bool:
@@ -71,7 +70,7 @@ def _conversation(value: Mapping[str, Any]) -> Iterator[Arrival | Fault | Note |
     def events_of(name: str, calls: Calls) -> Iterator[Event | Fault | Note]:
         try:
             yield from _events(messages[name], kept_id(name), calls)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"message {name!r:.140} of {id!r:.140}", "not a message of a form that is known")
 
     title = value.get("title")

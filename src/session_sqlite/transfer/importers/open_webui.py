@@ -19,7 +19,7 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, No
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
 from session_sqlite.transfer.importers.databases import Database, quoted
-from session_sqlite.transfer.importers.ids import derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.json_files import JsonFile
 from session_sqlite.transfer.importers.trees import sessions_of_tree
 
@@ -30,7 +30,6 @@ _READ: Final = frozenset(
 _READ_OF_CHAT: Final = frozenset({"id", "title", "history", "messages", "timestamp", "system"})
 _READ_OF_ROW: Final = frozenset({"id", "user_id", "title", "chat", "created_at", "updated_at"})
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
-_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError)
 _OPEN: Final = re.compile(r"<details\b([^>]*)>")
 _CLOSE: Final = "</details>"
 _ATTRIBUTE: Final = re.compile(r'([\w-]+)="([^"]*)"')
@@ -83,7 +82,7 @@ def read_export(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
 def _of_row(row: Mapping[str, Any], own: list[dict[str, Any]]) -> Iterator[Arrival | Fault | Note | LeftOut]:
     try:
         yield from _chat(row, row["chat"], own)
-    except _MALFORMED:
+    except MALFORMED:
         yield Fault(f"chat {row.get('id')!r:.140}", "not a chat of a form that is known")
 
 
@@ -117,7 +116,7 @@ def _chat(
     def events_of(name: str, calls: Calls) -> Iterator[Event | Fault | Note]:
         try:
             yield from _events(messages[name], kept_id(name), calls)
-        except _MALFORMED:
+        except MALFORMED:
             yield Fault(f"message {name!r:.140} of {id!r:.140}", "not a message of a form that is known")
 
     title = row.get("title") or chat.get("title")
