@@ -92,23 +92,23 @@ def encode_actions(actions: object, *, of_message: bool) -> str:
         path = f"actions[{index}]"
         if not isinstance(action, ToolCall):
             raise InvalidInputError(f"{path} must be a ToolCall, not {type(action).__name__}")
-        one: dict[str, Any] = {}
+        call: dict[str, Any] = {}
         if action.id != "":
-            one["id"] = text(action.id, f"{path}.id")
-        one["name"] = text(action.name, f"{path}.name")
+            call["id"] = text(action.id, f"{path}.id")
+        call["name"] = text(action.name, f"{path}.name")
         if isinstance(action.args, str) and of_message:
-            one["args"] = text(action.args, f"{path}.args")
+            call["args"] = text(action.args, f"{path}.args")
         elif not isinstance(action.args, Mapping):
             raise InvalidInputError(f"{path}.args must be a mapping, not {type(action.args).__name__}")
         elif action.args:
-            one["args"] = args = dict(action.args)
+            call["args"] = args = dict(action.args)
             check_json(args, f"{path}.args", 0, MAX_DEPTH)
         if action.output is not None:
             check_json(action.output, f"{path}.output", 0, MAX_DEPTH)
-            one["output"] = action.output
+            call["output"] = action.output
         if action.error is not None:
-            one["error"] = text(action.error, f"{path}.error")
-        encoded.append(one)
+            call["error"] = text(action.error, f"{path}.error")
+        encoded.append(call)
     result = plain_json(encoded)
     if not is_unicode(result):
         places = ((name, index) for index in range(len(encoded)) for name in ("args", "output"))
@@ -123,14 +123,14 @@ def decode_actions(column: object) -> tuple[ToolCall, ...]:
     decoded = decode_json(column, MAX_DEPTH + 2)  # type: ignore[arg-type]  # what is no text raises TypeError, which the caller expects
     if type(decoded) is not list:
         raise ValueError("not a list of tool calls")
-    for one in decoded:
+    for stored in decoded:
         call = object.__new__(ToolCall)  # as in `decode_event`
         fields = call.__dict__
-        fields["name"] = name = one["name"]
-        fields["args"] = args = one.get("args", {})
-        fields["id"] = id = one.get("id", "")
-        fields["output"] = one.get("output")
-        fields["error"] = error = one.get("error")
+        fields["name"] = name = stored["name"]
+        fields["args"] = args = stored.get("args", {})
+        fields["id"] = id = stored.get("id", "")
+        fields["output"] = stored.get("output")
+        fields["error"] = error = stored.get("error")
         if not (type(name) is type(id) is str and type(args) in (dict, str) and (error is None or type(error) is str)):
             raise ValueError("not a list of tool calls")
         actions.append(call)

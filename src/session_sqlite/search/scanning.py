@@ -41,7 +41,7 @@ def in_order(found: Iterable[Found], request: Request, limit: int) -> list[Found
     """Returns the first of what was found (the last appended first), in the request's order."""
     if request.newest_first:
         return list(islice(found, limit))
-    return heapq.nlargest(limit, found, key=lambda one: one.score)
+    return heapq.nlargest(limit, found, key=lambda hit: hit.score)
 
 
 def of_tenant(request: Request) -> Where:

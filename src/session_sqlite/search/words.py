@@ -202,14 +202,14 @@ def parse(query: str) -> tuple[Term, ...]:
     words_left = MOST_WORDS
     for quoted, star, bare in dict.fromkeys(_TERM.findall(query)):
         text = quoted or bare.removesuffix("*")
-        found = words(text)
-        if found:
+        pieces = words(text)
+        if pieces:
             # in foo-* the star belongs to no word, and is ignored
             starred = bool(star) if quoted else bare.endswith("*")
-            term = Term(tuple(found), starred and bool(words(text[-1:])))
+            term = Term(tuple(pieces), starred and bool(words(text[-1:])))
             if term not in terms:
                 terms[term] = None
-                words_left -= sum(word != GAP for word in found)
+                words_left -= sum(word != GAP for word in pieces)
         if words_left < 0:
             raise InvalidInputError(f"a query may have {MOST_WORDS} words, each Chinese character being one: search "
                                     "for fewer")  # fmt: skip

@@ -108,9 +108,9 @@ class SQLiteSearchIndex:
             for begin in range(0, len(rows), READ_AT_ONCE):
                 sql, ids = with_ids(events, rows[begin : begin + READ_AT_ONCE])
                 for row in self._database.read(sql, {**bound, **ids}, tuple):
-                    one = Found.from_row(row, 0.0)
-                    if fits := search.score(one.event, request):
-                        found.append(Found(one.row_id, one.event, one.session_row, fits))
+                    hit = Found.from_row(row, 0.0)
+                    if fits := search.score(hit.event, request):
+                        found.append(Found(hit.row_id, hit.event, hit.session_row, fits))
                 if len(found) >= wanted:
                     break
         ranked = in_order(found[:RANKED_IN_SESSION], request, RANKED_IN_SESSION)
@@ -147,7 +147,7 @@ class SQLiteSearchIndex:
             statement = statements.HITS_NEWEST_FIRST if newest_first else statements.HITS_BY_RANK
         order = statements.BY_ROW if newest_first else statements.BY_RANK
         sql = (where & Where(request.clauses)).statement(statement, order)
-        return self._database.read(sql, where.params, lambda row: _found(row, request))
+        return self._database.read(sql, where.params, lambda row: _hit(row, request))
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """See `SearchIndex.forget`."""
@@ -283,11 +283,11 @@ def _params(row: Row) -> dict[str, Any]:
 
 
 def _unseen(found: list[Found], request: Request) -> list[Found]:
-    return [one for one in found if one.row_id not in request.seen]
+    return [hit for hit in found if hit.row_id not in request.seen]
 
 
-def _found(row: Row, request: Request) -> Found:
+def _hit(row: Row, request: Request) -> Found:
     if row[-1] is not None:
         return Found.from_row(row[:-1], -row[-1])
-    found = Found.from_row(row[:-1], 0.0)
-    return Found(found.row_id, found.event, found.session_row, search.score(found.event, request, is_hit=True))
+    hit = Found.from_row(row[:-1], 0.0)
+    return Found(hit.row_id, hit.event, hit.session_row, search.score(hit.event, request, is_hit=True))
