@@ -233,7 +233,7 @@ def histories(draw: st.DrawFn) -> list[BaseMessage]:
             content += [{"type": "server_tool_use", "id": "s", "name": "f", "input": {}}] * draw(st.integers(0, 1))
             messages.append(
                 AIMessage(
-                    content,  # type: ignore[arg-type]
+                    content,
                     tool_calls=[{"name": "f", "args": {}, "id": id} for kind, id in made if kind == "v"],
                     invalid_tool_calls=[
                         {"name": "f", "args": "{", "id": id, "error": None} for kind, id in made if kind == "i"

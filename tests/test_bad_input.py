@@ -200,7 +200,7 @@ FIELDS_OF_EVENTS: dict[str, list[Any]] = {
     "supersedes": [-1, True, "1", None],
     "copied_from": [5, b"x", " x", "x" * 129, "a\nb"],
     "unreadable": [True],
-}  # type: ignore[arg-type]  # on purpose  # fmt: skip
+}  # fmt: skip
 
 
 @pytest.fixture

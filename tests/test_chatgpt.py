@@ -359,7 +359,7 @@ def test_a_list_and_a_transcript_say_where_a_branch_left(service: SQLiteSessionS
     assert "conv-1, after #4" in service.session_overviews()._repr_html_()
     for format in ("markdown", "html"):
         page = io.StringIO()
-        service.export(page, session="conv-1:a2", format=format)  # type: ignore[arg-type]
+        service.export(page, session="conv-1:a2", format=format)
         assert "conv-1, after #4" in page.getvalue().replace("\\#", "#")
     assert "conv-1, after #4" in CliRunner().invoke(main, ["--db", str(service.path), "show", "conv-1:a2"]).stdout
     messages = SQLiteChatMessageHistory("conv-1:a2", service=service).messages

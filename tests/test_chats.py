@@ -101,7 +101,7 @@ def test_a_list_called_messages_or_a_role_is_no_chat(service: SQLiteSessionServi
     text = text if form == "document" else f"{text}\n{text}\n"
     for format in ("auto", "openai-chat"):
         with pytest.raises(InvalidInputError):
-            service.import_(io.StringIO(text), format=format)  # type: ignore[arg-type]
+            service.import_(io.StringIO(text), format=format)
     assert service.stats()["sessions"] == 0
 
 

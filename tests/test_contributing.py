@@ -7,6 +7,7 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from packaging.requirements import Requirement
@@ -88,9 +89,9 @@ def test_the_ways_to_add_something_name_what_there_is() -> None:
 
     assert BACKENDS
     assert FORMATS
-    assert filters.ImportFormat
+    assert get_args(filters.ImportFormat)
     assert EventFilters.__annotations__
-    assert callable(SessionService._event_query)
+    assert hasattr(SessionService, "_event_query")
     assert schema.STEPS
     assert server_schema.STEPS
     assert {"counted_events", "tokens", "tool_calls"} <= schema.VIEWS.keys()

@@ -164,7 +164,7 @@ def test_an_event_whose_form_is_not_known_is_carried_and_never_changed(
 def test_a_form_is_asked_about_the_messages_of_its_framework(
     service: SQLiteSessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(form.FORMS, "other", OtherForm())  # type: ignore[arg-type]  # a dict, which nobody else changes
+    monkeypatch.setitem(form.FORMS, "other", OtherForm())
     session = service.create_session(session_id="tea")
     (event,) = session.add_events([Event("assistant", "a secret", message=OTHER, message_id="m1")])
     shouted = replace(event, id="", seq=0, message=OTHER.replace("secret", "SECRET"))
@@ -181,7 +181,7 @@ def test_a_form_is_asked_about_the_messages_of_its_framework(
 def test_an_agent_of_another_framework_edits_what_the_columns_say(
     service: SQLiteSessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(form.FORMS, "other", OtherForm())  # type: ignore[arg-type]  # a dict, which nobody else changes
+    monkeypatch.setitem(form.FORMS, "other", OtherForm())
     session = service.create_session(session_id="tea")
     (event,) = session.add_events([Event("assistant", "a secret", message=OTHER, message_id="m1")])
     (shown,) = event_to_messages(event)

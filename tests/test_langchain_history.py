@@ -832,7 +832,7 @@ def test_a_summary_memory_keeps_its_messages_in_a_history(classic: Any, path: Pa
 
 def test_of_a_conversation_that_is_sent_whole_only_what_is_new_is_added(path: Path) -> None:
     history = SQLiteChatMessageHistory("s", path)
-    replied = AIMessage("", tool_calls=[TOOL_CALL])  # type: ignore[list-item]
+    replied = AIMessage("", tool_calls=[TOOL_CALL])
     conversation: list[BaseMessage] = [HumanMessage("a"), replied, ToolMessage("code", tool_call_id="call-1")]
     assert history.add_new_messages(conversation) == conversation
     assert history.add_new_messages(conversation) == []

@@ -405,7 +405,7 @@ def test_a_run_that_a_checkpointer_resumes_doubles_nothing(service: SQLiteSessio
             model,
             SessionHistoryMiddleware(service, mode=mode),
             tools=[add, flaky],
-            checkpointer=InMemorySaver(),  # type: ignore[arg-type]
+            checkpointer=InMemorySaver(),
         )
         with pytest.raises(RuntimeError):
             run(agent, said("Go."), config)
@@ -863,7 +863,7 @@ def test_what_a_checkpointer_makes_of_a_message_is_no_edit(service: SQLiteSessio
         config = {"configurable": {"thread_id": mode}}
         agent = agent_of(
             model,
-            SessionHistoryMiddleware(service, mode=mode),  # type: ignore[arg-type]
+            SessionHistoryMiddleware(service, mode=mode),
             tools=[look],
             checkpointer=InMemorySaver(),
         )
@@ -1375,7 +1375,7 @@ def test_a_write_that_fails_ends_the_run_or_is_logged(
     small = SQLiteSessionService(":memory:", max_event_bytes=60)
     for on_error in ("raise", "log"):
         model = ScriptedModel(replies=[AIMessage("x" * 100), AIMessage("fine")])
-        agent = agent_of(model, SessionHistoryMiddleware(small, on_error=on_error))  # type: ignore[arg-type]
+        agent = agent_of(model, SessionHistoryMiddleware(small, on_error=on_error))
         if on_error == "raise":
             with pytest.raises(InvalidInputError, match="too large"):
                 run(agent, said("?"), S)

@@ -60,7 +60,7 @@ def statements(service: SQLiteSessionService) -> Iterator[list[str]]:
         connection.set_trace_callback(ran.append)
         return connection
 
-    database._connect = traced  # type: ignore[method-assign]
+    database._connect = traced
     for connection in database._connections():
         connection.set_trace_callback(ran.append)
     try:
@@ -68,7 +68,7 @@ def statements(service: SQLiteSessionService) -> Iterator[list[str]]:
     finally:
         for connection in database._connections():
             connection.set_trace_callback(None)
-        database._connect = connect  # type: ignore[method-assign]
+        database._connect = connect
 
 
 def plans(path: Path, ran: list[str]) -> dict[str, list[str]]:

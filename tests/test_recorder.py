@@ -75,7 +75,7 @@ def run(request: pytest.FixtureRequest) -> Any:
 
 def test_a_chain_is_what_the_user_said_and_the_reply_with_its_usage(service: SQLiteSessionService, run: Any) -> None:
     usage = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
-    reply = AIMessage("Tea.", usage_metadata=usage, response_metadata={"model_name": "m"})  # type: ignore[arg-type]
+    reply = AIMessage("Tea.", usage_metadata=usage, response_metadata={"model_name": "m"})
     run(PROMPT | ScriptedModel(replies=[reply]), {"input": "What?"}, {"callbacks": [SessionRecorder(service, "s")]})
     asked, replied = service.list_events("s")
     assert (asked.author, asked.content, replied.author, replied.content) == ("user", "What?", "assistant", "Tea.")

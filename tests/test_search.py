@@ -435,7 +435,7 @@ def test_arguments_that_make_no_sense_are_refused(service: SQLiteSessionService)
         {"cursor": "x"}, {"cursor": 3}, {"session": 3}, {"user_id": " "},
     ):  # fmt: skip
         with pytest.raises(InvalidInputError):
-            service.search("word", **wrong)  # type: ignore[arg-type]
+            service.search("word", **wrong)
     for query in (None, 3, b"word", "\ud800"):
         with pytest.raises(InvalidInputError):
             service.search(query)  # type: ignore[arg-type]
@@ -547,7 +547,7 @@ def test_no_query_takes_long(large: SQLiteSessionService, name: str) -> None:
     for where in ({}, {"session": "3"}, {"newest_first": True}):
         began = time.process_time()
         with contextlib.suppress(InvalidInputError):
-            large.search(hostile_queries()[name], **where)  # type: ignore[arg-type]
+            large.search(hostile_queries()[name], **where)
         assert time.process_time() - began < 3, where
 
 
@@ -1188,7 +1188,7 @@ def test_one_long_event_does_not_make_a_search_slow(service: SQLiteSessionServic
     service.search("index")
     for where in ({}, {"session": session}, {"newest_first": True}):
         began = time.process_time()
-        hits = service.search(query, **where)  # type: ignore[arg-type]
+        hits = service.search(query, **where)
         assert time.process_time() - began < 1  # half a second, on a machine that has nothing else to do
         assert len(hits) == 20
         for hit in hits:
@@ -1206,7 +1206,7 @@ def test_a_word_far_into_a_long_text_is_shown(service: SQLiteSessionService, uni
         session.add_event("user", text.replace("Target-Word", "target-word") if place > search.LOOKED_AT else text)
         for query, slices in (("target", ["arget"]), ('"target word"', ["arget-", "ord"]), ("tar* her*", ["ar", "er"])):
             for where in ({}, {"session": session}, {"newest_first": True}):
-                [hit] = service.search(query, **where)  # type: ignore[arg-type]
+                [hit] = service.search(query, **where)
                 shown = [hit.snippet[begin:end] for begin, end in hit.spans]
                 assert shown, (query, place)
                 assert all(part in "".join(shown) for part in slices)

@@ -53,14 +53,14 @@ def messages(count: int) -> list[BaseMessage]:
                 "",
                 id=f"run--{uuid.uuid4()}",
                 tool_calls=[{"name": "run_build", "args": {"package": number % 7, "verbose": True}, "id": call}],
-                usage_metadata=_usage(number),  # type: ignore[arg-type]
+                usage_metadata=_usage(number),
                 response_metadata=_response(number, "tool_calls"),
             ),
             ToolMessage(json.dumps(RESULT), name="run_build", tool_call_id=call),
             AIMessage(
                 ANSWER.format(number % 7, number),
                 id=f"run--{uuid.uuid4()}",
-                usage_metadata=_usage(number),  # type: ignore[arg-type]
+                usage_metadata=_usage(number),
                 response_metadata=_response(number, "stop"),
             ),
         )
