@@ -90,7 +90,7 @@ def test_an_adapter_refuses_a_malformed_name(say: Say, name: str, service: SQLit
     [
         (lambda service: say_to_history(service), "session 'tea' was not written: StoreClosedError"),
         (
-            lambda service: create_agent(  # type: ignore[misc]
+            lambda service: create_agent(
                 FakeListChatModel(responses=["ok"]),
                 middleware=[SessionHistoryMiddleware(service, session_id="tea", mode="record", on_error="log")],
             ).invoke({"messages": [{"role": "user", "content": "a secret"}]}),
