@@ -39,6 +39,18 @@ def update(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str)
     return bool(touched)
 
 
+def add(tx: Transaction, key: SessionKey, values: Mapping[str, Any], now: str) -> None:
+    """Writes rows of keys that are not there.
+
+    It deletes none: where another transaction has added the same key meanwhile, the INSERT fails, and the work is run
+    again on what is there by then.
+    """
+    for name, new in values.items():
+        row: dict[str, Any] = dict(codec.state_owner(key, name))
+        encoded = codec.encode_json(new, f"state[{name!r}]")
+        tx.run(queries.INSERT_STATE, {**row, "value": encoded, "updated_at": now})
+
+
 def write(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> None:
     """Writes the rows of a change of state.
 

@@ -344,10 +344,9 @@ class WholeSessions:
 
     def _add_one(self, tx: Transaction, piece: Piece | SharedState, now: str) -> Placed | None:
         if isinstance(piece, SharedState):
-            state.write(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx, piece), now)
+            state.add(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx, piece), now)
             return None
         params = piece.key.params()
-        tx.lock(piece.key)
         found = tx.rows(queries.SESSION, params)
         if not found:
             tx.run(queries.INSERT_SESSION, piece.session)
