@@ -499,8 +499,6 @@ def test_a_database_of_something_else_is_refused(service: SQLiteSessionService, 
         service.import_(path, format="word")
     with pytest.raises(StoreError, match="cannot be read"):
         service.import_(tmp_path / "nothing.db")
-    with pytest.raises(InvalidInputError):
-        service.import_(tmp_path)
 
 
 def test_what_another_program_has_only_in_its_wal_comes_too(service: SQLiteSessionService, tmp_path: Path) -> None:

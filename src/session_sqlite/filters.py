@@ -11,7 +11,7 @@ from session_sqlite.models import AnyOf, SessionRecord
 SessionArgument = SessionRecord | str
 """A session or its id."""
 
-ExportFormat = Literal["jsonl", "markdown", "html"]
+ExportFormat = Literal["auto", "jsonl", "markdown", "html"]
 ImportFormat = Literal[
     "auto", "jsonl", "store", "chatgpt", "openai-chat", "langchain-sql", "langchain-file", "langchain-messages",
     "langgraph", "claude-ai", "claude-code", "codex", "gemini-cli",

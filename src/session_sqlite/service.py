@@ -1050,7 +1050,7 @@ class SessionService:
         target: str | os.PathLike[str] | IO[str],
         *,
         session: SessionArgument | Iterable[SessionArgument] | None = None,
-        format: ExportFormat = "jsonl",
+        format: ExportFormat = "auto",
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
         progress: Progress | None = None,
@@ -1061,9 +1061,10 @@ class SessionService:
             target: A path, or a file that is open for text. A file at a path appears when it is complete; a new one is
                 readable by its owner only.
             session: One session or several; all of the app and user if not given.
-            format: ``"jsonl"`` (JSON Lines, from which `import_` makes equal sessions: see
-                `session_sqlite.transfer.jsonl`), or for people ``"markdown"`` or ``"html"`` (one page that has no
-                script and loads nothing).
+            format: ``"auto"`` goes by the file's ending: ``.html`` and ``.md`` are for people, anything else is
+                ``"jsonl"``. ``"jsonl"`` is JSON Lines, from which `import_` makes equal sessions (see
+                `session_sqlite.transfer.jsonl`); ``"markdown"`` and ``"html"`` (one page that has no script and loads
+                nothing) are for people.
             app_name: The app; the service's if not given, `ANY` for every app.
             user_id: The user; the service's if not given, `ANY` for every user.
             progress: A function that is called with how many events are written, and how many there are in all (None
@@ -1118,7 +1119,7 @@ class SessionService:
         read.
 
         Args:
-            source: A path, or an open file (of JSON).
+            source: The path of a file, or of a folder of which all files are imported; or an open file (of JSON).
             format: The format of the source; ``"auto"`` detects it. The README and ``session-sqlite import
                 --list-formats`` list the formats.
             dry_run: Change nothing, and only report what would be imported.

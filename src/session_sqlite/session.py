@@ -144,7 +144,7 @@ class Session(SessionRecord):
         self,
         target: str | os.PathLike[str] | IO[str],
         *,
-        format: ExportFormat = "jsonl",
+        format: ExportFormat = "auto",
         progress: Progress | None = None,
     ) -> ExportReport:
         """Writes the session with its events and state to a file; see `SessionService.export`."""

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -36,25 +36,32 @@ from session_sqlite.transfer.reports import ImportReport, Progress
 
 OUTPUT: Final = "-"
 FAILED: Final = 1
+INTERRUPTED: Final = 130  # what a shell says of a program that Ctrl-C ended
+_SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 
 
 @click.command()
 @click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1)
 @click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="Where to write it.  [default: the output]")
 @click.option(
-    "--format", "format_", type=click.Choice(list(EXPORT_FORMATS)), default="jsonl", show_default=True, help="As what."
+    "--format",
+    "format_",
+    type=click.Choice(["auto", *EXPORT_FORMATS]),
+    default="auto",
+    help="As what.  [default: as FILE ends]",
 )
 @with_store()
 def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
     """Write conversations to a file: for another store, or for people.
 
-    All of them, or those that are named. "jsonl" has everything: `session-sqlite import` makes equal sessions of it.
+    All of them, or those that are named. A FILE that ends with .html or .md is for people. "jsonl" has everything:
+    `session-sqlite import` makes equal sessions of it.
     """
     target: Any = sys.stdout if output == OUTPUT else output
     wanted = [service.get_session(session_id) for session_id in session_ids] or None
     if output == OUTPUT and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as a file would be
-    with _bar("Exporting", shown=output != OUTPUT) as progress:
+    with _bar("Exporting", "events", shown=output != OUTPUT) as progress:
         report = service.export(target, session=wanted, format=format_, progress=progress)
     click.echo(str(dataclasses.replace(report, note="")), err=True)
     if report.sessions == 0:
@@ -108,14 +115,14 @@ def import_(
     Exports and stores of this program, and what other programs keep: `--list-formats` names them. JSON may be gzipped.
 
     Nothing comes twice, and what is there stays. Sessions of a file that does not say whose they are get the app and
-    user "default". FILE may be "-" for the input. The exit code is 1 if something could not be imported.
+    user "default". FILE may be "-" for the input, or a folder. The exit code is 1 if something could not be imported.
     """
     given = chosen(db, group_db)
     path = str(database_file()) if given is None else absolute(given)
     is_there = os.path.exists(path)
     # A dry run makes no store either.
     with SQLiteSessionService(MEMORY if dry_run and not is_there else path, read_only=dry_run and is_there) as service:
-        with _bar("Importing", shown=not as_json) as progress:
+        with _ended_by_ctrl_c(), _bar("Importing", "bytes", shown=not as_json) as progress:
             report = service.import_(
                 sys.stdin.buffer if source == "-" else source,
                 format=format_,
@@ -137,18 +144,48 @@ def _print_report(report: ImportReport) -> None:
 
 
 @contextlib.contextmanager
-def _bar(label: str, *, shown: bool) -> Iterator[Progress | None]:
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Says what an import that is ended by Ctrl-C has brought until then."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        for note in getattr(interrupt, "__notes__", ()):
+            print_text(visible(note, lines=True))
+        click.echo("Interrupted: run it again to complete it.", err=True)
+        click.get_current_context().exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _bar(label: str, unit: Literal["events", "bytes", "rows"], *, shown: bool) -> Iterator[Progress | None]:
     """A bar on the error output while it is a terminal; nothing that counts if it is none."""
     if not shown or not sys.stderr.isatty():
         yield None
         return
     with click.progressbar(length=0, label=label, file=sys.stderr, show_pos=True) as bar:
+        bar.format_pos = lambda: _amounts(bar.pos, bar.length, unit)  # type: ignore[method-assign]  # click has no option
 
         def progress(done: int, total: int | None) -> None:
+            nonlocal unit
+            if total is None:  # of a database
+                unit = "rows"
             bar.length = max(total or 0, done)
             bar.update(done - bar.pos)
 
         yield progress
+
+
+def _amounts(done: int, total: int | None, unit: str) -> str:
+    """How much is done and how much there is, with the unit.
+
+    Example:
+        >>> _amounts(12_400_000, 300_000_000, "bytes")
+        '12.4 of 300.0 MB'
+    """
+    if unit != "bytes":
+        return f"{done:,} of {total:,} {unit}" if total and total > done else f"{done:,} {unit}"
+    size, name = next(((size, name) for size, name in _SIZES if max(done, total or 0) >= size), (1, "bytes"))
+    digits = 0 if size == 1 else 1
+    return f"{done / size:,.{digits}f} of {(total or done) / size:,.{digits}f} {name}"
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (export, import_)

@@ -85,6 +85,10 @@ EXPORT_FORMATS: Final[dict[str, Callable[[], Writer]]] = {
 }
 """What a store can be exported as. A further format joins by its writer."""
 
+_ENDINGS: Final = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
+# Of a folder: a file with such an ending that cannot be imported is reported, others are none of its business.
+_HISTORIES: Final = frozenset({".json", ".jsonl", ".ndjson", ".gz", ".zip", ".db", ".sqlite", ".sqlite3", ".db3"})
+
 
 def export(
     sessions: WholeSessions,
@@ -97,8 +101,11 @@ def export(
     store: Path | None,
 ) -> ExportReport:
     """See `SessionService.export`; without keys all sessions that fit."""
+    if format == "auto":
+        ending = "" if hasattr(target, "write") else Path(file_text(target, "target")).suffix.lower()
+        format = _ENDINGS.get(ending, "jsonl")
     if format not in EXPORT_FORMATS:
-        raise InvalidInputError(f"format must be one of {', '.join(EXPORT_FORMATS)}")
+        raise InvalidInputError(f"format must be auto or one of {', '.join(EXPORT_FORMATS)}")
     writer = EXPORT_FORMATS[format]()
     total = None
     if progress is not None and keys is None:
@@ -234,9 +241,23 @@ def import_(
     for name, value in (("app_name", app_name), ("user_id", user_id)):
         if value is not None:
             codec.identifier(value, name)
+    work = _Import(sessions, scope, app_name, user_id, dry_run)
+    try:
+        if isinstance(source, (str, os.PathLike)) and os.path.isdir(folder := file_text(source, "source")):
+            formats = _import_folder(work, Path(folder), format, progress)
+        else:
+            formats = [_import_one(work, source, format, progress)]
+    except KeyboardInterrupt as interrupt:  # what is written stays: say what it is
+        interrupt.add_note(str(work.report(format)))
+        raise
+    return work.report(", ".join(dict.fromkeys(formats)))
+
+
+def _import_one(work: _Import, source: str | os.PathLike[str] | IO[Any], format: str, progress: Progress | None) -> str:
+    """Imports a file, and returns its format."""
     with importers.opened(source, format) as found:
-        work = _Import(sessions, scope, app_name, user_id, dry_run)
         work.keeps_empty = found.keeps_empty
+        before = work.taken
         if progress is not None:
             work.flushed = lambda: progress(*found.progress())
         for arrival in found.read():
@@ -245,11 +266,53 @@ def import_(
                 work.fault(Fault("the rest", f"more than {MAX_FAULTS:,} records are not understood: it was not read"))
                 break
         work.flush()
-        if not (found.keeps_empty or work.has_events):
+        if not found.keeps_empty and work.taken == before:
             raise InvalidInputError(f"{found.shown} has no conversation with a message in it{work.first_fault()}")
         if (changed := found.changed()) is not None:
             work.note(changed)
-    return work.report(found.format)
+    return found.format
+
+
+def _import_folder(work: _Import, folder: Path, format: str, progress: Progress | None) -> list[str]:
+    """Imports the files of a folder, and returns their formats; a file that cannot be imported is a fault."""
+    files = sorted(path for path in _files_in(folder) if not _is_beside_a_database(path))
+    if not files:
+        raise InvalidInputError(f"there is no file in the folder {str(folder)!r}")
+    formats: list[str] = []
+    sizes = [path.stat().st_size for path in files]
+    for number, path in enumerate(files):
+        in_all = sum(sizes)
+        before = sum(sizes[:number])
+
+        def of_folder(done: int, total: int | None, before: int = before, in_all: int = in_all) -> None:
+            if progress is not None:  # of a database the rows are counted: it is done when all are
+                progress(before + done if total is not None else before, in_all)
+
+        try:
+            formats.append(_import_one(work, path, format, of_folder))
+        except _NobodysError:
+            raise
+        except (InvalidInputError, StoreError) as error:
+            if path.suffix.lower() in _HISTORIES:
+                work.fault(Fault(str(path.relative_to(folder)), str(error)))
+            else:
+                work.take(LeftOut(f"{path.suffix} file" if path.suffix else "file"))
+    if not formats:
+        raise InvalidInputError(f"nothing in the folder {str(folder)!r} can be imported{work.first_fault()}")
+    return formats
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for inside, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        for name in names:
+            path = Path(inside, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _is_beside_a_database(path: Path) -> bool:
+    return path.name.endswith(("-wal", "-shm", "-journal"))
 
 
 class _Import:
@@ -308,9 +371,9 @@ class _Import:
         return self._fault_count > MAX_FAULTS and self._fault_count > 10 * (self._events + self._known)
 
     @property
-    def has_events(self) -> bool:
-        """True if the source had an event that the store has now."""
-        return self._events + self._known > 0
+    def taken(self) -> int:
+        """How many events came, or were there already."""
+        return self._events + self._known
 
     def first_fault(self) -> str:
         """What to say of the first fault; empty if there is none."""
