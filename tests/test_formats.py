@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from history_files import (
     GEMINI,
     STEPS,
     Records,
+    as_json,
     as_lines,
     codex_message,
     codex_tokens,
@@ -32,9 +34,18 @@ from history_files import (
 )
 from langchain_core.messages import AIMessage, HumanMessage
 
-from session_sqlite import ANY, InvalidInputError, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
+from session_sqlite import (
+    ANY,
+    InvalidInputError,
+    SessionError,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    ToolCall,
+    Usage,
+)
 from session_sqlite.cli import main
 from session_sqlite.transfer.importers import FORMATS
+from session_sqlite.transfer.importers.formats import JsonFormat
 
 FILES_BY_NAME = sorted(FILES)
 
@@ -119,6 +130,41 @@ def test_what_came_from_another_program_is_exported_and_comes_back_equal(
             assert other.get_session(session.id, **owner).events(limit=None) == session.events(limit=None)
         assert marks_of_store(other) == marks_of_store(service)
         assert len(other.scope(app_name=ANY, user_id=ANY).list_sessions(limit=None)) == FILES[name].sessions
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """All places in a JSON value."""
+    yield place
+    if isinstance(value, (dict, list)):
+        for name in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[name], (*place, name))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FILES_BY_NAME if isinstance(FORMATS[FILES[name].format], JsonFormat)]
+)
+def test_a_value_of_another_kind_anywhere_in_a_file_is_kept_reported_or_refused(tmp_path: Path, name: str) -> None:
+    path = FILES[name].made(tmp_path)
+    text = path.read_text("utf-8")
+    try:
+        value, is_lines = json.loads(text), False
+    except ValueError:
+        value, is_lines = [json.loads(line) for line in text.splitlines()], True
+    chosen = random.Random(name)  # the same places in each run
+    every = [place for place in places(value) if place]
+    for place in chosen.sample(every, min(12, len(every))):
+        broken = json.loads(json.dumps(value))
+        inside = broken
+        for step in place[:-1]:
+            inside = inside[step]
+        inside[place[-1]] = chosen.choice([None, 1, "x", [], {}, True, [1], {"a": 1}, ""])
+        (as_lines if is_lines else as_json)(path, broken)
+        with SQLiteSessionService(":memory:") as service:
+            try:
+                service.import_(path, format=FILES[name].format)
+            except SessionError:
+                continue  # nothing of it is a conversation any more
+            assert service.db["events"].count > 0
 
 
 def test_the_formats_in_the_readme_and_in_the_command_are_those_that_there_are() -> None:

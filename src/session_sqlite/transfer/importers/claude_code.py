@@ -234,8 +234,9 @@ class _Session:
             nonlocal told
             told += 1
             self._begin.update(dict.fromkeys(waiting.pop(told, ()), events))
-            if record.get("uuid") in leaves:
-                self._seqs[record["uuid"]] = events
+            id = record.get("uuid")
+            if isinstance(id, str) and id in leaves:
+                self._seqs[id] = events
 
         for event in _events(own(), self._shape, self.id, tell):
             events += isinstance(event, Event)

@@ -81,7 +81,8 @@ def is_codex(file: JsonFile) -> bool:
         return False
     if isinstance(first.get("items"), list) and isinstance(first.get("session"), dict):
         return "id" in first["session"]
-    is_wrapped = first.get("type") in _KINDS and isinstance(first.get("payload"), dict)
+    kind = first.get("type")
+    is_wrapped = isinstance(kind, str) and kind in _KINDS and isinstance(first.get("payload"), dict)
     return is_wrapped or first.get("record_type") == "state" or _is_header(first)
 
 

@@ -226,6 +226,9 @@ def _case(set_id: str, case: Mapping[str, Any]) -> Arrival:
 
 def _turns(conversation: Any, session_id: str) -> Iterator[Event | Fault | Note]:
     calls = Calls()
+    if not isinstance(conversation, (list, tuple)):
+        yield Fault(f"the conversation of {session_id!r:.140}", "not a list of invocations")
+        return
     for position, turn in enumerate(conversation):
         try:
             yield from _turn(_snaked(turn), f"{session_id}:{position}", calls)

@@ -67,7 +67,7 @@ def dict_form_of(class_name: str, fields: Mapping[str, Any]) -> dict[str, Any] |
         {'type': 'human', 'data': {'content': 'hi'}}
     """
     kind = fields.get("type")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         kind = _KINDS.get(class_name) or (class_name if class_name in _TYPES else None)
     if kind is None or "content" not in fields or not class_name.endswith(("Message", "MessageChunk")):
         return None
