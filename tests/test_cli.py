@@ -146,7 +146,7 @@ def test_the_home_folder_is_known_to_every_path(
     monkeypatch.chdir(tmp_path / "here")
     assert run("--db=~/x.db", "path").stdout == f"{tmp_path / 'x.db'}\n"
     assert run("backup", "~/copy.db").exit_code == 0
-    assert_fails(run("backup", "~/copy.db"), "there is a file at", str(tmp_path / "copy.db"))
+    assert_fails(run("backup", "~/copy.db"), f"{tmp_path / 'copy.db'} exists already")
     assert "hi" in run("--db=~/copy.db", "show", "s").stdout
     assert run("export", "-o", "~/x.jsonl").exit_code == 0
     assert run("show", "s", "--html", "~/x.html").exit_code == 0

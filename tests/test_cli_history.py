@@ -144,7 +144,7 @@ def test_a_session_is_found_in_any_app_and_its_name_may_need_them(
 def test_what_is_no_time_is_a_wrong_argument(run: Run, service: SQLiteSessionService, option: str, value: str) -> None:
     result = run("usage", f"{option}={value}")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "is no time such as" in result.stderr
+    assert "is neither a time, such as" in result.stderr
     assert "\x1b" not in result.stderr
 
 

@@ -115,16 +115,16 @@ def test_fork_copies_up_to_an_event_by_number_or_id(run: Run, session: Session, 
 
 def test_rewind_takes_back_turns_and_says_which(run: Run, session: Session) -> None:
     asked = run("rewind", "s", "--turns", "2", input="n\n")
-    assert "Take back 4 events (#3–#6) of session s of app default, user default (茶)?" in asked.stderr
+    assert "Remove 4 events (#3–#6) of session s of app default, user default (茶)?" in asked.stderr
     result = run("rewind", "s", "--yes")
-    assert result.stdout == "Took back 2 events (#5–#6) of session s of app default, user default.\n"
+    assert result.stdout == "Removed 2 events (#5–#6) of session s of app default, user default.\n"
     assert session.state["turn"] == 2
     document = json.loads(run("rewind", "s", "--to", "1", "--yes", "--json").stdout)
     assert [event["content"] for event in document["removed"]] == ["答 1", "问 2", "答 2"]
     assert document["session"]["last_seq"] == 6
     assert contents(session) == ["问 1"]
     assert run("rewind", "s", "--turns", "9", "--yes").exit_code == 0
-    assert run("rewind", "s").stdout == "There is nothing to take back.\n"
+    assert run("rewind", "s").stdout == "There is nothing to remove.\n"
     assert json.loads(run("rewind", "s", "--json").stdout)["removed"] == []
 
 
@@ -139,7 +139,7 @@ def test_a_session_that_went_on_while_it_was_asked_is_not_rewound(
     run: Run, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("click.confirm", lambda *args, **how: session.add_event("user", "new"))
-    assert_fails(run("rewind", "s"), "went on meanwhile")
+    assert_fails(run("rewind", "s"), "has new events meanwhile")
     assert len(contents(session)) == 7
 
 
@@ -181,7 +181,7 @@ def test_erase_leaves_no_bytes_of_a_session(run: Run, session: Session, path: Pa
     session.add_event("user", "the secret 秘密")
     session._store().close()
     asked = run("erase", "s", input="n\n")
-    assert "Erase session s of app default, user default (茶), with 7 events, for good?" in asked.stderr
+    assert "Erase session s of app default, user default (茶), with 7 events, forever?" in asked.stderr
     assert run("erase", "s", "--yes").stdout == "Erased 1 session with 7 events.\n"
     assert "秘密".encode() not in path.read_bytes()
 
@@ -191,7 +191,7 @@ def test_erase_of_a_user_takes_all_sessions_and_the_state(run: Run, service: SQL
         session = service.create_session(app_name=app, user_id=user, state={"user:name": user})
         session.add_event("user", "hi")
     asked = run("erase", "--user", "alice", input="n\n")
-    assert "Erase 2 sessions with 2 events, and the state, of user alice in all apps, for good?" in asked.stderr
+    assert "Erase 2 sessions with 2 events, and the state, of user alice in all apps, forever?" in asked.stderr
     report = json.loads(run("erase", "--user", "alice", "--app", "a", "--yes", "--json").stdout)
     assert report == {"sessions": 1, "events": 1, "remaining": [], "complete": True}
     assert run("erase", "--user", "alice", "--yes").stdout == "Erased 1 session with 1 event.\n"
@@ -221,7 +221,7 @@ def test_what_still_holds_the_erased_is_said_and_the_exit_code_is_1(run: Run, se
 def test_redact_changes_events_and_search(run: Run, session: Session, service: SQLiteSessionService) -> None:
     assert run("redact", "答 [12]", "--dry-run").stdout == "Would redact 2 events.\n"
     asked = run("redact", "答", input="n\n")
-    assert "Redact 3 events, of all users in all apps, for good?" in asked.stderr
+    assert "Redact 3 events, of all users in all apps, forever?" in asked.stderr
     assert run("redact", "答 ([12])", "--replacement", r"回 \1", "--yes").stdout == "Redacted 2 events.\n"
     assert contents(session)[1::2] == ["回 1", "回 2", "答 3"]
     assert len(service.search("回")) == 2
@@ -252,7 +252,7 @@ def test_a_backup_is_a_store_and_is_not_put_over_a_file(run: Run, session: Sessi
     assert run("backup", str(target)).stdout.startswith(f"Backed up to {target} (")
     with SQLiteSessionService(target) as copy:
         assert contents(copy.get_session("s")) == contents(session)
-    assert_fails(run("backup", str(target)), "there is a file at", "--overwrite")
+    assert_fails(run("backup", str(target)), f"{target} exists already", "--overwrite")
     session.add_event("user", "more")
     document = json.loads(run("backup", str(target), "--overwrite", "--json").stdout)
     assert document == {"path": str(target), "bytes": target.stat().st_size}
@@ -308,7 +308,7 @@ def test_what_cannot_be_repaired_stays_wrong(run: Run, session: Session, path: P
     result = run("check", "--repair", "--yes")
     assert result.exit_code == 1
     assert "error     events: 1 events cannot be read" in result.stdout
-    assert "cannot be read and may hold it" in run("redact", "答", "--yes").stderr
+    assert "cannot be read and may hold the text" in run("redact", "答", "--yes").stderr
 
 
 # ---------------------------------------------------------------- what a terminal gets
@@ -338,5 +338,5 @@ def test_no_text_of_a_conversation_can_drive_the_terminal(
 def test_a_process_that_nobody_answers_changes_nothing(run: Run, session: Session) -> None:
     result = process("erase", "s")
     assert result.returncode == 1
-    assert "for good? [y/N]" in result.stderr
+    assert "forever? [y/N]" in result.stderr
     assert len(contents(session)) == 6

@@ -130,7 +130,7 @@ def test_an_import_that_ctrl_c_ended_says_what_is_in_and_is_completed_by_running
     assert f"Imported {sessions} sessions with {events:,} events" in result.stdout
     assert "run it again" in result.stderr
     result = CliRunner().invoke(main, command)
-    assert (result.exit_code, f"{events:,} events were there already" in result.stdout) == (0, True)
+    assert (result.exit_code, f"{events:,} events were stored already" in result.stdout) == (0, True)
     with SQLiteSessionService(tmp_path / "s.db") as service:
         assert service.db["events"].count == 5000
 

@@ -1,8 +1,9 @@
 """session-sqlite: the place where an AI application keeps its conversations.
 
-One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service. For LangChain,
-`SQLiteChatMessageHistory` is the memory of a chain, `SessionHistoryMiddleware` that of an agent, and `SessionRecorder`
-records any run. These three are imported at their first use, so that importing this package does not load LangChain.
+One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service, and
+`SQLAlchemySessionService` has the same interface for a database server. For LangChain, `SQLiteChatMessageHistory` is
+the memory of a chain, `SessionHistoryMiddleware` that of an agent, and `SessionRecorder` records any run. All but the
+first are imported at their first use, so that importing this package loads neither SQLAlchemy nor LangChain.
 """
 
 from __future__ import annotations

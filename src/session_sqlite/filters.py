@@ -16,6 +16,7 @@ ImportFormat = Literal[
     "auto", "jsonl", "store", "chatgpt", "openai-chat", "langchain-sql", "langchain-file", "langchain-messages",
     "langgraph", "claude-ai", "claude-code", "codex", "gemini-cli",
     "gemini-takeout", "ai-studio", "open-webui", "open-webui-json", "librechat", "openai-agents", "llm", "aster",
+    "agno", "google-adk", "google-adk-json", "openai-batch", "sharegpt",
 ]  # fmt: skip
 SearchField = Literal["content", "reasoning", "tools"]
 ToolStatus = Literal["pending", "ok", "error"]

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 if TYPE_CHECKING:
 
     class Time:
-        """A field to type checkers: a datetime in whatever was read, and optional in what is made by hand.
+        """The type of a time for type checkers: a datetime when it is read, and optional when it is set.
 
-        The store gives every event and session its times. Only one that was made by hand and never stored, or whose
-        row is damaged, has None.
+        Every stored event and session has its times. Only a value that was made by hand and never stored, or whose row
+        is damaged, has None; requiring a check for that at each use would help nobody.
         """
 
         @overload

@@ -68,8 +68,9 @@ SEE_OTHERS: Final = "service.scope(app_name=ANY, user_id=ANY) sees them"
 class SessionService:
     """The interface to a store: its sessions, their events and their state.
 
-    A session is named by a `Session` or by its id. An id is looked up under the app and the user of the call: those
-    that it names, or else those of the service. A call may name `ANY` where it reads or removes across apps or users.
+    A call names a session by a `Session` or by its id. An id is looked up under the ``app_name`` and ``user_id`` of the
+    call, or else of the service. `ANY` stands for every app or user, where a verb takes it. A bad argument raises
+    `InvalidInputError` before anything is written.
     """
 
     def __init__(
@@ -182,16 +183,16 @@ class SessionService:
         """
         if isinstance(session_id, SessionRecord):
             key = key_of(session_id)
-            found, name = Reads(self._database).rows(queries.SESSION, key.params()), str(key)
+            rows, name = Reads(self._database).rows(queries.SESSION, key.params()), str(key)
         else:
             id = codec.identifier(session_id, "session_id")
             where = lookup.of_scope(*self._scope(app_name, user_id))
-            found, name = lookup.with_id(Reads(self._database), where, id), f"session {id!r}"
-        if not found:
+            rows, name = lookup.with_id(Reads(self._database), where, id), f"session {id!r}"
+        if not rows:
             raise SessionNotFoundError(f"there is no {name}")
-        if len(found) > 1:
+        if len(rows) > 1:
             raise InvalidInputError(f"several apps or users have a {name}: name the app_name and user_id")
-        return self._session(found[0])
+        return self._session(rows[0])
 
     def list_sessions(
         self,
@@ -231,8 +232,8 @@ class SessionService:
         ):
             if when is not None:
                 listing.narrow(condition, **{name: codec.time_text(codec.utc(when, name))})
-        found, next_cursor = sessions.page(self._database, listing, wanted, limit, self._session)
-        return Page(found, next_cursor, of=Session, why_empty=self._why_empty(None, app_name, user_id))
+        listed, next_cursor = sessions.page(self._database, listing, wanted, limit, self._session)
+        return Page(listed, next_cursor, of=Session, why_empty=self._why_empty(None, app_name, user_id))
 
     def session_overviews(
         self,
@@ -244,18 +245,18 @@ class SessionService:
     ) -> Page[SessionOverview[Session]]:
         """Lists sessions with their first message and their number of events, as a sidebar shows them.
 
-        This is one statement, and reads no event but the first message of each session. Order, pages and arguments are
+        This is one statement, and reads no event but the first message of each session. The order and the pages are
         those of `list_sessions`.
         """
         limit = codec.optional_number(limit, "limit")
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)
         rows, next_cursor = sessions.overviews(self._database, listing, limit)
         width = len(codec.SESSION_COLUMNS)
-        found = [
+        listed = [
             SessionOverview(self._session(row[:width]), row[-3], row[-2], codec.decode_interrupted(row[-1]))
             for row in rows
         ]
-        return Page(found, next_cursor, of=SessionOverview, why_empty=self._why_empty(None, app_name, user_id))
+        return Page(listed, next_cursor, of=SessionOverview, why_empty=self._why_empty(None, app_name, user_id))
 
     def update_session(
         self,
@@ -296,10 +297,7 @@ class SessionService:
     def clear_session(self, session: SessionArgument) -> int:
         """Removes all events of a session, keeps its state, and returns how many events there were.
 
-        The next event continues the numbering: a ``seq`` is never given twice.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
+        The next event continues the numbering: a ``seq`` is never given twice. Raises `SessionNotFoundError`.
         """
         key = self._key(session)
         now = codec.now_text()
@@ -350,10 +348,7 @@ class SessionService:
         return self._database.write(lambda tx: appending.append(tx, key, batch))
 
     def replace_events(self, session: SessionArgument, events: Iterable[Event]) -> list[Event]:
-        """Replaces all events of a session in one transaction, and returns the new ones as stored.
-
-        It makes the session if there is none.
-        """
+        """Replaces all events of a session in one transaction, or makes the session; returns the events as stored."""
         key = self._key(session)
         batch = appending.encode(key, events, self._max_event_bytes, create=True, replace=True)
         return self._database.write(lambda tx: appending.append(tx, key, batch))
@@ -490,11 +485,11 @@ class SessionService:
             if not events:
                 lookup.require(Reads(self._database), query.key)
             return Page(events, of=Event)
-        found = reading.events(self._database, query, limit and limit + 1)
-        if not found:
+        placed = reading.events(self._database, query, limit and limit + 1)
+        if not placed:
             lookup.require(Reads(self._database), query.key)
-        page = [event for _, event in found[:limit]]
-        if limit is None or len(found) <= limit or (place := found[limit - 1][0]) is None:
+        page = [event for _, event in placed[:limit]]
+        if limit is None or len(placed) <= limit or (place := placed[limit - 1][0]) is None:
             return Page(page, of=Event)
         return Page(page, codec.encode_cursor(("events", *query.key), [codec.encode_place(place)]), of=Event)
 
@@ -523,19 +518,13 @@ class SessionService:
         A tool's result is therefore never without its call. If the last turn alone has more than ``n`` events, it is
         returned whole. A session in which the user never spoke has no turns: there, the window begins at an event that
         is not a tool's result. After `summarize_session` the newest summary comes first, in place of the events that
-        it supersedes.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
+        it supersedes. Raises `SessionNotFoundError`.
         """
         key = self._key_to_read(session)
         return windows.last_events(self._database, key, codec.whole_number(n, "n"))
 
     def convert_events(self, session: SessionArgument, convert: Callable[[Event], T]) -> list[T]:
-        """Returns what ``convert`` makes of each event, in order, from one read.
-
-        A session that does not exist has no events.
-        """
+        """Returns what ``convert`` makes of each event, in order, from one read; a missing session has no events."""
         return reading.converted(self._database, self._key_to_read(session), convert)
 
     # ------------------------------------------------------------ state
@@ -547,10 +536,10 @@ class SessionService:
             SessionNotFoundError: There is no such session.
         """
         key = self._key_to_read(session)
-        found = states.seen(Reads(self._database), key)
-        if found is None:
+        state = states.seen(Reads(self._database), key)
+        if state is None:
             raise lookup.missing(key)
-        return found
+        return state
 
     def get_state_value(self, session: SessionArgument, key: str, *, default: Any = None) -> Any:
         """Returns one value of the state that a session sees, or the default if there is no such key.
@@ -559,10 +548,10 @@ class SessionService:
             SessionNotFoundError: There is no such session.
         """
         owner = self._key_to_read(session)
-        found = states.value(Reads(self._database), owner, codec.state_key(key))
-        if found is None:
+        values = states.value(Reads(self._database), owner, codec.state_key(key))
+        if values is None:
             raise lookup.missing(owner)
-        return found[0] if found else default
+        return values[0] if values else default
 
     def update_state(self, session: SessionArgument, delta: Mapping[str, Any]) -> dict[str, Any]:
         """Sets keys of the state, deletes those with the value `REMOVE`, and returns the new state.
@@ -716,7 +705,7 @@ class SessionService:
         """
         codec.flag(dry_run, "dry_run")
         if older_than is None and keep_last is None:
-            raise InvalidInputError("say what to prune: older_than, keep_last or both")
+            raise InvalidInputError("prune needs older_than, keep_last or both")
         before = None if older_than is None else retention.past(older_than)
         kept = codec.optional_number(keep_last, "keep_last")
         where = lookup.of_scope(*self._scope(app_name, user_id))
@@ -744,7 +733,7 @@ class SessionService:
             SessionNotFoundError: There is no such session.
         """
         if (session is None) == (user_id is None):
-            raise InvalidInputError("say what to erase: a session or a user_id")
+            raise InvalidInputError("erase needs a session or a user_id, and not both")
         if session is not None:
             if app_name is not None:
                 raise InvalidInputError("app_name goes with user_id; a session has its own")
@@ -859,11 +848,11 @@ class SessionService:
         if not request.terms or limit == 0:
             self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
             return Page(of=SearchHit, why_empty=why_empty)
-        found = searching.find(self._database, request, limit + 1)
-        hits = [self._hit(match, request) for match in found[:limit]]
+        matches = searching.find(self._database, request, limit + 1)
+        hits = [self._hit(match, request) for match in matches[:limit]]
         next_cursor = None
-        if len(found) > limit:
-            position = searching.position_after(self._database, found[:limit], request)
+        if len(matches) > limit:
+            position = searching.position_after(self._database, matches[:limit], request)
             next_cursor = codec.encode_cursor(scope, position)
         return Page(hits, next_cursor, of=SearchHit, why_empty=why_empty)
 
@@ -930,8 +919,7 @@ class SessionService:
     ) -> dict[SessionKey, int]:
         """Returns the ``last_seq`` of every session, by (app_name, user_id, session_id).
 
-        Every event that is appended later has a higher ``seq``, so that a program that follows a store can tell what
-        is new.
+        Events that are appended later have a higher ``seq``.
         """
         return analytics.last_seqs(self._database, lookup.of_scope(*self._scope(app_name, user_id)))
 
@@ -945,27 +933,18 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """Sums up the tokens that models used, by group.
+        """Sums up the tokens that models used, by group; takes the filters of `tool_calls`.
+
+        ``by`` names the groups, some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``,
+        ``session_id`` and ``agent_id``; an empty list makes one sum of all.
 
         An event that a fork copied counts once, in the session where it was first said. When that event is gone, for
         whatever reason, the first of its copies counts instead.
-
-        Args:
-            by: The groups: some of ``day`` and ``month`` (UTC), ``model``, ``app_name``, ``user_id``, ``session_id``,
-                ``agent_id``; an empty list for one sum of all.
-            session: Only in this session.
-            since: Only from this time on (inclusive).
-            until: Only before this time (exclusive).
-            app_name: The app; the service's if not given, `ANY` for every app.
-            user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
             A dict for each group, in the order of the groups: their values, ``replies`` (the number of events with a
             usage) and the sums of ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``
             and ``reasoning_tokens``.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
         """
         groups = analytics.groups_of(by, queries.USAGE_GROUPS)
         where = self._history(session, since, until, app_name, user_id)
@@ -981,23 +960,14 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """Counts events by group; copies are counted as in `usage`.
+        """Counts events by group; takes the filters of `tool_calls`, and counts copies as `usage` does.
 
-        Args:
-            by: The groups: some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``, ``session_id``,
-                ``agent_id``; an empty list for one count of all.
-            session: Only in this session.
-            since: Only from this time on (inclusive).
-            until: Only before this time (exclusive).
-            app_name: The app; the service's if not given, `ANY` for every app.
-            user_id: The user; the service's if not given, `ANY` for every user.
+        ``by`` names the groups, some of ``day`` and ``month`` (UTC), ``author``, ``app_name``, ``user_id``,
+        ``session_id`` and ``agent_id``; an empty list makes one count of all.
 
         Returns:
             A dict for each group, in the order of the groups: their values, ``events`` (how many there are) and
             ``sessions`` (in how many sessions).
-
-        Raises:
-            SessionNotFoundError: There is no such session.
         """
         groups = analytics.groups_of(by, queries.ACTIVITY_GROUPS)
         where = self._history(session, since, until, app_name, user_id)
@@ -1012,23 +982,14 @@ class SessionService:
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
     ) -> Rows:
-        """Lists how long users waited for replies, the earliest reply first; copies are counted as in `usage`.
+        """Lists how long users waited for replies, the earliest reply first.
 
-        A reply is an event that directly follows an event of the user.
-
-        Args:
-            session: Only in this session.
-            since: Only from this time on (inclusive).
-            until: Only before this time (exclusive).
-            app_name: The app; the service's if not given, `ANY` for every app.
-            user_id: The user; the service's if not given, `ANY` for every user.
+        A reply is an event that directly follows an event of the user. This takes the filters of `tool_calls`, of which
+        ``since`` and ``until`` are for the time of the reply, and counts copies as `usage` does.
 
         Returns:
             A dict for each reply: ``app_name``, ``user_id``, ``session_id``, ``seq``, ``author``, ``agent_id``,
             ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times are damaged are left out.
-
-        Raises:
-            SessionNotFoundError: There is no such session.
         """
         where = self._history(session, since, until, app_name, user_id)
         return self._rows(analytics.reply_times(self._database, where), session, app_name, user_id)
@@ -1246,9 +1207,9 @@ class SessionService:
             )
 
     def _why_empty(self, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None) -> WhyEmpty | None:
-        """Returns the function that an empty list calls when it is shown, to say that others have sessions.
+        """Returns a function that says whether others have sessions; an empty list calls it when it is shown.
 
-        It is None for a view, which must not reveal others, and where one session was asked for.
+        A view gets none, since it must not reveal others, and neither does a list about one session.
         """
         if self._is_view or session is not None:
             return None

@@ -1,8 +1,9 @@
-"""The command `session-sqlite`: its first verbs, which look at the conversations in a store and delete one.
+"""The command `session-sqlite`, with the commands that list, show and delete conversations.
 
-Each verb opens the store, does one thing and closes it. Verbs that read never make a file. People get text whose
-control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1. The verbs
-that ask a history something are in `history`, those that change it in `life_cycle`.
+Each command opens the store, does one thing and closes it. Commands that only read never make a file. People get text
+whose control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1. The
+commands for search and figures are in `history`, those that change conversations in `life_cycle`, export and import in
+`transfer`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from session_sqlite.cli.console import (
     DEFAULT_FILE,
     GAP,
     LONGEST_TITLE,
+    THERE_ARE_MORE,
     absolute,
     app_option,
     check_format,
@@ -33,6 +35,7 @@ from session_sqlite.cli.console import (
     db_option,
     event_for_json,
     fields_of,
+    full_option,
     json_option,
     json_text,
     limit_option,
@@ -59,17 +62,17 @@ from session_sqlite.version import __version__
 
 DEFAULT_LIMIT: Final = 50
 LEAST_TITLE: Final = 12  # columns
-HEADER_PADDING: Final = 2  # what tabulate adds to the width of a header
-FIRST_MESSAGE_READ: Final = 1000  # characters, of which a title is made
+HEADER_PADDING: Final = 2  # columns that tabulate adds to a header
+FIRST_MESSAGE_READ: Final = 1000  # characters of the first message that a title is made from
 CSV_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "first_message", "event_count", "created_at", "updated_at",
 )  # fmt: skip
-LONGEST_NAME: Final = 12  # of an app, user or agent, where there is little room
-LONGEST_REASON: Final = 20  # of what interrupted a run
+LONGEST_NAME: Final = 12  # columns for an app, user or agent if the terminal is narrow
+LONGEST_REASON: Final = 20  # columns for the reason why a run was interrupted
 
 
 class _Commands(click.Group):
-    """Verbs whose errors are one line."""
+    """A group of commands whose errors are printed as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -83,9 +86,9 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="session-sqlite")
 @click.pass_context
 def main(ctx: click.Context, db: str | None) -> None:
-    """Look at the conversations that AI applications keep in a local SQLite file."""
+    """Show and manage the conversations that AI applications keep in a local SQLite file."""
     ctx.obj = db
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal or pipe that cannot show a character gets its escape
+    if isinstance(sys.stdout, TextIOWrapper):  # print an escape for a character that the output cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
@@ -93,9 +96,9 @@ def main(ctx: click.Context, db: str | None) -> None:
 @db_option("Default: a new temporary file.")
 @click.pass_obj
 def demo(group_db: str | None, db: str | None) -> None:
-    """Write a little conversation and show it.
+    """Write a short example conversation and show it.
 
-    It is in Chinese and English, with reasoning, tool calls and state. Running it again on the same file changes
+    It is in Chinese and English, and has reasoning, tool calls and state. Running this again on the same file changes
     nothing.
     """
     path = chosen(db, group_db)
@@ -109,18 +112,18 @@ def demo(group_db: str | None, db: str | None) -> None:
         print_conversation(session.refresh(), session.events())
         if service.path is not None:
             command = f"session-sqlite --db {_quoted(str(service.path))}"
-            print_text(f"\nThat is now in a file. Try:\n  {command} list\n  {command} show demo --last 3")
+            print_text(f"\nIt is now stored in a file. Try:\n  {command} list\n  {command} show demo --last 3")
 
 
 @main.command()
-@click.option("--app", metavar="NAME", default="default", help="The file of this app.")
+@click.option("--app", metavar="NAME", default="default", show_default=True, help="The app whose file it is.")
 @db_option(DEFAULT_FILE)
 @click.pass_obj
 def path(group_db: str | None, db: str | None, app: str) -> None:
-    """Print where the store's file is.
+    """Print the path of the store's file.
 
-    Without --db that is SESSION_SQLITE_PATH, or an app's file in the platform's data directory. The file need not be
-    there.
+    Without --db this is SESSION_SQLITE_PATH, or else the app's file in the platform's data directory. The file need
+    not exist.
     """
     store = chosen(db, group_db)
     print_text(str(database_file(app_name=app)) if store is None else absolute(store))
@@ -129,7 +132,7 @@ def path(group_db: str | None, db: str | None, app: str) -> None:
 @main.command("list")
 @app_option
 @user_option
-@click.option("--agent", metavar="ID", help="Only of this agent.")
+@click.option("--agent", metavar="ID", help="Only sessions of this agent.")
 @limit_option(DEFAULT_LIMIT)
 @json_option
 @csv_option
@@ -147,35 +150,36 @@ def list_sessions(
 ) -> None:
     """List the conversations, the latest change first.
 
-    Of all apps and users, unless --app or --user is given. One without a title shows what its user said first; where
-    the last run ended without a reply, a column says what interrupted it. Times are UTC.
+    Lists those of all apps and users, unless --app or --user is given. A conversation without a title is shown with the
+    user's first message. If the last run ended without a reply, a column says what interrupted it. Times are UTC.
     """
     check_format(as_json, as_csv)
     with opened(chosen(db, group_db), app, user) as service:
-        found = list(islice(_overviews(service, agent), limit + 1))
-        if not found:
+        overviews = list(islice(_overviews(service, agent), limit + 1))
+        if not overviews:
             say_nothing_found(service, "No sessions.", for_programs=as_json or as_csv)
-    listed = found[:limit]
+    listed = overviews[:limit]
     if as_json:
         print_json("[", map(_overview_for_json, listed), "]")
         return
     if as_csv:
-        print_csv(CSV_COLUMNS, ([_overview_for_json(one)[name] for name in CSV_COLUMNS] for one in listed))
+        rows = map(_overview_for_json, listed)
+        print_csv(CSV_COLUMNS, ([row[name] for name in CSV_COLUMNS] for row in rows))
     elif listed:
         print_text(_table(listed, terminal_width()))
-    if len(found) > len(listed):
-        click.echo("There are more: see --limit.", err=True)
+    if len(overviews) > len(listed):
+        click.echo(THERE_ARE_MORE, err=True)
 
 
 @main.command()
 @click.argument("session_id")
 @app_option
 @user_option
-@click.option("--last", type=click.IntRange(min=0), metavar="N", help="The last N events, from the start of a turn on.")
-@click.option("--full", is_flag=True, help="Do not cut what tools were given and what they said.")
 @click.option(
-    "--html", "page", metavar="FILE", type=click.Path(), help='Write a page for a browser; "-" prints it instead.'
+    "--last", type=click.IntRange(min=0), metavar="N", help="Show at most the last N events, from the start of a turn."
 )
+@full_option
+@click.option("--html", "page", metavar="FILE", type=click.Path(), help='Write a web page to FILE; "-" prints it.')
 @json_option
 @db_option(DEFAULT_FILE)
 @click.pass_obj
@@ -192,15 +196,16 @@ def show(
 ) -> None:
     r"""Show a conversation.
 
-    Name the --app and --user if several have a session with this id. An id that begins with "-" goes after "--".
-    Control characters in it are shown as escapes such as \x1b. Times are UTC.
+    If several apps or users have a session with this id, give --app and --user. Write "--" before an id that begins
+    with "-". Control characters are shown as escapes such as \x1b. Times are UTC.
     """
     with opened(chosen(db, group_db), app, user) as service:
         session = service.get_session(session_id)
         events = session.iter_events() if last is None else session.last_events(last)
         if page is not None:
             if page == "-":
-                sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]  # as the page says
+                # The page declares UTF-8.
+                sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]  # a text stream
             with open_target(sys.stdout if page == "-" else page, service.path) as file:
                 file.writelines(html_page(session, events))
         elif as_json:
@@ -220,8 +225,8 @@ def show(
 def delete(group_db: str | None, db: str | None, session_id: str, app: str | None, user: str | None, yes: bool) -> None:
     """Delete a conversation, after asking.
 
-    Its events and its own state go with it. Name the --app and --user if several have a session with this id. An id
-    that begins with "-" goes after "--".
+    Its events and its own state are deleted too. If several apps or users have a session with this id, give --app and
+    --user. Write "--" before an id that begins with "-".
     """
     with opened(chosen(db, group_db), app, user, read_only=False) as service:
         session = service.get_session(session_id)
@@ -237,7 +242,7 @@ for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS):
 
 
 def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview[Session]]:
-    """The sessions, the latest change first, read a page at a time."""
+    """Yields the sessions, the latest change first; reads a page at a time."""
     cursor = None
     while True:
         page = service.session_overviews(limit=DEFAULT_LIMIT, cursor=cursor)
@@ -256,16 +261,17 @@ def _overview_for_json(overview: SessionOverview[Session]) -> dict[str, Any]:
 
 
 def _title(overview: SessionOverview[Session]) -> str:
-    """The session's title, or else what its user said first, in one line."""
-    said = str(overview.first_message or "")[:FIRST_MESSAGE_READ]
-    return fitted(visible(overview.session.title or " ".join(said.split())), LONGEST_TITLE)
+    """Returns the session's title, or else the user's first message, in one line."""
+    first_message = str(overview.first_message or "")[:FIRST_MESSAGE_READ]
+    return fitted(visible(overview.session.title or " ".join(first_message.split())), LONGEST_TITLE)
 
 
 def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
-    """A table, the title last since its width is known least.
+    """Returns a table of sessions, with the title in the last column, which gets the rest of the width.
 
-    What is too wide: first an app, user or agent that is the same in every row moves into a line below, then names and
-    titles are cut, and where no title would be left each session takes lines of its own. Ids are never cut.
+    If the table is too wide, an app, user or agent that all rows share moves into a line below the table. If that is
+    not enough, names and titles are cut. If no room is left for titles, each session takes several lines. Ids are never
+    cut.
     """
     sessions = [overview.session for overview in overviews]
     columns = {
@@ -282,7 +288,7 @@ def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
     for name in ("agent", "forked from", "interrupted"):
         if not any(columns[name]):
             del columns[name]
-    every = dict(columns)
+    all_columns = dict(columns)
     names = [name for name in ("app", "user", "agent") if name in columns]
     shared: dict[str, str] = {}
     if _title_room(columns, width) < LEAST_TITLE:
@@ -290,7 +296,7 @@ def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
     if _title_room(columns, width) < LEAST_TITLE:
         columns |= {name: [fitted(cell, LONGEST_NAME) for cell in columns[name]] for name in names if name in columns}
     if (room := _title_room(columns, width)) < LEAST_TITLE:
-        return _blocks(every, width)
+        return _blocks(all_columns, width)
     columns["title"] = [fitted(title, room) for title in columns["title"]]
     text = tabulate(
         columns,
@@ -298,7 +304,7 @@ def _table(overviews: list[SessionOverview[Session]], width: int) -> str:
         disable_numparse=True,
         colalign=["right" if name == "events" else "left" for name in columns],
     )
-    # Without the package wcwidth, tabulate fills the last column with more blanks than there is room for.
+    # Without the package wcwidth, tabulate pads wide characters with too many blanks, beyond the width of the terminal.
     lines = [line.rstrip() for line in text.splitlines()]
     if shared:
         lines += ["", "All: " + " · ".join(f"{name} {value}" for name, value in shared.items())]
@@ -328,7 +334,10 @@ def _quoted(path: str) -> str:
 
 
 def _demo_events() -> list[Event]:
-    """Whoever changes these gives them other ids: an id stands for its content, also in files that are there."""
+    """Returns the events of the demo.
+
+    If you change one, give it a new id: a file that has the old event would refuse one with the same id.
+    """
     code = "package main\n\nfunc main() {\n\tgo worker()\n}\n"
     model = "demo-model"
     return [

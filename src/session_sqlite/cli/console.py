@@ -1,7 +1,7 @@
-"""What the verbs of the command have in common: naming the store, asking, printing for people and for programs.
+"""The parts that all commands use: options, opening the store, asking, printing for people and for programs.
 
-People get lines and tables in which no character can drive their terminal. Programs get JSON, or CSV where rows come
-out, both in UTF-8 whatever the terminal has.
+People get lines and tables in which no character can control their terminal. Programs get JSON, or CSV for rows, both
+in UTF-8 whatever encoding the terminal has.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ from session_sqlite.sqlite import MEMORY, database_file, path_text
 from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 
+FAILED: Final = 1  # the exit code of a command that could not do all it was asked to do
 LEAVE_OUT: Final = "leave out --app and --user to see them"
-DEFAULT_FILE: Final = "Default: what `session-sqlite path` prints."
+THERE_ARE_MORE: Final = "There are more: see --limit."
+DEFAULT_FILE: Final = "Default: the path that `session-sqlite path` prints."
 COLUMNS_UNLESS_TERMINAL: Final = 120
 LONGEST_TITLE: Final = 60
-GAP: Final = 2  # columns between two of a table
-LEAST_CELL: Final = 12  # columns to which a cell may be cut so that a table fits
+GAP: Final = 2  # blanks between two columns of a table
+LEAST_CELL: Final = 12  # the width below which no column of a table is cut
 
 BOLD: Final = "1"
 DIM: Final = "2"
@@ -46,9 +48,9 @@ RED: Final = "31"
 GREEN: Final = "32"
 YELLOW: Final = "33"
 
-# What JSON allows in a string and a terminal obeys all the same.
+# Characters that JSON allows in a string, and that can control a terminal.
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# How a formula begins, for a spreadsheet that opens a CSV file.
+# A spreadsheet that opens a CSV file takes a cell that begins so for a formula, and runs it.
 _RUNS_IN_A_SPREADSHEET: Final = ("=", "+", "-", "@", "\t", "\r")
 _AGE = re.compile(r"([0-9]{1,9})([hdw])")
 _AGE_UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -59,7 +61,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def time_given(text: str) -> datetime:
-    """A time or an age that an option says, as an aware datetime: 2025-01-31, 2025-01-31T08:00, 90d ago."""
+    """Returns the time (aware, UTC) that an option gives as 2025-01-31, as 2025-01-31T08:00, or as an age like 90d."""
     try:
         if age := _AGE.fullmatch(text):
             return datetime.now(UTC) - int(age[1]) * _AGE_UNITS[age[2]]
@@ -67,39 +69,39 @@ def time_given(text: str) -> datetime:
         return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"'{visible(text)}' is no time such as 2025-01-31 or 2025-01-31T08:00, and no age such as 90d"
+            f"'{visible(text)}' is neither a time, such as 2025-01-31 or 2025-01-31T08:00, nor an age, such as 90d"
         ) from None
 
 
-def db_option(default_said: str) -> Decorator:
-    """The option that names the store."""
-    return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default_said}")
+def db_option(default: str) -> Decorator:
+    """Returns the option that names the store; its help ends with a sentence on the default."""
+    return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default}")
 
 
-app_option = click.option("--app", metavar="NAME", help="Only of this app.")
-user_option = click.option("--user", metavar="ID", help="Only of this user.")
+app_option = click.option("--app", metavar="NAME", help="Only sessions of this app.")
+user_option = click.option("--user", metavar="ID", help="Only sessions of this user.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (UTF-8).")
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV (UTF-8), with formulas defused.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV (UTF-8); formulas are made harmless.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+full_option = click.option("--full", is_flag=True, help="Do not shorten the arguments and results of tools.")
 session_option = click.option("--session", metavar="ID", help="Only in this session.")
 since_option = click.option(
-    "--since", type=time_given, metavar="TIME", help="From this time on (UTC), or from so long ago: 7d, 12h, 2w."
+    "--since", type=time_given, metavar="TIME", help="Only from this time on (UTC), or at most this old: 7d, 12h, 2w."
 )
-until_option = click.option("--until", type=time_given, metavar="TIME", help="Before this time (UTC).")
+until_option = click.option("--until", type=time_given, metavar="TIME", help="Only before this time (UTC).")
 
 
 def limit_option(default: int) -> Decorator:
-    """The option that says how much to print."""
-    return click.option(
-        "--limit", type=click.IntRange(min=0), metavar="N", default=default, show_default=True, help="At most so many."
-    )
+    """Returns the option that says how many rows to print at most."""
+    return click.option("--limit", type=click.IntRange(min=0), metavar="N", default=default, show_default=True,
+                        help="At most this many.")  # fmt: skip
 
 
 def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str = "") -> Decorator:
-    """Adds the options that name a store, an app and a user, and gives the verb the open store in their place.
+    """Adds the options for a store, an app and a user to a command, and passes the open store to it in their place.
 
-    It is open for reading only, unless the verb ``writes``, or does so with the option ``writes_if`` or without the
-    option ``writes_unless``.
+    The store is opened read-only, unless the command ``writes``, or it is called with the option ``writes_if`` or
+    without the option ``writes_unless``.
     """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,12 +119,12 @@ def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str 
 
 
 def chosen(db: str | None, group_db: str | None) -> str | None:
-    """The store that was named after the verb, or else before it."""
+    """Returns the store that was named after the command, or else the one that was named before it."""
     return group_db if db is None else db
 
 
 def absolute(path: str) -> str:
-    """The path that an option gives, from the root on; ":memory:" as it is."""
+    """Returns the absolute path for an option; ":memory:" is returned unchanged."""
     name = path_text(path)
     return name if name == MEMORY else os.path.abspath(name)
 
@@ -131,11 +133,11 @@ def absolute(path: str) -> str:
 def opened(
     path: str | None, app: str | None, user: str | None, *, read_only: bool = True
 ) -> Iterator[SQLiteSessionService]:
-    """Opens the store of a verb; a file that is not there is an error, also for one that writes."""
+    """Opens the store for a command. A file that does not exist is an error, even for a command that writes."""
     file = str(database_file()) if path is None else absolute(path)
     if file != MEMORY and not os.path.exists(file):
         raise click.ClickException(
-            f"there is no store at {visible(file)}: name another with --db, or see `session-sqlite demo`"
+            f"there is no store at {visible(file)}: name another with --db, or try `session-sqlite demo`"
         )
     with SQLiteSessionService(
         file,
@@ -146,32 +148,35 @@ def opened(
         try:
             yield service
         except SessionNotFoundError as error:
-            if said := others_said(service, advice=LEAVE_OUT):
-                raise SessionNotFoundError(f"{error}. {said}") from error
+            if others := others_said(service, advice=LEAVE_OUT):
+                raise SessionNotFoundError(f"{error}. {others}") from error
             raise
 
 
 def say_nothing_found(service: SQLiteSessionService, text: str = "", *, for_programs: bool = False) -> None:
-    """Says on the error output that there is nothing (to people), and whether an --app or a --user hides sessions."""
+    """Prints to the error output that nothing was found, and whether --app or --user hides sessions of others.
+
+    A program gets an empty result, and needs no text for it.
+    """
     if text and not for_programs:
         click.echo(text, err=True)
-    if said := others_said(service, advice=LEAVE_OUT):
-        click.echo(said, err=True)
+    if others := others_said(service, advice=LEAVE_OUT):
+        click.echo(others, err=True)
 
 
 def check_format(as_json: bool, as_csv: bool) -> None:
-    """Refuses two formats at once."""
+    """Raises `click.UsageError` if two formats are asked for at once."""
     if as_json and as_csv:
-        raise click.UsageError("--json or --csv, not both")
+        raise click.UsageError("give --json or --csv, not both")
 
 
 def session_of(service: SQLiteSessionService, session_id: str | None) -> Session | None:
-    """The session that an option names, in whatever app and user of the service it is; None for none."""
+    """Returns the session that an option names; None if the option is not given."""
     return None if session_id is None else service.get_session(session_id)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks on the terminal, unless told not to; ends the command if the answer is no."""
+    """Asks a question on the terminal, and ends the command if the answer is no; ``yes`` answers it."""
     if not yes:
         click.confirm(question, abort=True, err=True)
 
@@ -181,7 +186,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def print_text(text: str) -> None:
     """Prints lines."""
-    # Click would make a stream of its own over one that is ASCII; this one has been told what to do.
+    # Without `file`, click replaces an ASCII stream by its own, and loses the error handler that `main` has set.
     click.echo(text, file=sys.stdout)
 
 
@@ -192,38 +197,38 @@ def print_conversation(session: Session, events: Iterable[Event], *, full: bool 
 
 
 def terminal_width() -> int:
-    """How many columns there are."""
+    """Returns the width of the terminal in columns."""
     return shutil.get_terminal_size((COLUMNS_UNLESS_TERMINAL, 24)).columns
 
 
 def has_colours() -> bool:
-    """True if the output is a terminal whose owner does not refuse colours."""
+    """Returns True if the output is a terminal, and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def painted(text: str, code: str) -> str:
-    """The text in a colour, where there are any."""
+    """Returns a text in a colour, or unchanged if the output has no colours."""
     return f"\x1b[{code}m{text}\x1b[0m" if text and has_colours() else text
 
 
 def named(session: Session) -> str:
-    """A session in words, and whose it is."""
+    """Returns a session in words, with its app and user."""
     return f"session {visible(session.id)} of app {visible(session.app_name)}, user {visible(session.user_id)}"
 
 
 def titled(session: Session) -> str:
-    """A session's title in brackets, in front of which is a blank; nothing if it has none."""
+    """Returns a blank and the session's title in brackets; nothing if it has no title."""
     title = fitted(visible(session.title), LONGEST_TITLE)
     return f" ({title})" if title else ""
 
 
 def counted(count: int, name: str) -> str:
-    """A number of things: 1 event, 2,000 events."""
+    """Returns a number with a noun, such as "1 event" or "2,000 events"."""
     return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def in_one_line(value: object) -> str:
-    """A value of a row as a person reads it: white space is one blank, what is not text is JSON."""
+    """Returns a value of a row as one line of text: white space becomes one blank, and other values become JSON."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -232,15 +237,20 @@ def in_one_line(value: object) -> str:
 
 
 def table(columns: Mapping[str, Sequence[str]], *, right: Iterable[str] = (), whole: Iterable[str] = ()) -> str:
-    """A table no wider than the terminal, of cells that are safe to show, those on the ``right`` set against it.
+    """Returns a table that is no wider than the terminal.
 
-    What is too wide is cut, the widest columns first, those that are ``whole`` never; where that is not enough, each
-    row takes lines of its own.
+    Cells that are too long are cut, those of the widest columns first. If that is not enough, each cell of a row takes
+    a line.
+
+    Args:
+        columns: The cells of each column, which must be safe to show.
+        right: The columns whose cells are aligned to the right.
+        whole: The columns that are never cut.
     """
-    # Not tabulate's: without the package wcwidth it takes a Chinese character for one column wide.
+    # tabulate is not used: without the package wcwidth it takes a Chinese character for one column wide.
     room, right, whole = terminal_width(), set(right), set(whole)
     headers = {name: visible(name) for name in columns}
-    # A cell can be a book; no more of it is looked at than could be shown.
+    # A cell can be as long as a book: measure no more of it than can be shown.
     shown = {name: [fitted(cell[: room + 1], room) for cell in cells] for name, cells in columns.items()}
     wanted = {name: max(map(display_width, [headers[name], *cells])) for name, cells in shown.items()}
     least = {name: wanted[name] if name in whole else display_width(headers[name]) for name in columns}
@@ -279,7 +289,7 @@ def _rows_as_lines(headers: Mapping[str, str], columns: Mapping[str, Sequence[st
 
 
 def print_json(start: str, items: Iterable[object], end: str) -> None:
-    """Prints one document, a line for each of its items, as they are read: in UTF-8, whatever the terminal has."""
+    """Prints one JSON document, an item on each line, as the items are read: in UTF-8, whatever the terminal has."""
     gap = ""
     click.echo(start.encode(), nl=False)
     for item in items:
@@ -289,9 +299,9 @@ def print_json(start: str, items: Iterable[object], end: str) -> None:
 
 
 def json_text(value: object) -> str:
-    """JSON in one line, whose strings cannot drive a terminal."""
+    """Returns a value as JSON in one line, whose strings cannot control a terminal."""
     text = json.dumps(value, ensure_ascii=False, default=_for_json)
-    # Every one of these stands inside a string.
+    # All these characters are inside of strings, where JSON allows an escape.
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -299,19 +309,19 @@ def _for_json(value: object) -> object:
     if isinstance(value, (Session, Event, ToolCall, Usage)):
         return event_for_json(value) if isinstance(value, Event) else fields_of(value)
     if value is REMOVE:
-        return {"$remove": True}  # as in the file
+        return {"$remove": True}  # the form in the file
     if isinstance(value, bytes):
-        return {"$base64": True, "encoded": b64encode(value).decode()}  # as sqlite-utils does
+        return {"$base64": True, "encoded": b64encode(value).decode()}  # the form of sqlite-utils
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def fields_of(value: Session | Event | ToolCall | Usage) -> dict[str, Any]:
-    """What `dataclasses.asdict` gives, without copying and without its limit on depth."""
+    """Returns the fields of a value by name; unlike `dataclasses.asdict` it copies nothing and has no depth limit."""
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def event_for_json(event: Event) -> dict[str, Any]:
-    """An event's fields, without its LangChain message."""
+    """Returns an event's fields without its LangChain message."""
     return {name: value for name, value in fields_of(event).items() if name != "message"}
 
 
@@ -324,7 +334,7 @@ def print_rows(
     right: Iterable[str] = (),
     shown: Callable[[object], str] | None = None,
 ) -> None:
-    """Prints rows, which have these columns, as JSON, as CSV or as a table; ``shown`` makes the cells of the table."""
+    """Prints rows that have the columns ``names`` as JSON, as CSV or as a table, whose cells ``shown`` makes."""
     if as_json:
         print_json("[", map(row_for_json, rows), "]")
     elif as_csv:
@@ -335,7 +345,7 @@ def print_rows(
 
 
 def row_for_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of SQLite; an infinity, which JSON has not, as text."""
+    """Returns a row with infinite numbers as text, since JSON has none."""
     return {
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()
@@ -343,9 +353,9 @@ def row_for_json(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def print_csv(names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Prints a header and rows as RFC 4180 has it, in UTF-8.
+    """Prints a header and rows as CSV (RFC 4180), in UTF-8.
 
-    Text that a spreadsheet would run gets an apostrophe in front; control characters are shown as their escapes.
+    Text that a spreadsheet would run as a formula gets an apostrophe in front. Control characters are shown as escapes.
     """
     for row in chain([names], rows):
         line = io.StringIO()

@@ -1,6 +1,6 @@
-"""The verbs that ask a history something, of one session or all: search, query, tools, usage, stats, tail.
+"""The commands that search a history and sum it up: search, query, tools, usage, stats, tail.
 
-None of them writes. What comes out as rows comes as a table, as JSON or as CSV.
+None of them writes. Rows are printed as a table, as JSON or as CSV.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import click
 from session_sqlite.cli.console import (
     BOLD,
     DIM,
+    THERE_ARE_MORE,
     check_format,
     counted,
     csv_option,
     event_for_json,
     fields_of,
+    full_option,
     has_colours,
     in_one_line,
     json_option,
@@ -59,9 +61,9 @@ MOST_LAST: Final = 1000
 DEFAULT_INTERVAL: Final = 0.5
 LEAST_INTERVAL: Final = 0.05
 MOST_INTERVAL: Final = 3600.0
-RESTS_PER_LOOK: Final = 10  # `tail` rests so many times longer than a look at many sessions takes
+RESTS_PER_LOOK: Final = 10  # `tail` waits ten times as long as its last look took, so that it never keeps a CPU busy
 TOOLS_IN_STATS: Final = 10
-INTERRUPTED: Final = 130  # what a shell says of a program that Ctrl-C ended
+INTERRUPTED: Final = 130  # the exit code by which a shell knows that Ctrl-C ended a program
 
 HIT_COLUMNS: Final = (
     "app_name", "user_id", "session_id", "title", "seq", "event_id", "created_at", "author", "snippet", "score",
@@ -83,11 +85,11 @@ USAGE_HEADERS: Final = {
 @click.argument("query")
 @session_option
 @click.option("--author", metavar="NAME", help="Only by this author: user, assistant, system, tool, an agent's name.")
-@click.option("--field", "fields", type=click.Choice(FIELDS), multiple=True, help="Only in this; may be repeated.")
+@click.option("--field", "fields", type=click.Choice(FIELDS), multiple=True, help="Only in this field; repeatable.")
 @since_option
 @until_option
 @limit_option(DEFAULT_SEARCH_LIMIT)
-@click.option("--newest", is_flag=True, help="The latest appended first; otherwise the best first.")
+@click.option("--newest", is_flag=True, help="The latest appended first, not the best match.")
 @json_option
 @csv_option
 @with_store()
@@ -106,9 +108,9 @@ def search(
 ) -> None:
     """Find events by their words, in any language.
 
-    All words must be in the event: in what was said, in the reasoning, or in names, arguments and outputs of tools. A
-    "quoted phrase" must stand as it is, word* finds words that begin so; 代码 is found inside longer text. Case, width
-    and accents make no difference.
+    An event is found if it has all the words: in its content, in its reasoning, or in names, arguments and outputs of
+    tools. "quoted words" must follow each other, word* finds all words that begin so, and 代码 is also found inside
+    longer text. Case, width and accents make no difference.
     """
     check_format(as_json, as_csv)
     hits = service.search(
@@ -129,7 +131,7 @@ def search(
         print_text("\n\n".join(map(_hit_text, hits)))
     _say_if_empty(service, hits, "Nothing found.", as_json or as_csv)
     if hits.next_cursor is not None:
-        click.echo("There are more: see --limit.", err=True)
+        click.echo(THERE_ARE_MORE, err=True)
 
 
 def _hit_for_json(hit: SearchHit[Session]) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def _hit_text(hit: SearchHit[Session]) -> str:
 
 
 def _marked(hit: SearchHit[Session]) -> str:
-    """The snippet in one line, with what was searched for in bold, or between guillemets."""
+    """Returns the snippet in one line, with the terms of the query in bold, or without colours between guillemets."""
     shown, position = [], 0
     for start, end in hit.spans:
         match = _in_line(hit.snippet[start:end])
@@ -180,9 +182,9 @@ def _in_line(text: str) -> str:
 @click.command()
 @click.argument("sql")
 @click.option("-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE",
-              help="The value (a text) of :NAME in the SQL; may be repeated.")  # fmt: skip
+              help="The value (a text) of :NAME in the SQL; repeatable.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", default=DEFAULT_QUERY_TIMEOUT,
-              show_default=True, help="How long it may take.")  # fmt: skip
+              show_default=True, help="How long the query may take.")  # fmt: skip
 @json_option
 @csv_option
 @with_store()
@@ -194,10 +196,11 @@ def query(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Run one reading SQL statement.
+    """Run one SQL statement that reads.
 
-    Over the tables sessions, events and state and the views tool_calls, usage_by_day, session_overview and transcript.
-    SQLite refuses whatever would write. --app and --user make no difference: SQL sees everybody's rows.
+    There are the tables sessions, events and state, and the views tool_calls, usage_by_day, session_overview and
+    transcript. SQLite refuses a statement that would write. --app and --user make no difference: SQL sees the rows of
+    all apps and users.
     """
     check_format(as_json, as_csv)
     rows = service.query(sql, dict(params), timeout=timeout)
@@ -212,13 +215,13 @@ def query(
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--calls", is_flag=True, help="Show the calls of all tools, not how many there are.")
-@click.option("--status", type=click.Choice(TOOL_STATUSES), help="Only calls that ended so.")
+@click.option("--calls", is_flag=True, help="List the calls of all tools instead of counting them.")
+@click.option("--status", type=click.Choice(TOOL_STATUSES), help="Only calls with this status.")
 @session_option
 @since_option
 @until_option
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", default=DEFAULT_CALLS, show_default=True,
-              help="At most so many calls.")  # fmt: skip
+              help="At most this many calls.")  # fmt: skip
 @json_option
 @csv_option
 @with_store()
@@ -234,9 +237,9 @@ def tools(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """List the tools by use, or the calls of one.
+    """Count the calls of each tool, or list the calls of one.
 
-    With a NAME, or --calls, the calls: the latest first. Pending is what has no result yet. Times are UTC.
+    With a NAME or --calls it lists calls, the latest first. A call is pending while it has no result. Times are UTC.
     """
     check_format(as_json, as_csv)
     where = session_of(service, session)
@@ -247,17 +250,17 @@ def tools(
                    right=("calls", "errors", "pending"), shown=_number)  # fmt: skip
         _say_if_empty(service, rows, "No tool calls.", as_json or as_csv)
         return
-    found = service.tool_calls(
+    records = service.tool_calls(
         name, session=where, status=status, since=since, until=until, limit=limit + 1, newest_first=True
     )
-    listed = found[:limit]
+    listed = records[:limit]
     if as_json or as_csv:
         print_rows(listed, CALL_COLUMNS, as_json=as_json, as_csv=as_csv)
     elif listed:
         print_text(_calls_table(listed, with_names=name is None))
-    _say_if_empty(service, found, "No tool calls.", as_json or as_csv)
-    if len(found) > len(listed):
-        click.echo("There are more: see --limit.", err=True)
+    _say_if_empty(service, records, "No tool calls.", as_json or as_csv)
+    if len(records) > len(listed):
+        click.echo(THERE_ARE_MORE, err=True)
 
 
 def _calls_table(calls: Sequence[dict[str, Any]], *, with_names: bool) -> str:
@@ -289,8 +292,8 @@ def _say_if_empty(service: SQLiteSessionService, rows: Sequence[object], text: s
 
 @click.command()
 @click.option("--by", metavar="GROUPS", default="day,model", show_default=True,
-              help="What to group by, with commas: day, month, model, app_name, user_id, session_id, agent_id; "
-                   "nothing for one sum.")  # fmt: skip
+              help="The groups, separated by commas: day, month, model, app_name, user_id, session_id, agent_id; "
+                   'an empty text ("") for one sum of all.')  # fmt: skip
 @session_option
 @since_option
 @until_option
@@ -308,7 +311,7 @@ def usage(
 ) -> None:
     """Sum up the tokens that models used, by day and model.
 
-    Input has the cached tokens in it, output the reasoning. Days are UTC.
+    The input includes cached tokens, and the output includes reasoning. Days are UTC.
     """
     check_format(as_json, as_csv)
     groups = list(dict.fromkeys(group for part in by.split(",") if (group := part.strip())))
@@ -329,28 +332,28 @@ def usage(
 @json_option
 @with_store()
 def stats(service: SQLiteSessionService, as_json: bool) -> None:
-    """Say what there is: sessions, events, tools, tokens."""
-    found = service.stats()
-    if found["sessions"] == 0:
+    """Count the sessions, events, tool calls and tokens."""
+    counts = service.stats()
+    if counts["sessions"] == 0:
         say_nothing_found(service)
     if as_json:
-        print_json("", [found], "")
+        print_json("", [counts], "")
         return
     lines = [
-        f"{counted(found['sessions'], 'session')} of {counted(found['users'], 'user')} "
-        f"in {counted(found['apps'], 'app')}",
-        counted(found["events"], "event") + "".join(
-            f"{word}{time_shown(found[name])} UTC"
+        f"{counted(counts['sessions'], 'session')} of {counted(counts['users'], 'user')} "
+        f"in {counted(counts['apps'], 'app')}",
+        counted(counts["events"], "event") + "".join(
+            f"{word}{time_shown(counts[name])} UTC"
             for word, name in ((", from ", "first_event"), (" to ", "last_event"))
-            if found[name] is not None
+            if counts[name] is not None
         ),
     ]  # fmt: skip
-    if found["authors"]:
-        lines.append("  by " + ", ".join(f"{visible(name)} {count:,}" for name, count in found["authors"].items()))
-    if any(found["tokens"].values()):
-        sums = {USAGE_HEADERS[name]: found["tokens"][name] for name in USAGE_SUMS}
+    if counts["authors"]:
+        lines.append("  by " + ", ".join(f"{visible(name)} {count:,}" for name, count in counts["authors"].items()))
+    if any(counts["tokens"].values()):
+        sums = {USAGE_HEADERS[name]: counts["tokens"][name] for name in USAGE_SUMS}
         lines.append("tokens: " + ", ".join(f"{count:,} {name}" for name, count in sums.items() if count))
-    tools_used = list(found["tools"].items())
+    tools_used = list(counts["tools"].items())
     if tools_used:
         shown = tools_used[:TOOLS_IN_STATS]
         columns = {name: [f"{count[name]:,}" for _, count in shown] for name in ("calls", "errors", "pending")}
@@ -366,11 +369,11 @@ def stats(service: SQLiteSessionService, as_json: bool) -> None:
 @click.command()
 @click.argument("session_id", required=False)
 @click.option("--last", type=click.IntRange(0, MOST_LAST), metavar="N", default=DEFAULT_LAST, show_default=True,
-              help="Begin with the last N events that are there.")  # fmt: skip
-@click.option("--count", type=click.IntRange(min=0), metavar="N", help="End after N new events.")
+              help="Show the last N stored events first.")  # fmt: skip
+@click.option("--count", type=click.IntRange(min=0), metavar="N", help="Stop after N new events.")
 @click.option("--interval", type=click.FloatRange(LEAST_INTERVAL, MOST_INTERVAL), metavar="SECONDS",
-              default=DEFAULT_INTERVAL, show_default=True, help="How often to look.")  # fmt: skip
-@click.option("--full", is_flag=True, help="Do not cut what tools were given and what they said.")
+              default=DEFAULT_INTERVAL, show_default=True, help="The time between two looks.")  # fmt: skip
+@full_option
 @json_option
 @with_store()
 def tail(
@@ -382,9 +385,9 @@ def tail(
     full: bool,
     as_json: bool,
 ) -> None:
-    """Follow what is appended to a conversation, or to all.
+    """Show events as they are appended to a conversation, or to all.
 
-    By any process, until Ctrl-C. With --json, one event a line.
+    It shows those of every process, until Ctrl-C. With --json it prints one event on each line.
     """
     try:
         session = session_of(service, session_id)
@@ -414,52 +417,52 @@ def _key(session: Session) -> SessionKey:
 def _latest(
     service: SQLiteSessionService, session: Session | None, seen: dict[SessionKey, int], count: int
 ) -> list[tuple[Session, Event]]:
-    """The last events that have been seen, oldest first."""
-    found = []
-    for one in [session] if session else service.list_sessions(limit=count):
-        before = seen.get(_key(one), 0) + 1
-        events = one.events(newest_first=True, limit=count, before=before)
-        found += [(one, event) for event in reversed(events)]
-    # Stable: the events of one session stay in their order wherever their times are the same.
-    found.sort(key=lambda pair: _or_first(pair[1].created_at))
-    return found[-count:] if count else []
+    """Returns the last events up to those seen, the oldest first."""
+    latest = []
+    for followed in [session] if session else service.list_sessions(limit=count):
+        before = seen.get(_key(followed), 0) + 1
+        events = followed.events(newest_first=True, limit=count, before=before)
+        latest += [(followed, event) for event in reversed(events)]
+    # The sort is stable: events of one session that have the same time stay in their order.
+    latest.sort(key=lambda pair: _or_first(pair[1].created_at))
+    return latest[-count:] if count else []
 
 
 def _or_first(when: datetime | None) -> datetime:
-    """Returns a time to sort by: what has none, since its row is damaged, comes first."""
+    """Returns a time to sort by; a damaged row has no time, and comes first."""
     return datetime.min.replace(tzinfo=UTC) if when is None else when
 
 
 def _appended(
     service: SQLiteSessionService, session: Session | None, seen: dict[SessionKey, int]
 ) -> Iterator[tuple[Session, Event]]:
-    """What was appended beyond what has been seen, which moves along: a seq is never given twice."""
+    """Yields the events that were appended since the last look, and keeps in ``seen`` the last seq of each session."""
     now = {_key(session): service.get_session(session).last_seq} if session else service.last_seqs()
-    for gone in seen.keys() - now.keys():
-        del seen[gone]
+    for deleted in seen.keys() - now.keys():
+        del seen[deleted]
     changed = []
     for key, last_seq in now.items():
-        if last_seq < seen.get(key, 0):  # deleted, and made anew
+        if last_seq < seen.get(key, 0):  # the session was deleted and made again
             seen[key] = 0
         if last_seq > seen.get(key, 0):
             try:
                 changed.append(service.get_session(Session(key.session_id, key.app_name, key.user_id)))
-            except SessionNotFoundError:  # deleted meanwhile
+            except SessionNotFoundError:  # it was deleted meanwhile
                 continue
-    changed.sort(key=lambda one: _or_first(one.updated_at))
-    for one in changed:
-        key = _key(one)
+    changed.sort(key=lambda followed: _or_first(followed.updated_at))
+    for followed in changed:
+        key = _key(followed)
         try:
-            for event in one.iter_events(after=seen.get(key, 0)):
+            for event in followed.iter_events(after=seen.get(key, 0)):
                 seen[key] = event.seq
-                yield one, event
+                yield followed, event
         except SessionNotFoundError:
             continue
         seen[key] = max(seen.get(key, 0), now[key])
 
 
 class _Shown:
-    """Prints events as they come; where they are of all sessions, it says whose they are when that changes."""
+    """A printer of events, which prints a line with the session whenever an event is of another session."""
 
     def __init__(self, session: Session | None, full: bool, as_json: bool) -> None:
         self.full = full

@@ -1,10 +1,11 @@
-"""The verbs for what becomes of conversations: fork, rewind, prune, erase, redact, backup, check.
+"""The commands that change and maintain a store: fork, rewind, prune, erase, redact, backup, check.
 
-Those that destroy something first count what would go, and ask; ``--yes`` answers.
+A command that destroys something first counts it and asks; ``--yes`` answers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 
 from session_sqlite.cli.console import (
     DIM,
+    FAILED,
     GREEN,
     LEAVE_OUT,
     RED,
@@ -44,18 +46,17 @@ from session_sqlite.sqlite import file_text
 from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import visible
 
-FAILED: Final = 1
 _LEVEL_COLOURS: Final = {"ok": GREEN, "repaired": GREEN, "warning": YELLOW, "error": RED}
 
-_at_option_help: Final = "an event's number in its session (its seq), or its id."
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Only count.")
+_EVENT_HELP: Final = "its number in the session (its seq), or its id."
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing, and only count.")
 
 
 @click.command()
 @click.argument("session_id")
-@click.option("--at", metavar="SEQ|ID", help=f"The last event to copy: {_at_option_help}")
-@click.option("--id", "new_id", metavar="ID", help="The id of the copy. Default: a new one.")
-@click.option("--title", default="", help="The title of the copy. Default: that of the source.")
+@click.option("--at", metavar="SEQ|ID", help=f"The last event to copy: {_EVENT_HELP} Default: the latest event.")
+@click.option("--id", "new_id", metavar="ID", help="The id of the copy. Default: a new id.")
+@click.option("--title", default="", help="The title of the copy. Default: the title of the source.")
 @json_option
 @with_store(writes=True)
 def fork(
@@ -63,7 +64,7 @@ def fork(
 ) -> None:
     """Copy a conversation, up to and including an event.
 
-    If that or an earlier event calls tools, their results come along.
+    If this or an earlier event calls tools, their results are copied too.
     """
     source = service.get_session(session_id)
     copy = service.fork_session(source, at=_event(at), session_id=new_id, title=title)
@@ -75,34 +76,35 @@ def fork(
 
 @click.command()
 @click.argument("session_id")
-@click.option("--turns", type=click.IntRange(min=1), metavar="N", help="Take back the last N turns. Default: 1.")
-@click.option("--to", metavar="SEQ|ID", help=f"Take back all after an event: {_at_option_help}")
+@click.option("--turns", type=click.IntRange(min=1), metavar="N", help="Remove the last N turns. Default: 1.")
+@click.option("--to", metavar="SEQ|ID", help=f"Remove all events after this one: {_EVENT_HELP}")
 @json_option
 @yes_option
 @with_store(writes=True)
 def rewind(
     service: SQLiteSessionService, session_id: str, turns: int | None, to: str | None, as_json: bool, yes: bool
 ) -> None:
-    """Take back the last turns of a conversation, after asking.
+    """Remove the last turns of a conversation, after asking.
 
-    A turn is what the user said and all that followed. The conversation's own state becomes what it was before.
+    A turn is a message of the user and all that follows it. The conversation's own state becomes what it was before the
+    removed turns.
     """
     if turns is not None and to is not None:
-        raise click.UsageError("--turns or --to, not both")
+        raise click.UsageError("give --turns or --to, not both")
     session = service.get_session(session_id)
-    would_go = service.rewind_session(session, turns=turns, to=_event(to), dry_run=True)
-    if would_go:
-        confirm(f"Take back {_span(would_go)} of {named(session)}{titled(session)}?", yes=yes)
+    to_remove = service.rewind_session(session, turns=turns, to=_event(to), dry_run=True)
+    if to_remove:
+        confirm(f"Remove {_span(to_remove)} of {named(session)}{titled(session)}?", yes=yes)
         if not yes and service.get_session(session).last_seq != session.last_seq:
-            raise StaleSessionError(f"{named(session)} went on meanwhile: nothing was taken back, look at it again")
-    gone = service.rewind_session(session, turns=turns, to=_event(to)) if would_go else []
+            raise StaleSessionError(f"{named(session)} has new events meanwhile: nothing was removed, look at it again")
+    removed = service.rewind_session(session, turns=turns, to=_event(to)) if to_remove else []
     if as_json:
         print_json(f'{{"session": {json_text(fields_of(session.refresh()))},\n "removed": [',
-                   map(event_for_json, gone), "]}")  # fmt: skip
-    elif gone:
-        print_text(f"Took back {_span(gone)} of {named(session)}.")
+                   map(event_for_json, removed), "]}")  # fmt: skip
+    elif removed:
+        print_text(f"Removed {_span(removed)} of {named(session)}.")
     else:
-        print_text("There is nothing to take back.")
+        print_text("There is nothing to remove.")
 
 
 def _event(place: str | None) -> str | int | None:
@@ -116,7 +118,7 @@ def _span(events: list[Event]) -> str:
 
 @click.command()
 @click.option("--older-than", type=time_given, metavar="AGE|TIME",
-              help="Turns that are older than this: 90d, 12w, or a time such as 2025-01-01 (UTC).")  # fmt: skip
+              help="Remove turns that are older than this: 90d, 12w, or a time such as 2025-01-01 (UTC).")  # fmt: skip
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N",
               help="Keep the latest N events of each conversation, whatever their age.")  # fmt: skip
 @_dry_run_option
@@ -133,21 +135,21 @@ def prune(
 ) -> None:
     """Remove old turns from all conversations, after asking.
 
-    Of all apps and users, unless --app or --user is given. Whole turns go, from the beginning; with --older-than a
-    conversation of which nothing is left, and that did not change since, goes altogether. State is kept.
+    Prunes those of all apps and users, unless --app or --user is given. Whole turns are removed, from the beginning of
+    a conversation. With --older-than, a conversation that has no events left and did not change since is deleted.
+    Other conversations keep their state.
     """
     if older_than is None and keep_last is None:
-        raise click.UsageError("say what to prune: --older-than, --keep-last or both")
+        raise click.UsageError("give --older-than, --keep-last or both")
     report = service.prune(older_than=older_than, keep_last=keep_last, dry_run=True)
     if not dry_run and (report.events or report.sessions):
-        what = _events_and_sessions(report.events, report.sessions)
-        confirm(f"Remove {what}, of {_whose(service)}?", yes=yes)
+        confirm(f"Remove {_events_and_sessions(report.events, report.sessions)}, of {_scope(service)}?", yes=yes)
         report = service.prune(older_than=older_than, keep_last=keep_last)
     if as_json:
         _print_report({"events": report.events, "sessions": report.sessions, "dry_run": dry_run})
     else:
-        what = _events_and_sessions(report.events, report.sessions)
-        print_text(f"Would remove {what}." if dry_run else f"Removed {what}.")
+        did = "Would remove" if dry_run else "Removed"
+        print_text(f"{did} {_events_and_sessions(report.events, report.sessions)}.")
     if not report.events and not report.sessions:
         say_nothing_found(service)
 
@@ -162,24 +164,24 @@ def _events_and_sessions(events: int, sessions: int) -> str:
 @yes_option
 @with_store(writes=True)
 def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, yes: bool) -> None:
-    """Erase a conversation, or all of a user, without a trace.
+    """Erase a conversation, or everything of a user, after asking.
 
-    After asking. With --user and no SESSION_ID, all sessions and the state of that user. Rows, search words, free
-    space and the WAL: the whole file is rewritten. Copies elsewhere (backups, exports) are not touched. The exit code
-    is 1 if something still holds what was to be erased.
+    With --user and no SESSION_ID it erases all sessions and the state of this user. Nothing of them stays in the file
+    or its WAL, not even in free space: the whole file is rewritten. Copies elsewhere (backups, exports) are not erased.
+    The exit code is 1 if something in the store still holds the erased text.
     """
     if session_id is not None:
         session = service.get_session(session_id)
         events = sum(1 for _ in session.iter_events())
-        confirm(f"Erase {named(session)}{titled(session)}, with {counted(events, 'event')}, for good?", yes=yes)
+        confirm(f"Erase {named(session)}{titled(session)}, with {counted(events, 'event')}, forever?", yes=yes)
         report = service.erase(session)
     elif isinstance(service.user_id, AnyOf):
-        raise click.UsageError("say what to erase: a SESSION_ID, or a --user")
+        raise click.UsageError("give a SESSION_ID or --user")
     else:
         overviews = service.session_overviews(limit=None)
         events = sum(overview.event_count for overview in overviews)
-        what = f"{counted(len(overviews), 'session')} with {counted(events, 'event')}, and the state"
-        confirm(f"Erase {what}, of {_whose(service)}, for good?", yes=yes)
+        amount = f"{counted(len(overviews), 'session')} with {counted(events, 'event')}"
+        confirm(f"Erase {amount}, and the state, of {_scope(service)}, forever?", yes=yes)
         report = service.erase(user_id=service.user_id)
     if as_json:
         _print_report({
@@ -195,7 +197,7 @@ def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, 
 
 @click.command()
 @click.argument("pattern")
-@click.option("--replacement", default="[redacted]", show_default=True, help="What stands in place of a match.")
+@click.option("--replacement", default="[redacted]", show_default=True, help="The text in place of a match.")
 @session_option
 @_dry_run_option
 @json_option
@@ -210,16 +212,17 @@ def redact(
     as_json: bool,
     yes: bool,
 ) -> None:
-    r"""Replace a text in stored events, after asking.
+    r"""Replace text in stored events, after asking.
 
-    PATTERN is a regular expression of Python's: 'sk-\w+', '(?i)my name'. It is looked for in what was said, in the
-    reasoning, tool calls, metadata and state of events. The exit code is 1 if something still holds the text.
+    PATTERN is a Python regular expression, such as 'sk-\w+' or '(?i)my name'. It is searched for in the content,
+    reasoning, tool calls, metadata and state of events. The exit code is 1 if something in the store still holds the
+    text.
     """
     where = session_of(service, session)
     report = service.redact(pattern, replacement=replacement, session=where, dry_run=True)
     if not dry_run:
-        scope = named(where) if where else _whose(service)
-        confirm(f"Redact {counted(report.events, 'event')}, of {scope}, for good?", yes=yes)
+        scope = named(where) if where else _scope(service)
+        confirm(f"Redact {counted(report.events, 'event')}, of {scope}, forever?", yes=yes)
         report = service.redact(pattern, replacement=replacement, session=where)
     if as_json:
         _print_report({
@@ -230,12 +233,12 @@ def redact(
     if not report.events:
         say_nothing_found(service)
     if report.skipped:
-        click.echo(f"{counted(report.skipped, 'event')} cannot be read and may hold it.", err=True)
+        click.echo(f"{counted(report.skipped, 'event')} cannot be read and may hold the text.", err=True)
     _say_what_remains(report.remaining, as_json=as_json)
 
 
-def _whose(service: SQLiteSessionService) -> str:
-    """Whose sessions a verb means, in words."""
+def _scope(service: SQLiteSessionService) -> str:
+    """Returns in words whose sessions a command means."""
     app, user = service.app_name, service.user_id
     return (
         f"{'all users' if user is ANY else f'user {visible(user)}'} "
@@ -249,24 +252,24 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def _say_what_remains(remaining: tuple[str, ...], *, as_json: bool) -> None:
     if remaining:
-        for what in () if as_json else remaining:
-            click.echo(f"Still there: {visible(what)}", err=True)
+        for place in () if as_json else remaining:
+            click.echo(f"Still there: {visible(place)}", err=True)
         click.get_current_context().exit(FAILED)
 
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 @with_store()
 def backup(service: SQLiteSessionService, file: str, overwrite: bool, as_json: bool) -> None:
-    """Copy the store into a FILE while others go on writing.
+    """Copy the store into a FILE; others may write meanwhile.
 
-    The copy is of one moment, a single file, and can be opened as a store.
+    The copy is as of one moment, is a single file, and can be opened as a store.
     """
     target = os.path.abspath(file_text(file, "the target of a backup"))
     if not overwrite and os.path.lexists(target):
-        raise click.ClickException(f"there is a file at {visible(target)}: name another, or give --overwrite")
+        raise click.ClickException(f"{visible(target)} exists already: name another file, or give --overwrite")
     path: Path = service.backup(target, overwrite=overwrite)
     size = path.stat().st_size
     if as_json:
@@ -281,21 +284,19 @@ def backup(service: SQLiteSessionService, file: str, overwrite: bool, as_json: b
 @yes_option
 @with_store(writes_if="repair")
 def check(service: SQLiteSessionService, repair: bool, as_json: bool, yes: bool) -> None:
-    """Look at everything that can go wrong with the file.
+    """Check the whole file for damage and risks.
 
-    Its pages, order, search index, permissions and disk. Changes nothing without --repair. The exit code is 1 if
-    something is wrong; a warning alone is not.
+    It checks the pages, the order of events, the search index, permissions and the disk. Nothing changes without
+    --repair. The exit code is 1 if there is an error; a warning alone is none.
     """
     report = service.check()
     if repair and not report.ok:
         if not yes:
             click.echo(_findings(report), err=True)
-        confirm("Build indexes and numbers anew, and delete state that belongs to no session?", yes=yes)
+        confirm("Rebuild indexes and numbers, and delete state that belongs to no session?", yes=yes)
         report = service.check(repair=True)
     if as_json:
-        findings = [{"name": one.name, "level": one.level, "message": one.message, "advice": one.advice,
-                     "repaired": one.repaired} for one in report]  # fmt: skip
-        _print_report({"ok": report.ok, "findings": findings})
+        _print_report({"ok": report.ok, "findings": [dataclasses.asdict(finding) for finding in report]})
     else:
         print_text(_findings(report))
     if not report.ok:
@@ -304,12 +305,13 @@ def check(service: SQLiteSessionService, repair: bool, as_json: bool, yes: bool)
 
 def _findings(report: CheckReport) -> str:
     lines = []
-    for one in report:
-        level = "repaired" if one.repaired else one.level
-        lines.append(f"{painted(f'{level:8}', _LEVEL_COLOURS[level])}  {visible(one.name)}: {visible(one.message)}")
-        if one.advice and not one.repaired:
-            # Its advice is to who calls check() in Python.
-            advice = one.advice.replace("check(repair=True)", "`session-sqlite check --repair`")
+    for finding in report:
+        level = "repaired" if finding.repaired else finding.level
+        painted_level = painted(f"{level:8}", _LEVEL_COLOURS[level])
+        lines.append(f"{painted_level}  {visible(finding.name)}: {visible(finding.message)}")
+        if finding.advice and not finding.repaired:
+            # The advice is for Python code: translate it for the command line.
+            advice = finding.advice.replace("check(repair=True)", "`session-sqlite check --repair`")
             advice = advice.replace(SEE_OTHERS, LEAVE_OUT)
             lines.append(f"{'':10}{painted(visible(advice), DIM)}")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""The verbs that take conversations out and bring them in: export, import.
+"""The commands export and import.
 
-The text of an export goes to a file or to the output; what was done, and a bar while it is being done, to the error
+An export is written to a file or to the output. The report of an export, and the progress of both, go to the error
 output.
 """
 
@@ -18,6 +18,7 @@ import click
 
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
+    FAILED,
     absolute,
     chosen,
     db_option,
@@ -35,32 +36,31 @@ from session_sqlite.transfer import EXPORT_FORMATS, importers
 from session_sqlite.transfer.reports import ImportReport, Progress
 
 OUTPUT: Final = "-"
-FAILED: Final = 1
-INTERRUPTED: Final = 130  # what a shell says of a program that Ctrl-C ended
+INTERRUPTED: Final = 130  # the exit code by which a shell knows that Ctrl-C ended a program
 _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 
 
 @click.command()
 @click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1)
-@click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="Where to write it.  [default: the output]")
+@click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="The file to write.  [default: the output]")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["auto", *EXPORT_FORMATS]),
     default="auto",
-    help="As what.  [default: as FILE ends]",
+    help="The format of FILE.  [default: by the ending of its name]",
 )
 @with_store()
 def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
-    """Write conversations to a file: for another store, or for people.
+    """Write conversations to a file, for another store or for people.
 
-    All of them, or those that are named. A FILE that ends with .html or .md is for people. "jsonl" has everything:
-    `session-sqlite import` makes equal sessions of it.
+    Exports all of them, or those whose ids are given. A FILE whose name ends with .html or .md is for people. The
+    format "jsonl" holds everything: `session-sqlite import` makes equal sessions from it.
     """
     target: Any = sys.stdout if output == OUTPUT else output
     wanted = [service.get_session(session_id) for session_id in session_ids] or None
     if output == OUTPUT and isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as a file would be
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # the same bytes as in a file
     with _bar("Exporting", "events", shown=output != OUTPUT) as progress:
         report = service.export(target, session=wanted, format=format_, progress=progress)
     click.echo(str(dataclasses.replace(report, note="")), err=True)
@@ -84,7 +84,7 @@ def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     type=click.Choice(["auto", *importers.FORMATS]),
     default="auto",
     show_default=True,
-    help="What the file is.",
+    help="The format of FILE.",
 )
 @click.option(
     "--list-formats",
@@ -92,11 +92,11 @@ def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_list_formats,
-    help="List what FILE can be.",
+    help="List the formats that FILE can have.",
 )
-@click.option("--dry-run", is_flag=True, help="Write nothing, only say what would come.")
-@click.option("--app", metavar="NAME", help="Make them sessions of this app.")
-@click.option("--user", metavar="ID", help="Make them sessions of this user.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, and only say what would be imported.")
+@click.option("--app", metavar="NAME", help="Assign the sessions to this app.")
+@click.option("--user", metavar="ID", help="Assign the sessions to this user.")
 @json_option
 @db_option(DEFAULT_FILE)
 @click.pass_obj
@@ -110,18 +110,19 @@ def import_(
     user: str | None,
     as_json: bool,
 ) -> None:
-    """Bring in conversations from an export or from another program's file.
+    """Import conversations from an export or from another program's file.
 
-    Exports and stores of this program, and what other programs keep: `--list-formats` names them. JSON may be gzipped.
+    FILE may be an export or a store of this program, or a file of another program: `--list-formats` lists them. JSON
+    may be gzipped. FILE may be a folder, or "-" for the input.
 
-    Nothing comes twice, and what is there stays. Sessions of a file that does not say whose they are get the app and
-    user "default". FILE may be "-" for the input, or a folder. The exit code is 1 if something could not be imported.
+    Importing a file again creates no duplicates, and nothing that is stored changes. If FILE does not name an app and
+    a user, the sessions get the app and user "default". The exit code is 1 if something could not be imported.
     """
-    given = chosen(db, group_db)
-    path = str(database_file()) if given is None else absolute(given)
-    is_there = os.path.exists(path)
-    # A dry run makes no store either.
-    with SQLiteSessionService(MEMORY if dry_run and not is_there else path, read_only=dry_run and is_there) as service:
+    store = chosen(db, group_db)
+    path = str(database_file()) if store is None else absolute(store)
+    exists = os.path.exists(path)
+    # A dry run must not make the store: one that does not exist is replaced by an empty one in memory.
+    with SQLiteSessionService(MEMORY if dry_run and not exists else path, read_only=dry_run and exists) as service:
         with _ended_by_ctrl_c(), _bar("Importing", "bytes", shown=not as_json) as progress:
             report = service.import_(
                 sys.stdin.buffer if source == "-" else source,
@@ -145,7 +146,7 @@ def _print_report(report: ImportReport) -> None:
 
 @contextlib.contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
-    """Says what an import that is ended by Ctrl-C has brought until then."""
+    """Prints how much was imported if Ctrl-C ends an import."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -157,7 +158,7 @@ def _ended_by_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bar(label: str, unit: Literal["events", "bytes", "rows"], *, shown: bool) -> Iterator[Progress | None]:
-    """A bar on the error output while it is a terminal; nothing that counts if it is none."""
+    """Shows a progress bar on the error output if that is a terminal; otherwise yields None, and nothing is counted."""
     if not shown or not sys.stderr.isatty():
         yield None
         return

@@ -38,12 +38,12 @@ _DERIVED: Final = frozenset({"usage", "message"})
 
 def find(reading: Reading, key: SessionKey, ids: Sequence[str]) -> dict[str, int]:
     """Returns the seq of each of these messages that the session has, by message id."""
-    found: dict[str, int] = {}
+    seqs: dict[str, int] = {}
     for start in range(0, len(ids), IDS_AT_ONCE):
         sql, params = with_ids(queries.MESSAGE_SEQS, ids[start : start + IDS_AT_ONCE])
-        found.update(dict(reading.rows(sql, {**key.params(), **params})))
-    others = _without_message_id(reading, key, [id for id in ids if id not in found])
-    return found | {id: row[_SEQ] for id, row in others.items()}
+        seqs.update(dict(reading.rows(sql, {**key.params(), **params})))
+    others = _without_message_id(reading, key, [id for id in ids if id not in seqs])
+    return seqs | {id: row[_SEQ] for id, row in others.items()}
 
 
 def unchanged(reading: Reading, key: SessionKey, batch: Batch, places: Mapping[str, str]) -> list[Event] | None:
@@ -140,12 +140,12 @@ def _with_note(row: Row, reason: str) -> str | None:
 
 def _stored(reading: Reading, key: SessionKey, message_ids: Iterable[str]) -> dict[str, Row]:
     """Returns the rows (the row_id in front) of those messages that the session has, by message id."""
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     ids = list(dict.fromkeys(message_ids))
     for start in range(0, len(ids), IDS_AT_ONCE):
         sql, params = with_ids(queries.MESSAGES, ids[start : start + IDS_AT_ONCE])
-        found.update((row[_MESSAGE_ID], row) for row in reading.rows(sql, {**key.params(), **params}))
-    return found | _without_message_id(reading, key, [id for id in ids if id not in found])
+        rows.update((row[_MESSAGE_ID], row) for row in reading.rows(sql, {**key.params(), **params}))
+    return rows | _without_message_id(reading, key, [id for id in ids if id not in rows])
 
 
 def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -> dict[str, Row]:
@@ -153,7 +153,7 @@ def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -
 
     Such an event is the message ``"{event id}"``, and the result of each of its calls ``"{event id}:{position}"``.
     """
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     names: dict[str, list[str]] = {}
     for id in ids:
         event_id, _, position = id.rpartition(":")
@@ -163,8 +163,8 @@ def _without_message_id(reading: Reading, key: SessionKey, ids: Iterable[str]) -
     for start in range(0, len(sought), IDS_AT_ONCE):
         sql, params = with_ids(queries.EVENTS_WITHOUT_MESSAGE_ID, sought[start : start + IDS_AT_ONCE])
         for row in reading.rows(sql, {**key.params(), **params}):
-            found.update(dict.fromkeys(names[row[_ID]], row))
-    return found
+            rows.update(dict.fromkeys(names[row[_ID]], row))
+    return rows
 
 
 # ---------------------------------------------------------------- messages that were edited
@@ -187,7 +187,7 @@ def _changed(before: Row, event: Event, row: Mapping[str, Any]) -> Event | None:
     form = form_of(stored.message)
     if form is None or (stored.message is not None and form.is_redacted(stored.message)):
         return None
-    # An agent of another framework is shown what the columns say, so only they tell whether its message was edited.
+    # An agent of another framework gets a message made from the columns: only these tell whether it was edited.
     other = form_name(stored.message) != form_name(event.message)
     compared = [(name, index) for name, index in _CONTENT_COLUMNS if not (other and name in _DERIVED)]
     is_as_stored = all(

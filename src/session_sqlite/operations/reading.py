@@ -107,15 +107,15 @@ def seq_of(reading: Reading, key: SessionKey, event: Event | str | int) -> int:
     if isinstance(event, Event) and event.session_id not in ("", key.session_id):
         raise EventNotFoundError(f"event {event.id!r} is in another session than {key}")
     if isinstance(event, int):
-        found = reading.rows(queries.EVENT_AT_SEQ, {**key.params(), "seq": event})
+        rows = reading.rows(queries.EVENT_AT_SEQ, {**key.params(), "seq": event})
         name = f"event with seq {event}"
     else:
         id = event.id if isinstance(event, Event) else event
-        found = reading.rows(queries.EVENT_BY_ID, {**key.params(), "event_id": id})
+        rows = reading.rows(queries.EVENT_BY_ID, {**key.params(), "event_id": id})
         name = f"event {id!r}"
-    if not found:
+    if not rows:
         raise EventNotFoundError(f"{key} has no {name}")
-    seq = codec.decode_event(found[0]).seq
+    seq = codec.decode_event(rows[0]).seq
     if not seq:  # a seq of 0 would mean the beginning, and a rewind would remove everything
         raise CorruptStoreError(f"the place of {name} in {key} cannot be read: name another event")
     return seq

@@ -80,17 +80,17 @@ def page(
     for index, (name, value) in enumerate(list(metadata.items())[:MAX_METADATA_CONDITIONS]):
         pattern = {f"metadata_{index}": codec.metadata_pattern(name, value)}
         listing.narrow(queries.METADATA_LIKE.format(index), **pattern)
-    found: list[tuple[Row, S]] = []
+    matches: list[tuple[Row, S]] = []
     sought = None if limit is None else limit + 1
     at_once = FILTERED_AT_ONCE if metadata else sought
     while True:
         rows = listing.read(database, queries.SESSIONS, at_once)
         sessions = [(row, make(row)) for row in rows]
-        found += [(row, session) for row, session in sessions if _has_metadata(session, metadata)]
-        if at_once is None or len(rows) < at_once or (sought is not None and len(found) >= sought):
+        matches += [(row, session) for row, session in sessions if _has_metadata(session, metadata)]
+        if at_once is None or len(rows) < at_once or (sought is not None and len(matches) >= sought):
             break
-    kept = found[:limit]
-    has_more = bool(kept) and len(found) > len(kept)
+    kept = matches[:limit]
+    has_more = bool(kept) and len(matches) > len(kept)
     return [session for _, session in kept], listing.cursor_after(kept[-1][0]) if has_more else None
 
 

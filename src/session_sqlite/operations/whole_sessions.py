@@ -347,23 +347,23 @@ class WholeSessions:
             state.add(tx, SessionKey(piece.app_name, piece.user_id, ""), _lacking_state(tx, piece), now)
             return None
         params = piece.key.params()
-        found = tx.rows(queries.SESSION, params)
-        if not found:
+        existing = tx.rows(queries.SESSION, params)
+        if not existing:
             tx.run(queries.INSERT_SESSION, piece.session)
             state.write(tx, piece.key, piece.state, now)
-        placed, rows, last_seq = _place(tx, piece, found[0] if found else None)
+        placed, rows, last_seq = _place(tx, piece, existing[0] if existing else None)
         if not rows:
             return placed
         tx.run_many(queries.INSERT_EVENT, rows)
         if tx.index is not None:
             tx.index.appended(tx, rows)
-        if found:
-            stored = dict(zip(codec.SESSION_COLUMNS, found[0], strict=True))
-            grown = last_seq > stored["last_seq"]
+        if existing:
+            stored = dict(zip(codec.SESSION_COLUMNS, existing[0], strict=True))
+            has_grown = last_seq > stored["last_seq"]
             is_later = (
                 codec.decode_time(stored["updated_at"]) is None or piece.session["updated_at"] > stored["updated_at"]
             )
-            if grown and is_later:
+            if has_grown and is_later:  # the source is newer than the store, and so is its state
                 state.write(tx, piece.key, piece.state, now)
         tx.run(queries.ADVANCE_SESSION_TO, {**params, "last_seq": last_seq, "now": piece.session["updated_at"]})
         return placed

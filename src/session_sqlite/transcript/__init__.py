@@ -1,8 +1,8 @@
-"""A conversation as people read it: in a terminal, and as HTML in a notebook or a page of its own.
+"""Renderers that show a conversation to people: in a terminal, in a notebook, or as an HTML page.
 
-Pure functions of a session and its events, without I/O. `text` says how a time, a value and the tokens look and which
-events belong together; `terminal` and `html` put that into their form. `html` also registers how a value of `models`
-shows itself in a notebook.
+They are functions of a session and its events, and do no I/O. `text` formats times, values and tokens, and groups
+events that belong together; `terminal` and `html` use it. `html` also registers how a notebook shows a value of
+`models`.
 """
 
 from session_sqlite.transcript.html import html_page

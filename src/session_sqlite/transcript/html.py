@@ -1,9 +1,9 @@
-"""A conversation, and the lists that lead to one, as HTML: a part for a notebook's output, or a page of its own.
+"""A conversation and lists of conversations as HTML: a part for a notebook's output, or a whole page.
 
-Everything that a user, a model or a tool wrote is hostile. It enters HTML in one place only (`_escaped`), as text: no
-text becomes a link, an attribute, a style or a script. Of a text's Markdown only what cannot harm is shown as meant:
-code blocks, code, bold and headings. An image is shown if it is in the conversation itself, as a PNG, JPEG, GIF or
-WebP, and is encoded anew from its bytes. A page has no script, loads nothing, and tells the browser so.
+Everything that a user, a model or a tool wrote is treated as hostile. It enters HTML in one place only (`_escaped`), as
+text: it never becomes a link, an attribute, a style or a script. Of Markdown, only code blocks, code, bold and headings
+are rendered, which can do no harm. An image is shown if the conversation itself holds it, as a PNG, JPEG, GIF or WebP;
+it is encoded again from its bytes. A page has no script, loads nothing, and forbids the browser both.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from session_sqlite.transcript.text import (
 )
 
 EVENTS_IN_NOTEBOOK: Final = 20  # of one session
-FIRST_IN_NOTEBOOK: Final = 4  # of these; the others are the last
+FIRST_IN_NOTEBOOK: Final = 4  # the first events among these; the others are the last
 CHARACTERS_IN_NOTEBOOK: Final = 4_000  # of one text
 IMAGE_CHARACTERS_IN_NOTEBOOK: Final = 1_500_000  # of one image, in base64
-MARKDOWN_CHARACTERS: Final = 200_000  # a longer text is plain: it may have more code and bold than a browser can take
-BLOCK_CHARACTERS: Final = 20_000  # of such a text: laying out one block of millions takes a browser minutes
+MARKDOWN_CHARACTERS: Final = 200_000  # a longer text is shown plain: a browser may fail on too many code and bold parts
+BLOCK_CHARACTERS: Final = 20_000  # a plain text is split: the layout of one block of millions takes a browser minutes
 ROWS_SHOWN: Final = 50
 CELL_CHARACTERS: Final = 200
 SHORT_CELL: Final = 24
@@ -53,21 +53,21 @@ CONTENT_SECURITY_POLICY: Final = (
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """A text that is HTML already, and is not escaped again."""
 
     __slots__ = ()
 
 
-# ---------------------------------------------------------------- a page of its own
+# ---------------------------------------------------------------- a whole page
 
 
 def html_page(session: SessionRecord, events: Iterable[Event], *, limit: int | None = None) -> Iterator[str]:
-    """A page of its own, without script and without anything to load, a piece at a time.
+    """Yields the pieces of a whole HTML page, which has no script and loads nothing.
 
     Args:
         session: The session.
         events: Its events, or some of them; a stream is rendered as it is read.
-        limit: At most so many events: a few of the first, how many are left out, and the last; None for all.
+        limit: At most this many events: some of the first, the number of those left out, and the last; None for all.
 
     Example:
         >>> from session_sqlite import Event, Session
@@ -84,7 +84,7 @@ def html_page(session: SessionRecord, events: Iterable[Event], *, limit: int | N
 
 
 def page_start(title: str) -> str:
-    """A page up to its first session."""
+    """Returns the beginning of a page, up to its first session."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(CONTENT_SECURITY_POLICY)}">\n'
@@ -97,17 +97,17 @@ def page_start(title: str) -> str:
 
 
 def page_end() -> str:
-    """The end of a page."""
+    """Returns the end of a page."""
     return "</main>\n</body>\n</html>\n"
 
 
 def session_start(session: SessionRecord, number: int) -> str:
-    """A session of a page up to its first event; the number is its place on the page."""
+    """Returns the beginning of a session on a page, up to its first event; the number is its place on the page."""
     return f'<section aria-labelledby="session-{number}">\n{PAGE_FORM.head(session, number)}<ol class="events">\n'
 
 
 def session_end() -> str:
-    """The end of a session of a page."""
+    """Returns the end of a session on a page."""
     return "</ol>\n</section>\n"
 
 
@@ -115,46 +115,48 @@ def session_end() -> str:
 
 
 def session_part(session: SessionRecord, events: Iterable[Event | Gap] = (), note: str = "") -> str:
-    """What a session shows of itself: what it is, and its events."""
+    """Returns a session as a notebook shows it: its fields, a note, and its events."""
     shown = "\n".join(map(NOTEBOOK_FORM.entry, entries(events)))
-    said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
-    return _part(f'{NOTEBOOK_FORM.head(session)}{said}<ol class="events">\n{shown}</ol>' if shown else
-                 f"{NOTEBOOK_FORM.head(session)}{said}", transcript=True)  # fmt: skip
+    list_of_events = f'<ol class="events">\n{shown}</ol>' if shown else ""
+    return _part(f"{NOTEBOOK_FORM.head(session)}{_note(note)}{list_of_events}", transcript=True)
 
 
 @as_html.register(Event)
 def event_part(event: Event) -> str:
-    """What an event shows of itself."""
+    """Returns an event as a notebook shows it."""
     shown = "".join(map(NOTEBOOK_FORM.entry, entries([event])))
     return _part(f'<ol class="events">\n{shown}</ol>', transcript=True)
 
 
 @as_html.register(SearchHit)
 def hit_part(hit: SearchHit[SessionRecord]) -> str:
-    """What was found, with its words marked, and where."""
+    """Returns a hit as a notebook shows it: where it is, and its snippet with the terms marked."""
     name = _name(hit.session.title or hit.session.id)
     where = f"{name} · #{_escaped(hit.event.seq)} {_escaped(hit.event.author)} {_time(hit.event.created_at)}"
     return _part(f'<p class="soft">{where}</p><p dir="auto">{marked(hit.snippet, hit.spans)}</p>')
 
 
 def sessions_table(sessions: Sequence[SessionRecord], note: str = "") -> str:
-    """Sessions as a table."""
+    """Returns sessions as a table."""
     return _sessions_table([(session, "", session.last_seq) for session in sessions], note)
 
 
 def overviews_table(overviews: Sequence[SessionOverview[SessionRecord]], note: str = "") -> str:
-    """Sessions with what their users said first and how many events they have, as a table."""
-    rows = [(one.session, one.first_message or "", one.event_count) for one in overviews]
-    return _sessions_table(rows, note, [one.interrupted for one in overviews[:ROWS_SHOWN]])
+    """Returns sessions as a table, with their first messages as titles and their numbers of events."""
+    rows = [(overview.session, overview.first_message or "", overview.event_count) for overview in overviews]
+    return _sessions_table(rows, note, [overview.interrupted for overview in overviews[:ROWS_SHOWN]])
 
 
 def _sessions_table(
     sessions: Sequence[tuple[SessionRecord, str, int]], note: str, interrupted: Sequence[str] = ()
 ) -> str:
-    """The columns that say something: whose a session is only where it differs, the agent where there is one."""
+    """Returns the table of sessions, without columns that are empty or the same in all rows.
+
+    A session is given with its first message and its number of events.
+    """
     shown = sessions[:ROWS_SHOWN]
     columns: dict[str, list[object]] = {
-        "session": [session.title or said or session.id for session, said, _ in shown],
+        "session": [session.title or first_message or session.id for session, first_message, _ in shown],
         "agent": [session.agent_id for session, _, _ in shown],
         "app / user": [f"{session.app_name} / {session.user_id}" for session, _, _ in shown],
         "events": [events for _, _, events in shown],
@@ -172,7 +174,7 @@ def _sessions_table(
 
 
 def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
-    """What a search found, its words marked, as a table."""
+    """Returns the hits of a search as a table, with the terms marked."""
     head = ("session", "author", "found", "time")
     rows = [(hit.session.title or hit.session.id, hit.event.author, marked(hit.snippet, hit.spans),
              _time(hit.event.created_at, "minutes")) for hit in hits[:ROWS_SHOWN]]  # fmt: skip
@@ -180,43 +182,48 @@ def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
 
 
 def events_table(events: Sequence[Event], note: str = "") -> str:
-    """Events as a table."""
+    """Returns events as a table."""
     head = ("seq", "author", "content", "tools", "time")
-    rows = [(event.seq, event.author, event.raw if event.unreadable else _said(event),
+    rows = [(event.seq, event.author, event.raw if event.unreadable else _content_cell(event),
              ", ".join(action.name for action in event.actions), _time(event.created_at))
             for event in events[:ROWS_SHOWN]]  # fmt: skip
     return table(head, rows, of=len(events), note=note)
 
 
-def _said(event: Event) -> str:
-    """What an event says in a table: a run that ended there is seen before a long text is cut."""
+def _content_cell(event: Event) -> str:
+    """Returns the content of an event for a table; an interruption comes first, since a long text is cut."""
     return f"[{interruption_text(event)}] {event.content}".rstrip() if event.interrupted else event.content
 
 
 def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]], note: str = "") -> str:
-    """The answer of a query as a table."""
+    """Returns the rows of a query as a table."""
     rows = [[_cell_value(record.get(column)) for column in columns] for record in records[:ROWS_SHOWN]]
     return table(columns, rows, of=len(records), note=note)
 
 
 def items_table(items: Sequence[Any], note: str = "") -> str:
-    """Anything as a table of one column."""
+    """Returns any items as a table of one column."""
     return table(("item",), [(str(item),) for item in items[:ROWS_SHOWN]], of=len(items), note=note)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0, note: str = "") -> str:
-    """A table; every cell is escaped and cut. ``of`` is how many rows there are, if not all are shown."""
+    """Returns a table whose cells are escaped and cut; ``of`` is the number of rows, if not all are shown."""
     shown = list(rows)
     heads = "".join(f'<th scope="col"{_align(shown, column)}>{_escaped(name)}</th>' for column, name in enumerate(head))
     body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in shown)
     rest = f'<p class="soft">… and {of - len(shown):,} more</p>' if of > len(shown) else ""
-    said = f'<p class="soft">{_escaped(note)}</p>' if note else ""
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    return _part(f'<div class="scroll" tabindex="0"><table>{top}<tbody>\n{body}</tbody></table></div>{rest}{said}')
+    return _part(
+        f'<div class="scroll" tabindex="0"><table>{top}<tbody>\n{body}</tbody></table></div>{rest}{_note(note)}'
+    )
+
+
+def _note(note: str) -> str:
+    return f'<p class="soft">{_escaped(note)}</p>' if note else ""
 
 
 def marked(text: str, spans: Iterable[tuple[int, int]]) -> Markup:
-    """A text with pieces of it marked."""
+    """Returns a text as HTML with parts of it marked."""
     pieces, position = [], 0
     for begin, end in spans:
         pieces += [_escaped(text[position:begin]), f"<mark>{_escaped(text[begin:end])}</mark>"]
@@ -241,7 +248,7 @@ def _cell(value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'<td class="n">{_escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
     text = _cut(str(value), CELL_CHARACTERS)
-    # A date or a name stays in one line; a text gets room, and breaks anywhere if it has to.
+    # A short cell, such as a date or a name, stays in one line. A long text gets a wide column, and may break anywhere.
     kind = ' class="t"' if len(text) <= SHORT_CELL else ' class="long"' if len(text) > LONG_CELL else ""
     return f'<td dir="auto"{kind}{_language(text)}>{_escaped(text)}</td>'
 
@@ -259,7 +266,14 @@ def _cell_value(value: object) -> object:
 
 @dataclass(frozen=True)
 class _Form:
-    """How much is shown, and whether titles are headings of the document around them."""
+    """A form of HTML for sessions and events: its tags, and how much of a text or an image is shown.
+
+    Attributes:
+        title: The tag of a session's title.
+        who: The tag of the line that names an event's author.
+        most: At most this many characters of a text; None for all.
+        most_of_image: At most this many characters of an image's base64 text; None for all.
+    """
 
     title: str
     who: str
@@ -291,9 +305,9 @@ class _Form:
             return f'<li class="gap">… {entry.count:,} more event{"" if entry.count == 1 else "s"} …</li>\n'
         event = entry.event
         kind = event.author if event.author in {"user", "system", "tool"} else "model"
-        return f'<li class="{kind}">{self.who_said(event)}{"".join(self.said(entry))}</li>\n'
+        return f'<li class="{kind}">{self.who_line(event)}{"".join(self.body(entry))}</li>\n'
 
-    def who_said(self, event: Event) -> str:
+    def who_line(self, event: Event) -> str:
         named = {"agent": "" if event.agent_id == event.author else event.agent_id, "branch": event.branch}
         about = [f"<span>{name} {_name(value)}</span>" for name, value in named.items() if value]
         return (
@@ -301,7 +315,7 @@ class _Form:
             f"{_time(event.created_at)} {' '.join(about)}</{self.who}>"
         )
 
-    def said(self, entry: Entry) -> Iterator[str]:
+    def body(self, entry: Entry) -> Iterator[str]:
         event = entry.event
         if event.unreadable:
             yield '<p class="error">Unreadable: this row cannot be decoded.</p>'
@@ -322,16 +336,16 @@ class _Form:
             yield f'<ul class="state" aria-label="Changes of state">{"".join(map(_change, event.state.items()))}</ul>'
         if event.usage is not None:
             yield f'<p class="foot">{_escaped(usage_text(event.usage))}</p>'
-        for one in (event, *entry.results.values()):
-            if one.interrupted:
-                yield f'<p class="soft">{_escaped(interruption_text(one))}</p>'
+        for shown in (event, *entry.results.values()):
+            if shown.interrupted:
+                yield f'<p class="soft">{_escaped(interruption_text(shown))}</p>'
 
     def call(self, call: ToolCall, result: Event | None) -> str:
-        """A call with what it brought: its own output, or the event that answered it."""
+        """Returns a call with its result, which is its own output or the event that answered it."""
         error = result.actions[0].error if result is not None else call.error
         status = "error" if error is not None else "ok" if result is not None else call.status
         arguments = arguments_text(call)
-        said = {"ok": "ok", "error": "failed", "pending": "no result yet"}[status]
+        shown_status = {"ok": "ok", "error": "failed", "pending": "no result yet"}[status]
         parts = []
         if call.args:
             shown = arguments if isinstance(call.args, str) else _pretty(call.args)
@@ -347,13 +361,13 @@ class _Form:
             if error is not None:
                 parts += ['<p class="label">Error</p>', self.code(error, wrap=True)]
         summary = (
-            f'<code>{_name(call.name)}</code> <span class="{status}">{said}</span> '
+            f'<code>{_name(call.name)}</code> <span class="{status}">{shown_status}</span> '
             f'<span class="soft">{_escaped(_cut(arguments, SUMMARY_CHARACTERS))}</span>'
         )
         return f'<details class="call"><summary>{summary}</summary>{"".join(parts)}</details>'
 
     def result(self, event: Event) -> Iterator[str]:
-        """What a tool said in an event that stands for itself."""
+        """Yields a ``tool`` event that belongs to no call before it."""
         errors = [action.error for action in event.actions if action.error is not None]
         names = ", ".join(_name(action.name) for action in event.actions if action.name)
         status = '<span class="error">failed</span>' if errors else ""
@@ -375,7 +389,7 @@ class _Form:
     # ------------------------------------------------------------ text
 
     def prose(self, text: str) -> Iterator[str]:
-        """What someone wrote, its code blocks as code."""
+        """Yields a text with its code blocks as code."""
         cut, more = self.cut(text.replace("\r\n", "\n"))
         if len(cut) > MARKDOWN_CHARACTERS:
             for start in range(0, len(cut), BLOCK_CHARACTERS):
@@ -393,15 +407,15 @@ class _Form:
 
     def paragraphs(self, text: str) -> Iterator[str]:
         position = 0
-        for found in _IMAGE_IN_TEXT.finditer(text):
-            yield _text_block(text[position : found.start()])
-            yield self.image(found[2], found[3], found[1])
-            position = found.end()
+        for image in _IMAGE_IN_TEXT.finditer(text):
+            yield _text_block(text[position : image.start()])
+            yield self.image(image[2], image[3], image[1])
+            position = image.end()
         yield _text_block(text[position:])
 
     def code(self, text: str, *, wrap: bool = False) -> str:
         cut, more = self.cut(text.replace("\r\n", "\n"))
-        # Something that scrolls has to be reached with the keyboard.
+        # The tabindex lets a reader without a mouse reach a block that scrolls.
         return f'<pre tabindex="0"{" class=wrap" if wrap else ""}><code>{_escaped(cut)}</code></pre>{more}'
 
     def cut(self, text: str) -> tuple[str, str]:
@@ -412,7 +426,7 @@ class _Form:
     # ------------------------------------------------------------ images
 
     def images(self, event: Event) -> Iterator[str]:
-        """The images that a LangChain message carries."""
+        """Yields the images of an event's message."""
         for number, (kind, data) in enumerate(_images_of(event.message), start=1):
             yield self.image(kind, data, f"image {number} of event {event.seq}")
 
@@ -421,9 +435,9 @@ class _Form:
             return '<p class="soft">[an image that is not in the conversation]</p>'
         if self.most_of_image is not None and len(data) > self.most_of_image:
             return f'<p class="soft">[an image of {len(data) * 3 // 4:,} bytes]</p>'
-        if (made := _data_url(kind, data)) is None:
+        if (url := _data_url(kind, data)) is None:
             return '<p class="soft">[an image that cannot be shown]</p>'
-        return f'<img src="{made}" alt="{_escaped(name)}">'
+        return f'<img src="{url}" alt="{_escaped(name)}">'
 
 
 PAGE_FORM: Final = _Form("h1", "h2")
@@ -440,7 +454,7 @@ _HANGUL = re.compile("[\uac00-\ud7af]")
 
 
 def _escaped(value: object) -> str:
-    """The only way of text into HTML."""
+    """Returns any value as text that is safe in HTML; all text from outside passes through this function."""
     return html.escape(visible(value, block=True))
 
 
@@ -460,7 +474,7 @@ def _time(when: datetime | None, timespec: str = "seconds") -> Markup:
 
 
 def _language(text: str) -> str:
-    """The language that picks the glyphs of Han characters: without it Chinese is drawn in a Japanese font."""
+    """Returns a ``lang`` attribute for Chinese, Japanese or Korean text; else Chinese is drawn in a Japanese font."""
     start = text[:2000]
     if start.isascii():
         return ""
@@ -490,17 +504,20 @@ def _text_block(text: str) -> str:
     if not text.strip():
         return ""
     pieces, position = [], 0
-    for found in _MARKED_TEXT.finditer(text):
-        pieces.append(_escaped(text[position : found.start()]))
-        tag = "code" if found.lastgroup == "code" else "strong"
-        pieces.append(f"<{tag}>{_escaped(found[found.lastgroup or 0])}</{tag}>")
-        position = found.end()
+    for match in _MARKED_TEXT.finditer(text):
+        pieces.append(_escaped(text[position : match.start()]))
+        tag = "code" if match.lastgroup == "code" else "strong"
+        pieces.append(f"<{tag}>{_escaped(match[match.lastgroup or 0])}</{tag}>")
+        position = match.end()
     pieces.append(_escaped(text[position:]))
     return f'<div class="text" dir="auto"{_language(text)}>{"".join(pieces)}</div>'
 
 
 def _fenced(text: str) -> Iterator[tuple[str, bool, str]]:
-    """The pieces of a text: the language, whether it is code, and the piece. A block that is not closed goes on."""
+    """Yields the pieces of a text: the language, whether it is code, and the piece.
+
+    A code block that is not closed reaches to the end of the text.
+    """
     lines: list[str] = []
     fence = language = ""
     for line in text.split("\n"):
@@ -531,7 +548,7 @@ _DATA_URL = re.compile(r"data:([^;,]{1,40});base64,(.*)", re.DOTALL)
 
 
 def _data_url(kind: str, data: str) -> str | None:
-    """An image as a data URL, made from its bytes; None for what is not one of the kinds that are shown."""
+    """Returns an image as a data URL that is made from its bytes; None if it is not of a kind that is shown."""
     start = _IMAGE_STARTS.get("image/jpeg" if kind == "image/jpg" else kind)
     try:
         content = base64.b64decode(data, validate=True)
@@ -543,7 +560,7 @@ def _data_url(kind: str, data: str) -> str | None:
 
 
 def _images_of(message: str | None) -> Iterator[tuple[str, object]]:
-    """The kind and base64 text of each image block in a stored message; None for the text if it is elsewhere."""
+    """Yields the media type and base64 text of each image in a stored message; the text is None for a link."""
     if message is None or '"image' not in message:
         return
     try:
@@ -557,7 +574,7 @@ def _images_of(message: str | None) -> Iterator[tuple[str, object]]:
 
 
 def _image_of(block: dict[str, Any]) -> tuple[str, object]:
-    """The forms of OpenAI (a URL), of Anthropic (a source) and of LangChain."""
+    """Returns the media type and base64 text of an image block in the form of OpenAI, Anthropic or LangChain."""
     source = block["source"] if isinstance(block.get("source"), dict) else block
     kind = source.get("media_type") or source.get("mime_type")
     data = source.get("base64") or source.get("data")
@@ -566,6 +583,6 @@ def _image_of(block: dict[str, Any]) -> tuple[str, object]:
         url = url.get("url")
     if data is None and isinstance(url, str) and (parts := _DATA_URL.fullmatch(url)):
         kind, data = parts[1], parts[2]
-    if isinstance(data, dict) and data.get("$") == "bytes":  # as the store keeps bytes
+    if isinstance(data, dict) and data.get("$") == "bytes":  # the stored form of bytes
         data = data.get("value")
     return (kind, data) if isinstance(kind, str) else ("", None)

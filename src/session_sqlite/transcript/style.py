@@ -1,14 +1,14 @@
-"""The look of all HTML: one style sheet for a page of its own and for outputs in a notebook.
+"""The style sheets of all HTML, for pages and for the outputs of a notebook.
 
-Everything hangs below one class, twice, which outweighs what Jupyter says about tables and code in outputs. Light or
-dark is what the reader's system asks for, unless the notebook around it has a theme. Nothing is loaded.
+Every selector begins with one class, twice: this outweighs Jupyter's own styles for tables and code. The colours are
+light or dark as the reader's system asks for, or as the theme of the notebook. Nothing is loaded.
 """
 
 from typing import Final
 
 ROOT: Final = "session-sqlite"
 
-# What a table needs, and every other output.
+# The styles that every output needs; a table needs no others.
 BASE: Final = """
 .session-sqlite.session-sqlite{color-scheme:light dark;
 --fg:light-dark(#1f2328,#e8eaed);--soft:light-dark(#57606a,#a9b1bc);--line:light-dark(#d5dae0,#3b424c);

@@ -1,6 +1,7 @@
-"""A conversation as text for a terminal: a head that says what it is, then one block an event.
+"""A conversation as text for a terminal: a head with the session's fields, then a block for each event.
 
-Every line of what users, models and tools wrote is indented: only the head of an event begins at the margin.
+Every line that users, models and tools wrote is indented, so that no text can look like the head of an event, which
+begins at the margin.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from session_sqlite.transcript.text import (
 )
 
 DEFAULT_WIDTH: Final = 100
-OUTPUT_LINES: Final = 10  # of a tool's output, unless all is asked for
-LEAST_COLUMNS: Final = 20  # shown of any argument, however narrow the terminal
+OUTPUT_LINES: Final = 10  # lines of a tool's output that are shown, unless all are asked for
+LEAST_COLUMNS: Final = 20  # columns of an argument that are shown even in a narrow terminal
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _BOLD: Final = "1"
@@ -46,12 +47,12 @@ def terminal_text(
     full: bool = False,
     colour: bool = False,
 ) -> Iterator[str]:
-    """Renders a conversation, a block at a time: the session's head, then each event.
+    """Yields a conversation in blocks of lines: the session's head, then each event.
 
     Args:
         session: The session.
         events: Its events, or some of them; a stream is read as it is rendered.
-        width: How many columns a line of a tool's arguments or output may take; what is cut is counted.
+        width: The columns that a line of a tool's arguments or output may take; a note says how much was cut.
         full: Cut nothing.
         colour: Use the terminal's colours.
 
@@ -77,7 +78,13 @@ def terminal_text(
 
 @dataclass(frozen=True)
 class _Terminal:
-    """Where the text goes; its methods yield lines."""
+    """The terminal that the text is for; the methods yield lines.
+
+    Attributes:
+        width: Its columns.
+        full: Cut nothing.
+        colour: Use its colours.
+    """
 
     width: int
     full: bool
@@ -137,13 +144,13 @@ class _Terminal:
         failed = "" if action.error is None else f" {self.paint('failed', _RED)}"
         return f"{self.paint(visible(action.name), _CYAN)}{failed}"
 
-    def result(self, action: ToolCall, said: str) -> Iterator[str]:
-        """What a call brought, unless the event has said it as its content."""
+    def result(self, action: ToolCall, content: str) -> Iterator[str]:
+        """Yields the result of a call; an error that is also the content of the event is left out."""
         if action.output is not None:
             yield from self.cut_text(
                 action.output if isinstance(action.output, str) else json_text(action.output), "    "
             )
-        if action.error is not None and action.error != said:
+        if action.error is not None and action.error != content:
             yield from self.cut_text(f"error: {action.error}", "    ")
 
     def cut_text(self, text: str, indent: str) -> Iterator[str]:
@@ -160,10 +167,9 @@ class _Terminal:
         yield from self.cut_note([text], [shown])
 
     def cut_note(self, lines: Sequence[str], shown: Sequence[str]) -> Iterator[str]:
-        """Says what was cut: characters of the lines that are shown, and whole lines."""
-        characters = sum(
-            len(line) - (len(kept) - 1) for line, kept in zip(lines, shown, strict=False) if line != kept
-        )  # kept ends in an ellipsis
+        """Yields a note on how much was cut: characters of the lines that are shown, and whole lines."""
+        # A line that was cut ends in an ellipsis, which is not a character of the line.
+        characters = sum(len(line) - (len(kept) - 1) for line, kept in zip(lines, shown, strict=False) if line != kept)
         counts = {"character": characters, "line": len(lines) - len(shown)}
         notes = [f"{count:,} more {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count]
         if notes:

@@ -1,10 +1,11 @@
-"""What every form of a transcript shares: how text, times, values and tokens look, and which events go together.
+"""The parts that all transcripts share: formats of text, times, values and tokens, and entries of events.
 
-What users, models and tools wrote is never trusted: a character that could drive a terminal or turn the direction of
-writing is shown as its escape (`visible`). Widths are in columns of a terminal, of which a Chinese character takes two.
+Text that users, models and tools wrote is never trusted: a character that could control a terminal or turn the
+direction of writing is shown as an escape (`visible`). Widths are in columns of a terminal; a Chinese character takes
+two.
 
-An *entry* is what a reader takes for one thing: an event, and for each tool call of it the event that brought the
-result, when it is one of the ``tool`` events that follow at once.
+An *entry* is an event together with the results of its tool calls, if these are among the ``tool`` events that directly
+follow it.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from session_sqlite.models import Event, SessionRecord, ToolCall, Usage
 
 TAB_COLUMNS: Final = 8
 
-# Control characters except tab and newline, line separators, what turns the direction of writing, half surrogates.
+# Control characters except tab and newline, line separators, marks of the direction of writing, half surrogates.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_IN_LINE = re.compile(rf"[\t\n]|{_UNSAFE.pattern}")
-# Marks of direction that people write in Arabic and Hebrew; in HTML they reach no further than their block.
+# People use marks of direction in Arabic and Hebrew, and in HTML a mark has no effect outside of its block.
 _UNSAFE_IN_BLOCK = re.compile(_UNSAFE.pattern.replace(r"\u061c\u200e\u200f", ""))
 
 
 def visible(text: object, *, lines: bool = False, block: bool = False) -> str:
-    r"""The text with every character that could drive a terminal shown as its escape.
+    r"""Returns a text with an escape for every character that could control a terminal.
 
     Args:
-        text: The text; anything else as `str` shows it.
+        text: The text; any other value is shown as `str` shows it.
         lines: Keep newlines and tabs.
-        block: Keep the marks of direction too: what is around the text is isolated from it.
+        block: Keep newlines, tabs and marks of direction, for text in a block of HTML.
 
     Example:
         >>> print(visible("red \x1b[31m"))
@@ -47,7 +48,7 @@ def visible(text: object, *, lines: bool = False, block: bool = False) -> str:
 
 
 def display_width(text: str) -> int:
-    """How many columns a line takes.
+    """Returns the number of columns that a line takes.
 
     Example:
         >>> display_width("代码 ok")
@@ -57,7 +58,7 @@ def display_width(text: str) -> int:
 
 
 def fitted(text: str, width: int) -> str:
-    """A line cut to a width, with an ellipsis where it was cut.
+    """Returns a line cut to a width, with an ellipsis at the cut.
 
     Example:
         >>> fitted("请帮我分析代码", 7)
@@ -83,7 +84,7 @@ def origin_text(session: SessionRecord) -> str:
 
 
 def time_shown(when: datetime | None, timespec: str = "seconds") -> str:
-    """A time as people read it, without its zone (all are UTC); empty for none."""
+    """Returns a time for people, without its zone (all are UTC); empty for None."""
     return "" if when is None else when.replace(tzinfo=None).isoformat(" ", timespec)
 
 
@@ -101,7 +102,7 @@ def _columns(character: str) -> int:
 
 
 def usage_text(usage: Usage) -> str:
-    """The tokens of one reply in a line."""
+    """Returns the tokens of one reply in a line."""
     cached = {"from cache": usage.cache_read_tokens, "to cache": usage.cache_write_tokens}
     of_input = ", ".join(f"{count:,} {name}" for name, count in cached.items() if count)
     of_output = f"{usage.reasoning_tokens:,} reasoning" if usage.reasoning_tokens else ""
@@ -111,40 +112,40 @@ def usage_text(usage: Usage) -> str:
 
 
 def interruption_text(event: Event) -> str:
-    """What is said of a run that ended at this event without a reply, or in the middle of one; empty if none did."""
+    """Returns a sentence on a run that ended at this event without a complete reply; empty if none did."""
     if not event.interrupted:
         return ""
     is_part = bool(event.content) and not event.actions and event.author not in {"user", "system", "tool"}
-    what = "This reply was interrupted" if is_part else "The run ended here without a reply"
-    return f"{what} ({visible(event.interrupted)})."
+    sentence = "This reply was interrupted" if is_part else "The run ended here without a reply"
+    return f"{sentence} ({visible(event.interrupted)})."
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON in one line."""
+    """Returns a value as JSON in one line."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def arguments_text(call: ToolCall) -> str:
-    """The arguments of a call in one line: JSON, or what the model wrote if that was none; empty if it has none."""
+    """Returns the arguments of a call: JSON in one line, or the model's text if that is not JSON; empty for none."""
     if isinstance(call.args, str):
         return call.args
     return json_text(call.args) if call.args else ""
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, made visible."""
+    """Returns the lines of a text, with escapes for unsafe characters (see `visible`)."""
     return visible(text.replace("\r\n", "\n"), lines=True).rstrip("\n").split("\n") if text else []
 
 
-# ---------------------------------------------------------------- which events are shown, and together
+# ---------------------------------------------------------------- entries
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Events that are left out.
+    """A number of events that are not shown.
 
     Attributes:
-        count: How many.
+        count: How many events.
     """
 
     count: int
@@ -156,7 +157,7 @@ class Entry:
 
     Attributes:
         event: The event.
-        results: The ``tool`` events that brought results, each under the position of its call in ``event.actions``.
+        results: The ``tool`` events that have the results, by the position of the call in ``event.actions``.
     """
 
     event: Event
@@ -164,13 +165,13 @@ class Entry:
 
 
 class Entries:
-    """Makes entries of events that come one after the other; holds no more than one entry."""
+    """A maker of entries from a stream of events; it holds one entry at a time."""
 
     def __init__(self) -> None:
         self._held: Entry | None = None
 
     def add(self, event: Event | Gap) -> Iterator[Entry | Gap]:
-        """Takes an event, and yields what is complete with it."""
+        """Takes the next event, and yields the entries that are complete now."""
         if isinstance(event, Gap):
             yield from self.rest()
             yield event
@@ -181,22 +182,22 @@ class Entries:
             self._held = Entry(event)
 
     def rest(self) -> Iterator[Entry]:
-        """What is complete when no event follows."""
+        """Yields the last entry, after the last event."""
         if self._held is not None:
             yield self._held
         self._held = None
 
 
 def entries(events: Iterable[Event | Gap]) -> Iterator[Entry | Gap]:
-    """The events as a reader takes them, as a stream."""
-    made = Entries()
+    """Yields the entries of a stream of events."""
+    maker = Entries()
     for event in events:
-        yield from made.add(event)
-    yield from made.rest()
+        yield from maker.add(event)
+    yield from maker.rest()
 
 
 def _answered(entry: Entry, event: Event) -> int | None:
-    """The position of the call that the event is the result of, if it is one of the entry's and has none yet."""
+    """Returns the position of the entry's call that the event is the result of, if that call has no result yet."""
     if event.author != "tool" or entry.event.author == "tool" or event.unreadable or len(event.actions) != 1:
         return None
     id = event.actions[0].id
@@ -207,7 +208,7 @@ def _answered(entry: Entry, event: Event) -> int | None:
 
 
 def first_and_last(events: Iterable[Event], limit: int | None) -> Iterator[Event | Gap]:
-    """The events, or if there are more than the limit a few of the first, how many are left out, and the last."""
+    """Yields the events; if there are more than the limit, some of the first, a gap, and the last."""
     if limit is None:
         yield from events
         return

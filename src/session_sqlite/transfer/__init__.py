@@ -1,8 +1,8 @@
-"""Conversations out of a store and into one: whole files, written and read as streams.
+"""Exports and imports: conversations written to files and read from files, as streams.
 
-An *export* is what a writer makes of stored sessions: `jsonl` for a store to read, `markdown` and
-`html` for people. An *import* takes arrivals (`whole_sessions`) from a reader (`importers`), and writes them a
-transaction at a time. Neither ever holds more than some hundred events.
+An *export* passes stored sessions to a writer: `jsonl` for another store, `markdown` and `html` for people. An *import*
+takes arrivals (`whole_sessions`) from a reader (`importers`), and writes them in several transactions. Neither has more
+than some hundred events in memory.
 """
 
 from __future__ import annotations
@@ -40,42 +40,44 @@ from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
 from session_sqlite.version import __version__
 from session_sqlite.where import Where
 
+# A transaction of an import ends when it has one of these. Other writers wait for it.
 BATCH_EVENTS: Final = 500
 BATCH_PIECES: Final = 200
 BATCH_CHARACTERS: Final = 4_000_000
-FAULTS_KEPT: Final = 100
-MAX_FAULTS: Final = 100_000
+
+FAULTS_KEPT: Final = 100  # faults that a report shows; the others are only counted
+MAX_FAULTS: Final = 100_000  # faults after which an import gives up, if there is hardly anything else
 EVENTS_SEEN: Final = 20
 NOTES_KEPT: Final = 20
-MAX_KIND: Final = 80  # characters of a kind's name: more is no name
+MAX_KIND: Final = 80  # characters of the name of a kind; a longer text is not a name
 
 # ---------------------------------------------------------------- export
 
 
 class Target(Protocol):
-    """What an export is written to."""
+    """A file that an export is written to."""
 
     def write(self, text: str, /) -> int:
         """Writes a text."""
 
     def writelines(self, texts: Iterable[str], /) -> None:
-        """Writes texts."""
+        """Writes several texts."""
 
 
 class Writer(Protocol):
-    """Makes the text of an export, a little at a time."""
+    """A maker of the text of an export, in pieces."""
 
     def begin(self) -> Iterator[str]:
-        """What comes before all sessions."""
+        """Yields the text before all sessions."""
 
     def session(self, stored: StoredSession) -> Iterator[str]:
-        """What comes before a session's events."""
+        """Yields the text of a session, before its events."""
 
     def events(self, rows: Iterable[Any]) -> Iterator[str]:
-        """Some events, in order."""
+        """Yields the text of some events, in order."""
 
     def end(self, sessions: int, events: int, /) -> Iterator[str]:
-        """What comes after all sessions."""
+        """Yields the text after all sessions, given the numbers of sessions and events."""
 
 
 EXPORT_FORMATS: Final[dict[str, Callable[[], Writer]]] = {
@@ -83,10 +85,10 @@ EXPORT_FORMATS: Final[dict[str, Callable[[], Writer]]] = {
     "markdown": markdown.Writer,
     "html": html.Writer,
 }
-"""What a store can be exported as. A further format joins by its writer."""
+"""The formats of an export, each with its writer."""
 
 _ENDINGS: Final = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"}
-# Of a folder: a file with such an ending that cannot be imported is reported, others are none of its business.
+# If a folder is imported, a file with such an ending that cannot be imported is reported; other files are ignored.
 _HISTORIES: Final = frozenset({".json", ".jsonl", ".ndjson", ".gz", ".zip", ".db", ".sqlite", ".sqlite3", ".db3"})
 
 
@@ -100,7 +102,7 @@ def export(
     progress: Progress | None,
     store: Path | None,
 ) -> ExportReport:
-    """See `SessionService.export`; without keys all sessions that fit."""
+    """Writes the sessions with these keys, or without keys all that match; see `SessionService.export`."""
     if format == "auto":
         ending = "" if hasattr(target, "write") else Path(file_text(target, "target")).suffix.lower()
         format = _ENDINGS.get(ending, "jsonl")
@@ -115,7 +117,7 @@ def export(
         _write(file, writer.begin())
         for key in sessions.keys(where) if keys is None else keys:
             stored = sessions.read(key)
-            if stored is None:  # it was deleted meanwhile
+            if stored is None:  # the session was deleted meanwhile
                 continue
             done_sessions += 1
             _write(file, writer.session(stored))
@@ -135,7 +137,7 @@ def _write(file: Target, texts: Iterator[str]) -> None:
 
 @contextlib.contextmanager
 def open_target(target: Any, store: Path | None) -> Iterator[Target]:
-    """A file to write text to, given its path or itself; one that is named appears when all of it is written."""
+    """Yields a file to write text to, given the file or its path; a file at a path appears when it is complete."""
     if hasattr(target, "write"):
         try:
             target.write("")
@@ -158,9 +160,10 @@ def _files_of(store: Path) -> list[str]:
 
 
 class _Named:
-    """A file that is written under a name; what the system says against that is a `StoreError` that names it.
+    """A file at a path; an OSError of it becomes a `StoreError` that names the path.
 
-    An OSError that somebody else raises meanwhile (who follows the progress, say) is not about this file.
+    Only errors of this file are translated. An OSError of other code that runs meanwhile, such as the caller's progress
+    function, passes through unchanged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -178,7 +181,7 @@ class _Named:
 
     def __exit__(self, *exception: Any) -> None:
         if exception[0] is not None:
-            with contextlib.suppress(OSError):  # a full disk says so again when the file is closed
+            with contextlib.suppress(OSError):  # closing a file on a full disk raises the same error again
                 self._stack.__exit__(*exception)
             return
         with self._translated():
@@ -207,7 +210,7 @@ class _Named:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A new file beside the path, readable by its owner only, that takes its place when all of it is written."""
+    """Yields a new file beside the path, readable by its owner only, and renames it to the path when it is complete."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
@@ -237,7 +240,10 @@ def import_(
     dry_run: bool,
     progress: Progress | None,
 ) -> ImportReport:
-    """See `SessionService.import_`; the scope is whose the sessions are if neither caller nor source says it."""
+    """Reads a source and writes its sessions; see `SessionService.import_`.
+
+    ``scope`` is the app and user of sessions for which neither the caller nor the source names any.
+    """
     for name, value in (("app_name", app_name), ("user_id", user_id)):
         if value is not None:
             codec.identifier(value, name)
@@ -247,7 +253,7 @@ def import_(
             formats = _import_folder(work, Path(folder), format, progress)
         else:
             formats = [_import_one(work, source, format, progress)]
-    except KeyboardInterrupt as interrupt:  # what is written stays: say what it is
+    except KeyboardInterrupt as interrupt:  # what was written stays: tell the person how much it is
         interrupt.add_note(str(work.report(format)))
         raise
     return work.report(", ".join(dict.fromkeys(formats)))
@@ -255,22 +261,22 @@ def import_(
 
 def _import_one(work: _Import, source: str | os.PathLike[str] | IO[Any], format: str, progress: Progress | None) -> str:
     """Imports a file, and returns its format."""
-    with importers.opened(source, format) as found:
-        work.keeps_empty = found.keeps_empty
+    with importers.opened(source, format) as reader:
+        work.keeps_empty = reader.keeps_empty
         before = work.taken
         if progress is not None:
-            work.flushed = lambda: progress(*found.progress())
-        for arrival in found.read():
+            work.flushed = lambda: progress(*reader.progress())
+        for arrival in reader.read():
             work.take(arrival)
             if work.is_hopeless():
                 work.fault(Fault("the rest", f"more than {MAX_FAULTS:,} records are not understood: it was not read"))
                 break
         work.flush()
-        if not found.keeps_empty and work.taken == before:
-            raise InvalidInputError(f"{found.shown} has no conversation with a message in it{work.first_fault()}")
-        if (changed := found.changed()) is not None:
+        if not reader.keeps_empty and work.taken == before:
+            raise InvalidInputError(f"{reader.shown} has no conversation with a message in it{work.first_fault()}")
+        if (changed := reader.changed()) is not None:
             work.note(changed)
-    return found.format
+    return reader.format
 
 
 def _import_folder(work: _Import, folder: Path, format: str, progress: Progress | None) -> list[str]:
@@ -285,12 +291,12 @@ def _import_folder(work: _Import, folder: Path, format: str, progress: Progress 
         before = sum(sizes[:number])
 
         def of_folder(done: int, total: int | None, before: int = before, in_all: int = in_all) -> None:
-            if progress is not None:  # of a database the rows are counted: it is done when all are
+            if progress is not None:  # a database counts rows, not bytes: it is done when all rows are
                 progress(before + done if total is not None else before, in_all)
 
         try:
             formats.append(_import_one(work, path, format, of_folder))
-        except _NobodysError:
+        except _NoOwnerError:
             raise
         except (InvalidInputError, StoreError) as error:
             if path.suffix.lower() in _HISTORIES:
@@ -316,7 +322,7 @@ def _is_beside_a_database(path: Path) -> bool:
 
 
 class _Import:
-    """One import: arrivals come in, transactions go out."""
+    """A running import, which collects arrivals and writes them in transactions."""
 
     def __init__(
         self,
@@ -333,22 +339,23 @@ class _Import:
         self._dry_run = dry_run
         self._pieces: list[Piece | SharedState] = []
         self._count = self._characters = 0
-        self._now = codec.now_text()  # one for all: of an event without a time, a copy has the same time
-        self._made: set[SessionKey] = set()  # in this run; with dry_run they are not in the store
+        # One time for all events that have none: a copy of an event must have the same time as the event.
+        self._now = codec.now_text()
+        self._made: set[SessionKey] = set()  # counted here, since a dry run does not make them in the store
         self._extended: set[SessionKey] = set()
         self._events = self._known = self._moved = 0
         self._faults: list[Fault] = []
         self._fault_count = 0
         self._notes: dict[str, None] = {}
         self._left_out: Counter[str] = Counter()
-        self.flushed: Callable[[], None] = lambda: None  # is told of each transaction
+        self.flushed: Callable[[], None] = lambda: None  # called after each transaction
         self.keeps_empty = True
         self._waiting: set[SessionKey] = set()  # sessions of the pieces that are not written yet
         self._seen: dict[SessionKey, dict[str, int]] = {}  # of a dry run: first events, by their contents' hashes
         self._moved_sessions: dict[tuple[str, str, str], str] = {}  # the ids of those whose id another one had
 
     def take(self, arrival: Arrival | SharedState | Fault | Note | LeftOut) -> None:
-        """Takes what a source has next."""
+        """Takes the next item of a source."""
         if isinstance(arrival, Fault):
             self.fault(arrival)
         elif isinstance(arrival, Note):
@@ -361,35 +368,33 @@ class _Import:
             self._take_session(arrival)
 
     def fault(self, fault: Fault) -> None:
-        """Counts something that cannot be imported."""
+        """Counts a part of the source that cannot be imported."""
         self._fault_count += 1
         if len(self._faults) < FAULTS_KEPT:
             self._faults.append(fault)
 
     def is_hopeless(self) -> bool:
-        """True if there are faults without end, as a file has that is something else or made to keep one busy."""
+        """Returns True if nearly all of a source is faults: it has another format, or was made to waste time."""
         return self._fault_count > MAX_FAULTS and self._fault_count > 10 * (self._events + self._known)
 
     @property
     def taken(self) -> int:
-        """How many events came, or were there already."""
+        """Returns how many events of the source are in the store now."""
         return self._events + self._known
 
     def first_fault(self) -> str:
-        """What to say of the first fault; empty if there is none."""
+        """Returns the first fault in words, in brackets; empty if there is none."""
         return f" (first {self._faults[0].where}: {self._faults[0].reason})" if self._faults else ""
 
     def note(self, text: str) -> None:
-        """Remembers a note, once."""
+        """Keeps a note for the report, once."""
         if len(self._notes) < NOTES_KEPT:
             self._notes[text] = None
 
     def report(self, format: str) -> ImportReport:
-        """What became of it."""
+        """Returns the report of the import."""
         if self._moved:
-            self.note(
-                f"{self._moved:,} of the events are at the end of their session, whose own events have their places"
-            )
+            self.note(f"{self._moved:,} of the events are at the end of their session: other events have their places")
         return ImportReport(
             format,
             sessions=len(self._made),
@@ -403,22 +408,22 @@ class _Import:
             dry_run=self._dry_run,
         )
 
-    def _whose(self, app_name: str, user_id: str) -> tuple[str, str]:
+    def _owner(self, app_name: str, user_id: str) -> tuple[str, str]:
         app = self._app_name or app_name or self._scope[0]
         user = self._user_id or user_id or self._scope[1]
         if isinstance(app, AnyOf) or isinstance(user, AnyOf):
-            raise _NobodysError(
-                "the source does not say whose its sessions are, and the service reads across (ANY): name the app_name "
-                "and user_id"
+            raise _NoOwnerError(
+                "the source does not name an app and a user for its sessions, and those of the service are ANY: pass "
+                "app_name and user_id"
             )
         return codec.identifier(app, "app_name"), codec.identifier(user, "user_id")
 
     def _take_state(self, shared: SharedState) -> None:
         try:
-            app, user = self._whose(shared.app_name, shared.user_id or self._user_of_app_state())
+            app, user = self._owner(shared.app_name, shared.user_id or self._user_of_app_state())
             state = codec.split_state(shared.state)
             codec.encode_state(state)
-        except _NobodysError:
+        except _NoOwnerError:
             raise
         except InvalidInputError as error:
             self.fault(Fault("shared state", str(error)))
@@ -426,25 +431,25 @@ class _Import:
         self._pieces.append(SharedState(state, app, user))
 
     def _user_of_app_state(self) -> str:
-        # State of an app belongs to no user, so it needs none to be named.
+        # The state of an app belongs to no user: any name will do.
         return "default" if isinstance(self._scope[1], AnyOf) else ""
 
     def _take_session(self, arrival: Arrival) -> None:
         now = self._now
         stream = iter(arrival.events)
         try:
-            app, user = self._whose(arrival.app_name, arrival.user_id)
+            app, user = self._owner(arrival.app_name, arrival.user_id)
             key = SessionKey(app, user, codec.identifier(arrival.id, "session_id"))
             head = self._sessions.session_row(key, arrival, now)
             state = codec.split_state(arrival.state)
             codec.encode_state(state)
-        except _NobodysError:
+        except _NoOwnerError:
             raise
         except InvalidInputError as error:
             self.fault(Fault(_named(arrival.id), str(error)))
-            for left in stream:  # a stream is read to its end: what follows in the file is the next session
-                if isinstance(left, (Fault, Note, LeftOut)):
-                    self.take(left)
+            for item in stream:  # read the events to their end: only then does the reader reach the next session
+                if isinstance(item, (Fault, Note, LeftOut)):
+                    self.take(item)
             return
         rows: list[dict[str, Any]] = []
         characters = 0
@@ -539,7 +544,7 @@ class _Import:
                     record[name] = self._moved_sessions[origin]
 
     def flush(self) -> None:
-        """Writes what has come."""
+        """Writes the pieces that were collected."""
         pieces, self._pieces = self._pieces, []
         self._waiting.clear()
         self._count = self._characters = 0
@@ -566,8 +571,8 @@ class _Import:
         self._moved += place.moved
 
 
-class _NobodysError(InvalidInputError):
-    """The source names no owner and neither does anybody else: that ends the import."""
+class _NoOwnerError(InvalidInputError):
+    """Neither the caller nor the source names an app and a user, so that the import cannot go on."""
 
 
 def _kind_named(kind: str) -> str:

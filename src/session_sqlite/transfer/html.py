@@ -1,4 +1,4 @@
-"""An export as one HTML page for people: a section a session, made of `transcript.html`."""
+"""The HTML page of an export, which has a section for each session; `transcript.html` renders it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from session_sqlite.transcript.text import Entries
 
 
 class Writer:
-    """Makes the pieces of one export."""
+    """A maker of the pieces of one page."""
 
     def __init__(self) -> None:
         self._sessions = 0
         self._entries = Entries()
 
     def begin(self) -> Iterator[str]:
-        """Nothing: the page has the title of its first session."""
+        """Yields nothing: the page begins with its first session, whose title it takes."""
         yield from ()
 
     def session(self, stored: StoredSession) -> Iterator[str]:
-        """The section of a session, up to its events."""
+        """Yields the beginning of a session's section, up to its events."""
         session = stored.session
         yield html.page_start(session.title or session.id) if not self._sessions else "".join(self._close())
         self._sessions += 1
         yield html.session_start(session, self._sessions)
 
     def events(self, rows: Iterable[Any]) -> Iterator[str]:
-        """Events, each with the results of its calls."""
+        """Yields events, each with the results of its calls."""
         for row in rows:
             yield from map(html.PAGE_FORM.entry, self._entries.add(codec.decode_event(row)))
 
     def end(self, _sessions: int, _events: int, /) -> Iterator[str]:
-        """The end of the page."""
+        """Yields the end of the page."""
         yield "".join(self._close()) if self._sessions else html.page_start("No conversations")
         yield html.page_end() if self._sessions else f"<p>No conversations.</p>{html.page_end()}"
 

@@ -1,20 +1,22 @@
-r"""The JSON Lines of an export: every session, event and state, lossless and readable.
+r"""The JSON Lines of an export: every session, event and state, without loss, and readable for people.
 
-UTF-8, one JSON object a line, what it is under ``type``; a field that is missing is empty. Version 1:
+The file is UTF-8, with one JSON object on each line, whose kind is under ``type``. A field that is missing is empty.
+Version 1 has these kinds:
 
 ``header``: the first line: ``format`` (``"session-sqlite"``), ``version``, ``exported_at``, ``by``, and ``copies``,
     which is ``"named"`` if the events of forks say in ``copied_from`` where they were first said.
-``state``: what sessions share, before the first that sees it: ``app_name``, for ``user:`` keys ``user_id``, ``state``.
+``state``: state that sessions share, before the first session that sees it: ``app_name``, ``user_id`` (for ``user:``
+    keys), and ``state``.
 ``session``: ``app_name user_id id agent_id title metadata created_at updated_at last_seq parent_id parent_seq``, its
     own ``state``, and ``initial_state``, the state at its creation. Its events follow.
-``event``: ``session_id seq id author content created_at`` and what it has of ``reasoning actions state metadata
-    agent_id branch invocation_id usage message_id message supersedes copied_from``, in the form that the columns of
-    the file have. ``message`` is an object, or a text where an object would not give that very text. An event that
-    cannot be decoded has ``unreadable`` and the columns of its ``row`` instead; what is not text in them is
+``event``: ``session_id seq id author content created_at``, and those of ``reasoning actions state metadata agent_id
+    branch invocation_id usage message_id message supersedes copied_from`` that are not empty, in the form of the
+    columns of the store's file. ``message`` is an object, or a text if the object would not become exactly that text
+    again. An event that cannot be decoded has ``unreadable`` and the columns of its ``row`` instead; bytes in them are
     ``{"base64": …}``.
-``end``: the last line: ``sessions`` and ``events`` count what was written. A file without it was cut off.
+``end``: the last line: ``sessions`` and ``events`` count those that were written. A file without it was cut off.
 
-In ``state`` a key with the value ``{"$remove": true}`` was removed; a value that looks like that has one more ``$``.
+In ``state``, the value ``{"$remove": true}`` means that a key was removed; a value that looks so has one ``$`` more.
 """
 
 from __future__ import annotations
@@ -45,14 +47,14 @@ _EMPTY: Final = {
 }  # fmt: skip
 _EVENT_FIELDS: Final = ("session_id", "seq", "id", "author", "content", "created_at", *_EMPTY)
 _SHARED: Final = ("app:", "user:")
-_OF_A_SESSION: Final = ("app_name", "last_seq")  # the fields of a session, or of a state before one, and of no event
+_OF_A_SESSION: Final = ("app_name", "last_seq")  # fields that a session, or the state before it, has, and an event not
 
 
-# ---------------------------------------------------------------- out
+# ---------------------------------------------------------------- export
 
 
 class Writer:
-    """Makes the lines of one export."""
+    """A maker of the lines of one export."""
 
     def __init__(self, version: str) -> None:
         self._by = f"session-sqlite {version}"
@@ -60,7 +62,7 @@ class Writer:
         self._user: tuple[str, str] | None = None
 
     def begin(self) -> Iterator[str]:
-        """The first line."""
+        """Yields the first line."""
         header = {
             "type": "header", "format": FORMAT, "version": VERSION, "exported_at": codec.now_text(), "by": self._by,
             "copies": "named",
@@ -68,7 +70,7 @@ class Writer:
         yield _dumps(header) + "\n"
 
     def session(self, stored: StoredSession) -> Iterator[str]:
-        """The lines before a session's events."""
+        """Yields the line of a session, and before it those of shared state that is new."""
         app, user, _ = stored.key
         if app != self._app:
             self._app = app
@@ -79,11 +81,11 @@ class Writer:
         yield _dumps(_session_record(stored)) + "\n"
 
     def events(self, rows: Iterable[Any]) -> Iterator[str]:
-        """The lines of events."""
+        """Yields the lines of events."""
         return map(event_line, rows)
 
     def end(self, sessions: int, events: int, /) -> Iterator[str]:
-        """The last line."""
+        """Yields the last line."""
         yield _dumps({"type": "end", "sessions": sessions, "events": events}) + "\n"
 
 
@@ -102,7 +104,7 @@ def _session_record(stored: StoredSession) -> dict[str, Any]:
     record["metadata"] = _json_or_text(columns["metadata"])
     for name in ("created_at", "updated_at"):
         record[name] = _text_of(columns[name])
-    # What is damaged reads as empty.
+    # These come from the decoded session, where a damaged value is empty.
     for name in ("last_seq", "parent_id", "parent_seq"):
         if (value := getattr(stored.session, name)) is not None:
             record[name] = value
@@ -115,12 +117,12 @@ def _session_record(stored: StoredSession) -> dict[str, Any]:
 
 
 def event_line(row: Any) -> str:
-    """The line of an event, from its row."""
+    """Returns the line of an event, from its row."""
     columns = dict(zip(codec.EVENT_COLUMNS, row, strict=True))
     if not codec.decode_event(row).unreadable:
         try:
             return _dumps(_event_record(columns)) + "\n"
-        except (ValueError, TypeError, RecursionError):  # JSON that another program wrote, and that is not strict
+        except (ValueError, TypeError, RecursionError):  # another program wrote JSON that is not strict
             pass
     raw = {name: _raw(value) for name, value in columns.items() if name not in ("app_name", "user_id", "session_id")}
     head = {"type": "event", "session_id": columns["session_id"], "seq": _raw(columns["seq"]), "unreadable": True}
@@ -135,7 +137,7 @@ def _event_record(columns: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if name in _JSON_COLUMNS:
             value = json.loads(value)
-            _dumps(value).encode()  # half of a surrogate pair, written as an escape, would not come back
+            _dumps(value).encode()  # raises for half of a surrogate pair, which JSON can escape and UTF-8 cannot hold
         elif name == "message":
             value = _json_or_text(value)
         record[name] = value
@@ -143,7 +145,7 @@ def _event_record(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json_or_text(column: Any) -> Any:
-    """The JSON object in a column, or the column itself where the object would not give that very text."""
+    """Returns the JSON object in a column, or the column's text if the object would not become exactly that text."""
     try:
         value = json.loads(column)
         if isinstance(value, dict) and _dumps(value) == column:
@@ -163,12 +165,20 @@ def _raw(value: Any) -> Any:
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# ---------------------------------------------------------------- in
+# ---------------------------------------------------------------- import
 
 
 @dataclass
 class _Reading:
-    """What has been read up to the current line."""
+    """The state of reading an export, up to the current line.
+
+    Attributes:
+        records: The lines: the number, the record, and why the line is not one of the known records. The record is
+            empty for a line that is not a JSON object, and None for one that may have been a session.
+        waiting: Lines that were read too far, and are read again.
+        ended: True after the last line of an export.
+        names_copies: True if the events of forks say where they were first said.
+    """
 
     records: Iterator[tuple[int, dict[str, Any] | None, str]]
     waiting: list[tuple[int, dict[str, Any] | None, str]] = field(default_factory=list)
@@ -180,9 +190,11 @@ class _Reading:
 
 
 def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | SharedState | Fault | Note]:
-    """What is in the numbered lines of an export; a line that is None was too long.
+    """Yields the sessions and the shared state in the numbered lines of an export; a line that is None was too long.
 
-    Raises `InvalidInputError` if they are not an export, `NewerSchemaError` if a newer release made it.
+    Raises:
+        InvalidInputError: The lines are not an export.
+        NewerSchemaError: The export was made by a newer release.
     """
     reading = _Reading(_records(lines))
     first = reading.next()
@@ -202,7 +214,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
                 yield from _session(reading, record, where)
             case "state":
                 yield from _state(record, where)
-            case "header":  # exports can be put one after the other
+            case "header":  # a file may be several exports, one after the other
                 _check_version(record)
                 reading.names_copies = record.get("copies") == "named"
             case "end":
@@ -233,7 +245,7 @@ def _records(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, d
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                # If it was a session, the next events are not those of the session before.
+                # A line that may have been a session ends the events of the session before it.
                 is_event = line.startswith(b'{"type":"event"')
                 was_session = not is_event and any(f'"{name}"'.encode() in line for name in ("session", *_OF_A_SESSION))
                 yield number, None if was_session else {}, "not valid JSON"
@@ -249,9 +261,9 @@ def _is_known(record: Mapping[str, Any]) -> bool:
 
 
 def _ends_events(record: Mapping[str, Any] | None) -> bool:
-    """Whether the events of a session end at a line; at a foreign one they do not, unless it may have been a session.
+    """Returns True if the events of a session end at a line.
 
-    A line that was too long counts as foreign.
+    A line of an unknown kind does not end them, unless it may have been a session. Neither does one that was too long.
     """
     if record is None:
         return True
@@ -293,7 +305,8 @@ def _state(record: Mapping[str, Any], where: str) -> Iterator[SharedState | Faul
 
 def _events(reading: _Reading, session: Mapping[str, Any]) -> Iterator[Event | StoredRow | Fault | Note]:
     last_seq = 0
-    foreign = lost = False  # a foreign line was read; behind it, events of another session were
+    # An unknown line was read; after it, events were read that cannot be of this session.
+    foreign = lost = False
     while (current := reading.next()) is not None:
         number, record, reason = current
         if record is None or _ends_events(record):
@@ -306,7 +319,7 @@ def _events(reading: _Reading, session: Mapping[str, Any]) -> Iterator[Event | S
             continue
         seq = record.get("seq")
         if foreign and isinstance(seq, int) and not last_seq < seq <= _last_seq_of(session):
-            lost = True  # a session of another user may have the same id, and its own record may be what was lost
+            lost = True  # the unknown line may have been the record of another user's session with the same id
         if lost or record.get("session_id") != session.get("id"):
             yield Fault(where, "an event whose session could not be read")
             continue
@@ -318,7 +331,7 @@ def _events(reading: _Reading, session: Mapping[str, Any]) -> Iterator[Event | S
 
 
 def _with_origin(record: dict[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:
-    """An event of a fork, in an export of a release that did not name copies."""
+    """Returns the record of a fork's event with ``copied_from``, which earlier releases did not export."""
     parent, last, seq = session.get("parent_id"), session.get("parent_seq"), record.get("seq")
     is_copy = isinstance(parent, str) and isinstance(last, int) and isinstance(seq, int) and 0 < seq <= last
     return {**record, "copied_from": parent} if is_copy else record
@@ -369,5 +382,5 @@ def _state_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     return codec.decode_state(_dumps(record[name])) if name in record else {}
 
 
-def _reason(error: Exception, what: str) -> str:
-    return str(error) if isinstance(error, InvalidInputError) else f"its fields are not those of a {what}"
+def _reason(error: Exception, kind: str) -> str:
+    return str(error) if isinstance(error, InvalidInputError) else f"its fields are not those of a {kind}"

@@ -1,7 +1,7 @@
-"""Conversations as Markdown, for people: a heading a session, a heading an event.
+"""The Markdown of an export, for people, with a heading for each session and each event.
 
-What users, models and tools wrote is quoted, and what tools were given and returned stands in code blocks, so that no
-text of theirs can look like a heading of ours; control characters are shown as escapes.
+Text that users, models and tools wrote is quoted, and arguments and results of tools are in code blocks, so that no
+text can look like a heading of ours. Control characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _FENCES = re.compile(r"`{3,}")
 
 
 class Writer:
-    """Makes the blocks of one export."""
+    """A maker of the blocks of one export."""
 
     def __init__(self) -> None:
         self._first = True
 
     def begin(self) -> Iterator[str]:
-        """Nothing: a session is enough of a beginning."""
+        """Yields nothing: the text begins with the first session."""
         yield from ()
 
     def session(self, stored: StoredSession) -> Iterator[str]:
-        """The heading of a session."""
+        """Yields the heading of a session and its fields."""
         session = stored.session
         if not self._first:
             yield "\n---\n\n"
@@ -48,11 +48,11 @@ class Writer:
             yield f"- State:\n\n{_code(_json(dict(stored.state)), 'json')}"
 
     def events(self, rows: Iterable[Any]) -> Iterator[str]:
-        """Events, each under its heading."""
+        """Yields events, each under its heading."""
         return (_event(codec.decode_event(row)) for row in rows)
 
     def end(self, _sessions: int, _events: int, /) -> Iterator[str]:
-        """Nothing."""
+        """Yields nothing."""
         yield from ()
 
 

@@ -1,4 +1,4 @@
-"""What exports and imports report."""
+"""The reports of exports and imports."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from session_sqlite.operations.whole_sessions import Fault
 
 Progress = Callable[[int, int | None], None]
-"""Is told how much is done, and how much there is if that is known: events of an export, bytes or rows of an import."""
+"""A function that is called with how much is done, and how much there is in all (None if that is not known).
+
+It counts the events of an export, and the bytes or rows of an import.
+"""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote.
+    """The report of an export.
 
     Attributes:
-        format: Its format.
-        sessions: How many sessions.
-        events: How many events.
-        note: Why there may be nothing in it; empty if there is something.
+        format: The format of the file.
+        sessions: How many sessions were written.
+        events: How many events were written.
+        note: If nothing was written, a sentence on sessions of other apps and users; otherwise empty.
     """
 
     format: str
@@ -35,18 +38,19 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import brought, or would bring.
+    """The report of an import. After a dry run the numbers say what an import would do.
 
     Attributes:
-        format: What the source is; a name that ``import_(format=…)`` takes.
+        format: The format of the source; a name that ``import_(format=…)`` takes.
         sessions: How many sessions were made.
         events: How many events were added.
-        extended: How many sessions were there and got events that they lacked.
-        known: How many events were there already.
-        skipped: What could not be imported: where it is and why; the first 100.
-        skipped_count: How much could not be imported.
-        warnings: What else to know.
-        left_out: How many records of each kind are no part of a conversation, but the program's own bookkeeping.
+        extended: How many existing sessions got events.
+        known: How many events were stored already.
+        skipped: The parts that could not be imported, each with its place and the reason; the first 100.
+        skipped_count: How many parts could not be imported.
+        warnings: Remarks for the person who imports.
+        left_out: By kind, how many records were left out that are not part of a conversation, but bookkeeping of the
+            program.
         dry_run: True if nothing was written.
     """
 
@@ -65,10 +69,9 @@ class ImportReport:
         did = "Would import" if self.dry_run else "Imported"
         parts = [f"{did} {_count(self.sessions, 'session')} with {_count(self.events, 'event')} ({self.format})"]
         if self.extended:
-            parts.append(f"{_count(self.extended, 'session')} that {'was' if self.extended == 1 else 'were'} there got "
-                         "what was new")  # fmt: skip
+            parts.append(f"{_count(self.extended, 'existing session')} got new events")
         if self.known:
-            parts.append(f"{_count(self.known, 'event')} {'was' if self.known == 1 else 'were'} there already")
+            parts.append(f"{_count(self.known, 'event')} {'was' if self.known == 1 else 'were'} stored already")
         if self.skipped_count:
             parts.append(f"{self.skipped_count:,} skipped")
         lines = ["; ".join(parts) + "."]
@@ -76,7 +79,7 @@ class ImportReport:
         if self.skipped_count > len(self.skipped):
             lines.append(f"  … and {self.skipped_count - len(self.skipped):,} more")
         lines += [f"  note: {warning}" for warning in self.warnings]
-        lines += [f"  left out, as no part of a conversation: {_count(count, 'record')} of the kind {kind!r}"
+        lines += [f"  left out, not part of a conversation: {_count(count, 'record')} of the kind {kind!r}"
                   for kind, count in self.left_out.items()]  # fmt: skip
         return "\n".join(lines)
 
