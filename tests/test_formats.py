@@ -716,3 +716,27 @@ def test_an_answer_of_a_batch_counts_its_tokens_once(service: SQLiteSessionServi
 def test_a_request_of_a_batch_is_a_conversation(service: SQLiteSessionService, tmp_path: Path) -> None:
     imported(service, "batch_requests", tmp_path / "source")
     assert [call["output"] for call in service.tool_calls()] == ["mk005"]
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_of_projects_of_claude_code_comes_in_with_one_report(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    project = tmp_path / "projects" / "-home-u-code"
+    FILES["claude_code_session"].made(project)
+    FILES["claude_code_agent"].made(project / CLAUDE / "subagents")
+    (project / CLAUDE / "subagents" / "agent-a1b2c3d4.meta.json").write_text('{"agentType": "Explore"}', "utf-8")
+    other = Records("a-session-of-another-project")
+    other.user("hello")
+    other.add("progress", data={})
+    (tmp_path / "projects" / "-home-u-other").mkdir()
+    as_lines(tmp_path / "projects" / "-home-u-other" / "a-session-of-another-project.jsonl", other.made)
+    report = service.import_(tmp_path / "projects")
+    assert (report.sessions, report.events) == (3 + 1 + 1, 15 + 4 + 1)
+    assert report.left_out["progress"] == 2, "records of all files are counted together"
+    assert [fault.where.rpartition("agent-")[2] for fault in report.skipped] == ["a1b2c3d4.meta.json"]
+    assert service.get_session(f"{CLAUDE}:a1b2c3d4").parent_id == CLAUDE
+    again = service.import_(tmp_path / "projects")
+    assert (again.sessions, again.events, again.known) == (0, 0, report.events)
