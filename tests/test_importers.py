@@ -586,3 +586,35 @@ def test_an_empty_session_of_an_export_is_kept(service: SQLiteSessionService, tm
     for source in (tmp_path / "export.jsonl", tmp_path / "store" / "sessions.db"):
         with SQLiteSessionService(":memory:") as other:
             assert other.import_(source).sessions == 1
+
+
+@pytest.mark.parametrize("kind", ["langchain-sql", "openai-agents"])
+def test_generated_columns_and_ids_that_are_null_or_blobs_lose_nothing(
+    service: SQLiteSessionService, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "history.db"
+    connection = sqlite3.connect(path)
+    ids: list[Any] = [None, b"\x00\xff", b"chat", 7, 1.5, "s"]
+    if kind == "langchain-sql":
+        connection.execute("CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id, body TEXT, "
+                           "message TEXT GENERATED ALWAYS AS (body) VIRTUAL)")  # fmt: skip
+        for id in ids:
+            text = json.dumps({"type": "human", "data": {"content": f"of {id!r}"}})
+            connection.execute("INSERT INTO message_store (session_id, body) VALUES (?, ?)", [id, text])
+    else:
+        connection.execute("CREATE TABLE agent_sessions (session_id, created_at, "
+                           "updated_at GENERATED ALWAYS AS (created_at) STORED)")  # fmt: skip
+        connection.execute("CREATE TABLE agent_messages (id INTEGER PRIMARY KEY, session_id, message_data, created_at, "
+                           "length GENERATED ALWAYS AS (length(message_data)) VIRTUAL)")  # fmt: skip
+        connection.executemany("INSERT INTO agent_sessions (session_id) VALUES (?)", [[None], ["s"]])
+        for id in ids:
+            text = json.dumps({"role": "user", "content": f"of {id!r}"})
+            connection.execute("INSERT INTO agent_messages (session_id, message_data) VALUES (?, ?)", [id, text])
+    connection.commit()
+    connection.close()
+    report = service.import_(path)
+    assert (report.format, report.sessions, report.events, report.skipped_count) == (kind, len(ids), len(ids), 0)
+    found = {row["content"] for row in service.query("SELECT content FROM events")}
+    assert found == {f"of {id!r}" for id in ids}
+    assert {"s", "7", "chat"} < {session.id for session in service.list_sessions()}
+    assert service.import_(path).events == 0

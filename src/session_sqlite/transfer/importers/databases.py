@@ -25,7 +25,7 @@ from session_sqlite.sqlite.opening import (
 BUSY_SECONDS: Final = 10.0
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
-COLUMNS: Final = "SELECT name FROM pragma_table_info(:table)"
+COLUMNS: Final = "SELECT name FROM pragma_table_xinfo(:table)"
 
 # LangChain: one table, whose name is the user's choice.
 HISTORY_SESSIONS: Final = "SELECT session_id FROM {} GROUP BY session_id ORDER BY min(id)"
@@ -36,10 +36,10 @@ HISTORY_SAMPLE: Final = "SELECT message FROM {} ORDER BY id LIMIT 20"
 AGENT_SESSIONS: Final = "SELECT session_id, created_at, updated_at FROM {} ORDER BY created_at, rowid"
 AGENT_STRAYS: Final = """
 SELECT DISTINCT session_id, NULL, NULL
-  FROM {}
- WHERE session_id NOT IN (SELECT session_id FROM {})
+  FROM {} AS said
+ WHERE NOT EXISTS (SELECT 1 FROM {} AS known WHERE known.session_id IS said.session_id)
 """
-AGENT_MESSAGES: Final = "SELECT id, message_data, created_at FROM {} WHERE session_id = :session_id ORDER BY id"
+AGENT_MESSAGES: Final = "SELECT id, message_data, created_at FROM {} WHERE session_id IS :session_id ORDER BY id"
 
 # The Go package session-sqlite.
 ASTER_SESSIONS: Final = """

@@ -29,7 +29,10 @@ def derived_id(*parts: object) -> str:
 
 def kept_id(value: object, *else_from: object) -> str:
     """The source's own id where it can be one here; otherwise one derived from it."""
-    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if isinstance(value, bytes):  # a blob in a database
+        shown = value.decode("utf-8", "replace")
+        value = shown if shown.isprintable() and "\ufffd" not in shown else value.hex()
+    text = str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else ""
     return text if codec.is_identifier(text) else derived_id(text, *else_from)
 
 

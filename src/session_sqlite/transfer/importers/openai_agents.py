@@ -50,8 +50,8 @@ def read(database: Database) -> Iterator[Arrival | Fault]:
 
 def _tables(database: Database) -> list[tuple[str, str]]:
     """The pairs of tables: where there are several, those whose names are most alike belong together."""
-    sessions = [name for name, columns in database.tables.items() if columns == _SESSIONS]
-    messages = [name for name, columns in database.tables.items() if columns == _MESSAGES]
+    messages = [name for name, columns in database.tables.items() if columns >= _MESSAGES]
+    sessions = [name for name, columns in database.tables.items() if columns >= _SESSIONS and name not in messages]
     if not sessions:
         return []
     return [(max(sessions, key=lambda name: _alike(name, table)), table) for table in messages]
