@@ -1057,3 +1057,68 @@ def batch_answers(path: Path) -> None:
             answer(3, None, {"code": "batch_expired", "message": "mk006"}),
         ],
     )
+
+
+# ---------------------------------------------------------------- ChatGPT, chats, and the tables of older programs
+
+
+@history_file("chatgpt", "conversations.json", sessions=2, events=8, left_out={"mk020": "not a message of a form"})
+def chatgpt_export(path: Path) -> None:
+    def node(name: str, parent: str | None, role: str, content: Any, **more: Any) -> dict[str, Any]:
+        content = {"content_type": "text", "parts": [content]} if isinstance(content, str) else content
+        message = {"id": name, "author": {"role": role}, "content": content, "create_time": 1.7e9, **more}
+        return {"id": name, "parent": parent, "message": message}
+
+    context = {"content_type": "user_editable_context", "user_profile": "mk001", "user_instructions": "mk002"}
+    nodes = [
+        node("n1", None, "user", context),
+        node("n2", "n1", "user", "mk003", metadata={"attachments": [{"name": "mk004"}]}),
+        node("n3", "n2", "assistant", {
+            "content_type": "thoughts", "thoughts": [{"summary": "mk005", "content": "mk006"}],
+        }),
+        node("n4", "n3", "assistant", "mk007", recipient="browser"),
+        node("n5", "n4", "tool", {"content_type": "tether_quote", "title": "mk008", "text": "mk009"}),
+        node("n6", "n5", "assistant", "mk010", metadata={"_cite_metadata": {"metadata_list": [{"title": "mk011"}]}}),
+        node("n7", "n6", "assistant", {"content_type": "hologram", "scene": {"caption": "mk012"}}),
+        node("n8", "n5", "assistant", "mk013"),
+        {"id": "n9", "parent": "n7", "message": "mk020"},
+    ]  # fmt: skip
+    conversation = {
+        "id": "c", "title": "mk014", "mapping": {one["id"]: one for one in nodes}, "current_node": "n7",
+        "create_time": 1.7e9,
+    }  # fmt: skip
+    path.write_text(json.dumps([conversation]), "utf-8")
+
+
+@history_file(
+    "openai-chat", "chats.jsonl", sessions=2, events=6,
+    left_out={"mk020": "not a chat", "mk021": "not a message"},
+)  # fmt: skip
+def chats_as_lines(path: Path) -> None:
+    messages = [
+        {"role": "system", "content": "mk001"},
+        {"role": "user", "content": [{"type": "text", "text": "mk002"}, {"type": "hologram", "scene": "mk003"}]},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "mk004"},
+            {"type": "tool_use", "id": "t", "name": "f", "input": {"a": "mk005"}},
+        ]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "mk006"}]},
+        {"role": "assistant", "content": None, "refusal": "mk007", "note": "mk008"},
+    ]  # fmt: skip
+    lines = [
+        json.dumps({"id": "a", "title": "mk009", "messages": messages}),
+        json.dumps({"messages": [{"type": "user", "text": "mk020"}]}),
+        json.dumps({"id": "b", "messages": [{"role": "Human", "text": "mk010"}, {"who": "mk021"}]}),
+    ]
+    path.write_text("\n".join(lines), "utf-8")
+
+
+@history_file("langchain-sql", "chats.db", sessions=1, events=6, left_out={"mk020": "not a message of LangChain"})
+def message_store(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE message_store (id INTEGER PRIMARY KEY, session_id TEXT, message TEXT)")
+    texts = [json.dumps({"type": "human", "data": {"content": f"mk{number:03}"}}) for number in range(1, 7)]
+    for text in (*texts, '{"content": "mk020"}'):
+        connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [text])
+    connection.commit()
+    connection.close()

@@ -224,7 +224,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
             case _:
                 yield Fault(where, reason)
     if not reading.ended:
-        yield Note("the file was cut off: its last line is missing")
+        yield Fault("the end", "the file was cut off: its last line is missing")
 
 
 def _check_version(header: Mapping[str, Any]) -> None:
