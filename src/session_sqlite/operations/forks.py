@@ -53,7 +53,7 @@ def fork(
         parent_seq=int(until),
     )
     tx.run(queries.INSERT_SESSION, row)
-    tx.run(queries.COPY_EVENTS, {**events, "new_id": copy.session_id, "first": first})
+    tx.run(queries.COPY_EVENTS, {**events, "new_id": copy.session_id, "copied_to": copy.session_id, "first": first})
     if tx.index is not None:
         tx.index.copied(tx, copy)
     state.write(tx, copy, state.after(tx, source, until), now)

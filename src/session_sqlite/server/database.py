@@ -53,6 +53,7 @@ LONGEST_PAUSE: Final = 0.5
 RECONNECT_PAUSE: Final = 0.1
 CONFLICTS_WITHOUT_PAUSE: Final = 1
 LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a text
+_SHOWN_OPTIONS: Final = frozenset({"host", "port"})  # of a URL; the others may have a password
 _QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
 _NAMES = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
@@ -100,7 +101,12 @@ def rows_of(connection: Connection, dialect: Dialect, sql: str, params: Params) 
 
 
 def stored(dialect: Dialect, params: Params) -> dict[str, Any]:
-    """Returns parameters as the server can keep them."""
+    """Returns parameters as the server can keep them: bytes, which only damage leaves in a file, as text."""
+    if bytes in map(type, params.values()):
+        params = {
+            name: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+            for name, value in params.items()
+        }
     if not dialect.changes_text:
         return dict(params)
     return {name: dialect.stored(value) if isinstance(value, str) else value for name, value in params.items()}
@@ -128,7 +134,8 @@ class ServerDatabase:
         _LIVE.add(self)
 
     def __str__(self) -> str:
-        return repr(self.url.render_as_string(hide_password=True))
+        shown = {name: value for name, value in self.url.query.items() if name in _SHOWN_OPTIONS}
+        return repr(self.url.set(query=shown).render_as_string(hide_password=True))
 
     # ------------------------------------------------------------ the Database protocol
 
@@ -351,7 +358,16 @@ def _checked_url(url: object) -> URL:
         raise InvalidInputError("a SQLite file is opened by its path: SQLiteSessionService('sessions.db')")
     drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
                "mariadb": "mariadb+pymysql"}  # fmt: skip
-    return made.set(drivername=drivers.get(made.drivername, made.drivername))
+    made = made.set(drivername=drivers.get(made.drivername, made.drivername))
+    dialect_of(made.get_backend_name(), is_mariadb=False)
+    if made.drivername not in drivers.values():
+        raise InvalidInputError(
+            f"url names a driver that is not served: write {drivers[made.get_backend_name()]}://, also for async code"
+        )
+    hidden = {name: value for name, value in made.query.items() if name in {"password", "passwd"}}
+    if hidden:  # a password among the options would be shown with them
+        made = made.difference_update_query(hidden).set(password=str(next(iter(hidden.values()))))
+    return made
 
 
 def _text(sql: str, params: Sequence[Any] | Params) -> tuple[TextClause, dict[str, Any]]:
