@@ -479,7 +479,8 @@ SELECT count(*)
                       AND earlier.seq <= events.supersedes)
 """
 # Copies are numbered anew, since the order of a session has no gaps. A copy of a copy names the session in which the
-# event was first said; an event that is copied back into that session is no copy.
+# event was first said; an event that is copied back into that session is no copy. The id of the new session has two
+# names, since PostgreSQL takes the type of each from its place, and those of the two differ.
 _COPIED: Final = {
     "session_id": ":new_id",
     "seq": "row_number() OVER (ORDER BY seq) + :first",
@@ -494,7 +495,7 @@ _COPIED: Final = {
        END""",
     "copied_from": """
        CASE WHEN copied_from IS NULL THEN session_id
-            WHEN copied_from <> :new_id THEN copied_from
+            WHEN copied_from <> :copied_to THEN copied_from
        END""",
 }
 COPY_EVENTS = f"""
@@ -558,6 +559,33 @@ ADVANCE_SESSION_TO = f"""
 UPDATE sessions
    SET last_seq = CASE WHEN :last_seq > last_seq THEN :last_seq ELSE last_seq END,
        updated_at = CASE WHEN :now > updated_at THEN :now ELSE updated_at END
+ WHERE {IS_SESSION}
+"""
+# State that sessions share, of whomever: the rows that belong to no session.
+SHARED_STATE = """
+SELECT app_name, user_id, "key", value, updated_at
+  FROM state
+"""
+OF_NO_SESSION = "session_id = ''"
+OF_USER_OR_APP = "user_id IN ('', :user_id)"
+SHARED_STATE_IN_ORDER = 'ORDER BY app_name, user_id, "key" LIMIT :limit'
+SHARED_STATE_BEYOND = '(app_name, user_id, "key") > (:at_app, :at_user, :at_key)'
+SHARED_VALUE = f"""
+SELECT value, updated_at
+  FROM state
+ WHERE {OF_SESSION} AND "key" = :key
+"""
+REPLACE_SESSION = f"""
+UPDATE sessions
+   SET agent_id = :agent_id,
+       title = :title,
+       metadata = :metadata,
+       created_at = :created_at,
+       updated_at = :updated_at,
+       last_seq = CASE WHEN :last_seq > last_seq THEN :last_seq ELSE last_seq END,
+       parent_id = :parent_id,
+       parent_seq = :parent_seq,
+       initial_state = :initial_state
  WHERE {IS_SESSION}
 """
 

@@ -51,7 +51,8 @@ from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
 from session_sqlite.search import FIELDS, parse, snippet
 from session_sqlite.session import Session, attached
-from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
+from session_sqlite.transfer import copying
+from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
 from session_sqlite.where import Where
 
 if TYPE_CHECKING:
@@ -1374,6 +1375,16 @@ def others_said(
     except StoreError:
         return ""
     return f"Other apps or users have {count:,} session{'' if count == 1 else 's'}: {advice}." if count else ""
+
+
+def copy_sessions(source: SessionService, target: SessionService, *, progress: Progress | None = None) -> CopyReport:
+    """Copies all sessions of the source's app and user into another store, and compares the two; see `copying`."""
+    return copying.copy(
+        WholeSessions(source._database, source._max_event_bytes),
+        WholeSessions(target._database, target._max_event_bytes),
+        lookup.of_scope(*source._scope(None, None)),
+        progress,
+    )
 
 
 def _within(since: datetime | None, until: datetime | None, from_then: str, before_then: str) -> Where:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Reading, Reads, Row, Transaction
-from session_sqlite.errors import CorruptStoreError, InvalidInputError
+from session_sqlite.errors import CorruptStoreError, InvalidInputError, StoreError
 from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.operations import state
 from session_sqlite.operations.lookup import of_session
@@ -59,6 +59,23 @@ class StoredRow:
     """The columns of an event that could not be decoded when it was exported; they are stored as they are."""
 
     columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SharedValue:
+    """A value of the state that belongs to no session, but to an app or (``user:`` keys) to a user of it.
+
+    Attributes:
+        owner: The app and user, with no session; no user for a value of the app.
+        name: The key, with its prefix.
+        value: The value.
+        updated_at: The time at which it was written.
+    """
+
+    owner: SessionKey
+    name: str
+    value: Any
+    updated_at: str
 
 
 @dataclass(frozen=True)
@@ -154,12 +171,14 @@ class Piece:
         session: Its row.
         state: Its own state.
         rows: The rows of events; one with seq 0 gets the next place.
+        in_place: True if an event whose place is taken is an error; otherwise it gets the next place.
     """
 
     key: SessionKey
     session: Mapping[str, Any]
     state: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
+    in_place: bool = False
 
     def size(self) -> int:
         """Returns the number of characters in its events, approximately."""
@@ -243,10 +262,32 @@ class WholeSessions:
                 return
             where = where.also(queries.AFTER, after=place)
 
+    def highest_seq(self, stored: StoredSession) -> int:
+        """Returns the last seq of a session, or that of its events if it is damaged or behind them."""
+        highest: int | None = self._database.read(queries.HIGHEST_SEQ, stored.key.params(), tuple)[0][0]
+        last_seq = stored.columns["last_seq"]
+        return max(highest or 0, last_seq if codec.is_last_seq(last_seq) else 0)
+
     def count_events(self, where: Where) -> int:
         """Counts the events of the sessions that match."""
         count: int = self._database.read(where.statement(queries.COUNT_ALL_EVENTS), where.params, tuple)[0][0]
         return count
+
+    def shared_values(self, where: Where) -> Iterator[SharedValue]:
+        """Yields the shared state of the apps and users of the sessions that match, in order."""
+        conditions = {queries.OF_APP: queries.OF_APP, queries.OF_USER: queries.OF_USER_OR_APP}
+        where = Where(tuple(conditions[one] for one in where.conditions), where.params)
+        where = where.also(queries.OF_NO_SESSION).with_values(limit=CHUNK)
+        while True:
+            sql = where.statement(queries.SHARED_STATE, queries.SHARED_STATE_IN_ORDER)
+            rows = self._database.read(sql, where.params, tuple)
+            for app, user, name, column, updated_at in rows:
+                if (value := codec.decode_state_value(name, column)) is not REMOVE:
+                    yield SharedValue(SessionKey(app, user, ""), name, value, str(updated_at))
+            if len(rows) < CHUNK:
+                return
+            app, user, name = rows[-1][:3]
+            where = where.also(queries.SHARED_STATE_BEYOND, at_app=app, at_user=user, at_key=name)
 
     # ------------------------------------------------------------ import
 
@@ -329,6 +370,49 @@ class WholeSessions:
         final = [next(written) if place is None or place.is_lacking else place for place in placed]
         return [place for place in final if place is not None]
 
+    def catch_up(self, key: SessionKey, session: Mapping[str, Any], own: Mapping[str, Any], now: str) -> None:
+        """Gives a session the columns and the own state of another that is later, or as late; else leaves it."""
+
+        def lacks(reading: Reading) -> bool:
+            rows = reading.rows(queries.SESSION_WITH_ALL_STATE, key.params())
+            columns = dict(zip(_STORED_COLUMNS, rows[0], strict=False)) if rows else dict(session)
+            is_earlier = str(columns["updated_at"]) <= str(session["updated_at"])
+            differs = any(columns[name] != session[name] for name in _STORED_COLUMNS if name != "last_seq")
+            behind = columns["last_seq"] < session["last_seq"]
+            return is_earlier and (differs or behind or state.present(reading, key) != own)
+
+        def work(tx: Transaction) -> None:
+            tx.lock(key)
+            if lacks(tx):
+                tx.run(queries.REPLACE_SESSION, {**key.params(), **session})
+                state.go_back(tx, key, own, now)
+
+        if lacks(Reads(self._database)):
+            self._database.write(work)
+
+    def share(self, shared: SharedValue, now: str) -> None:
+        """Writes a value of shared state, unless this store has it, or a later one."""
+        params = {**shared.owner.params(), "key": shared.name}
+
+        def lacks(reading: Reading) -> bool:
+            rows = reading.rows(queries.SHARED_VALUE, params)
+            return not rows or (str(rows[0][1]) < shared.updated_at and not self.has_shared(shared))
+
+        def work(tx: Transaction) -> None:
+            if lacks(tx):
+                tx.run(queries.DELETE_STATE_VALUE, params)
+                encoded = codec.encode_json(shared.value, shared.name)
+                tx.run(queries.INSERT_STATE, {**params, "value": encoded, "updated_at": now})
+
+        if lacks(Reads(self._database)):
+            self._database.write(work)
+
+    def has_shared(self, shared: SharedValue) -> bool:
+        """Returns True if this store has the very value."""
+        rows = self._database.read(queries.SHARED_VALUE, {**shared.owner.params(), "key": shared.name}, tuple)
+        here = codec.decode_state_value(shared.name, rows[0][0]) if rows else REMOVE
+        return here is not REMOVE and codec.encode_json(here, "") == codec.encode_json(shared.value, "")
+
     def look_at(self, pieces: Sequence[Piece | SharedState]) -> list[Placed | None]:
         """Returns the result that `add` would have for each piece; None for shared state that is not complete."""
         reading = Reads(self._database)
@@ -409,6 +493,11 @@ def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed,
             continue
         known.add(row["id"])
         seq = row["seq"]
+        if piece.in_place and seq in taken:
+            raise StoreError(
+                f"{piece.key} has another event at #{seq} in the target: it went its own way, and nothing of it was "
+                "copied. Delete it there, or copy to another store"
+            )
         if not seq or seq in taken:
             moved += bool(seq)
             seq = last_seq + 1

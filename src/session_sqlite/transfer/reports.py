@@ -37,6 +37,27 @@ class ExportReport:
 
 
 @dataclass(frozen=True)
+class CopyReport:
+    """What a copy found to be equal in both stores.
+
+    Attributes:
+        sessions: How many sessions were compared.
+        events: How many events they have.
+        new_sessions: How many of the sessions the target lacked.
+        new_events: How many of the events the target lacked.
+    """
+
+    sessions: int
+    events: int
+    new_sessions: int
+    new_events: int
+
+    def __str__(self) -> str:
+        copied = f"Copied {_count(self.new_sessions, 'session')} and {_count(self.new_events, 'event')}"
+        return f"{copied}; {_count(self.sessions, 'session')} with {_count(self.events, 'event')} are equal in both."
+
+
+@dataclass(frozen=True)
 class ImportReport:
     """The report of an import. After a dry run the numbers say what an import would do.
 
