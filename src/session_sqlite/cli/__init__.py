@@ -26,6 +26,7 @@ from session_sqlite.cli.console import (
     GAP,
     LONGEST_TITLE,
     THERE_ARE_MORE,
+    URL_VARIABLE,
     absolute,
     app_option,
     check_format,
@@ -36,6 +37,7 @@ from session_sqlite.cli.console import (
     event_for_json,
     fields_of,
     full_option,
+    is_server,
     json_option,
     json_text,
     limit_option,
@@ -46,6 +48,7 @@ from session_sqlite.cli.console import (
     print_json,
     print_text,
     say_nothing_found,
+    service_of,
     terminal_width,
     titled,
     user_option,
@@ -53,9 +56,9 @@ from session_sqlite.cli.console import (
 )
 from session_sqlite.errors import SessionError, SessionNotFoundError
 from session_sqlite.models import REMOVE, Event, SessionOverview, ToolCall, Usage
+from session_sqlite.service import SessionService
 from session_sqlite.session import Session
 from session_sqlite.sqlite import database_file
-from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import display_width, fitted, html_page, origin_text, time_shown, visible
 from session_sqlite.transfer import open_target
 from session_sqlite.version import __version__
@@ -86,7 +89,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="session-sqlite")
 @click.pass_context
 def main(ctx: click.Context, db: str | None) -> None:
-    """Show and manage the conversations that AI applications keep in a local SQLite file."""
+    """Show and manage the conversations that AI applications keep in a local SQLite file or on a server."""
     ctx.obj = db
     if isinstance(sys.stdout, TextIOWrapper):  # print an escape for a character that the output cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -101,10 +104,10 @@ def demo(group_db: str | None, db: str | None) -> None:
     It is in Chinese and English, and has reasoning, tool calls and state. Running this again on the same file changes
     nothing.
     """
-    path = chosen(db, group_db)
-    if path is None:
-        path = os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
-    with SQLiteSessionService(path, app_name="demo", user_id="you") as service:
+    store = group_db if db is None else db
+    if store is None:
+        store = os.path.join(tempfile.mkdtemp(prefix="session-sqlite-"), "demo.db")
+    with service_of(store, "demo", "you", read_only=False, may_make=True) as service:
         session = service.create_session(
             session_id="demo", agent_id="reviewer", title="代码审查 · Code review", exist_ok=True
         )
@@ -123,9 +126,14 @@ def path(group_db: str | None, db: str | None, app: str) -> None:
     """Print the path of the store's file.
 
     Without --db this is SESSION_SQLITE_PATH, or else the app's file in the platform's data directory. The file need
-    not exist.
+    not exist. A store on a server has no file.
     """
     store = chosen(db, group_db)
+    if store is not None and is_server(store):
+        raise click.ClickException(
+            "the store is on a server and has no file: `session-sqlite copy URL FILE` makes one, and its URL is what "
+            f"--db or {URL_VARIABLE} says"
+        )
     print_text(str(database_file(app_name=app)) if store is None else absolute(store))
 
 
@@ -241,7 +249,7 @@ for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS):
     main.add_command(command)
 
 
-def _overviews(service: SQLiteSessionService, agent: str | None) -> Iterator[SessionOverview[Session]]:
+def _overviews(service: SessionService, agent: str | None) -> Iterator[SessionOverview[Session]]:
     """Yields the sessions, the latest change first; reads a page at a time."""
     cursor = None
     while True:

@@ -27,16 +27,18 @@ import click
 
 from session_sqlite.errors import SessionNotFoundError
 from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
-from session_sqlite.service import others_said
+from session_sqlite.service import SessionService, others_said
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, database_file, path_text
+from session_sqlite.sqlite.paths import PATH_VARIABLE
 from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import display_width, fitted, terminal_text, visible
 
 FAILED: Final = 1  # the exit code of a command that could not do all it was asked to do
 LEAVE_OUT: Final = "leave out --app and --user to see them"
 THERE_ARE_MORE: Final = "There are more: see --limit."
-DEFAULT_FILE: Final = "Default: the path that `session-sqlite path` prints."
+DEFAULT_FILE: Final = "Default: SESSION_SQLITE_URL, or the path that `session-sqlite path` prints."
+URL_VARIABLE: Final = "SESSION_SQLITE_URL"
 COLUMNS_UNLESS_TERMINAL: Final = 120
 LONGEST_TITLE: Final = 60
 GAP: Final = 2  # blanks between two columns of a table
@@ -52,6 +54,8 @@ YELLOW: Final = "33"
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # A spreadsheet that opens a CSV file takes a cell that begins so for a formula, and runs it.
 _RUNS_IN_A_SPREADSHEET: Final = ("=", "+", "-", "@", "\t", "\r")
+_SERVER = re.compile(r"\s*(?!(?:file|jdbc|sqlite)\b)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=:)[^@/]*(?=@)|(?<=password=)[^&]*")
 _AGE = re.compile(r"([0-9]{1,9})([hdw])")
 _AGE_UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -75,7 +79,8 @@ def time_given(text: str) -> datetime:
 
 def db_option(default: str) -> Decorator:
     """Returns the option that names the store; its help ends with a sentence on the default."""
-    return click.option("--db", type=click.Path(), metavar="PATH", help=f"The store's file. {default}")
+    about = f"The store's file, or the URL of a server. {default}"
+    return click.option("--db", type=click.Path(), metavar="PATH|URL", help=about)
 
 
 app_option = click.option("--app", metavar="NAME", help="Only sessions of this app.")
@@ -119,8 +124,21 @@ def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str 
 
 
 def chosen(db: str | None, group_db: str | None) -> str | None:
-    """Returns the store that was named after the command, or else the one that was named before it."""
-    return group_db if db is None else db
+    """Returns the store that was named after the command, before it, or in the environment; None for the default."""
+    named_store = group_db if db is None else db
+    if named_store is None and (url := os.environ.get(URL_VARIABLE)):
+        if not is_server(url):
+            raise click.ClickException(
+                f"{URL_VARIABLE} must be the URL of a server, such as postgresql+psycopg://user@host/database: a file "
+                f"is named by --db or {PATH_VARIABLE}"
+            )
+        return url
+    return named_store
+
+
+def is_server(store: str) -> bool:
+    """Returns True for the URL of a server, and False for a path."""
+    return _SERVER.match(store) is not None
 
 
 def absolute(path: str) -> str:
@@ -129,22 +147,41 @@ def absolute(path: str) -> str:
     return name if name == MEMORY else os.path.abspath(name)
 
 
-@contextmanager
-def opened(
-    path: str | None, app: str | None, user: str | None, *, read_only: bool = True
-) -> Iterator[SQLiteSessionService]:
-    """Opens the store for a command. A file that does not exist is an error, even for a command that writes."""
-    file = str(database_file()) if path is None else absolute(path)
-    if file != MEMORY and not os.path.exists(file):
+def without_password(text: str) -> str:
+    """Returns a text with whatever could be the password of a URL hidden."""
+    return _PASSWORD.sub("***", text)
+
+
+def service_of(
+    store: str, app: str | None, user: str | None, *, read_only: bool, may_make: bool = False
+) -> SessionService:
+    """Opens a store, given its path or URL, for all apps and users unless one is named.
+
+    A file that does not exist is an error unless ``may_make``, even for a command that writes.
+    """
+    scope: dict[str, Any] = {"app_name": ANY if app is None else app, "user_id": ANY if user is None else user}
+    if is_server(store):
+        try:
+            from session_sqlite.server_service import SQLAlchemySessionService
+        except ModuleNotFoundError as error:
+            package = visible(error.name or "a package")
+            raise click.ClickException(
+                f"a server needs {package}, which is not installed: pip install 'session-sqlite[server]'"
+            ) from error
+        return SQLAlchemySessionService(store.strip(), **scope)
+    file = absolute(store)
+    if file != MEMORY and not may_make and not os.path.exists(file):
         raise click.ClickException(
-            f"there is no store at {visible(file)}: name another with --db, or try `session-sqlite demo`"
+            f"there is no store at {visible(without_password(file))}: name another with --db, or try "
+            "`session-sqlite demo`"
         )
-    with SQLiteSessionService(
-        file,
-        app_name=ANY if app is None else app,
-        user_id=ANY if user is None else user,
-        read_only=read_only,
-    ) as service:
+    return SQLiteSessionService(file, read_only=read_only, **scope)
+
+
+@contextmanager
+def opened(store: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> Iterator[SessionService]:
+    """Opens the store for a command. A file that does not exist is an error, even for a command that writes."""
+    with service_of(str(database_file()) if store is None else store, app, user, read_only=read_only) as service:
         try:
             yield service
         except SessionNotFoundError as error:
@@ -153,7 +190,7 @@ def opened(
             raise
 
 
-def say_nothing_found(service: SQLiteSessionService, text: str = "", *, for_programs: bool = False) -> None:
+def say_nothing_found(service: SessionService, text: str = "", *, for_programs: bool = False) -> None:
     """Prints to the error output that nothing was found, and whether --app or --user hides sessions of others.
 
     A program gets an empty result, and needs no text for it.
@@ -170,7 +207,7 @@ def check_format(as_json: bool, as_csv: bool) -> None:
         raise click.UsageError("give --json or --csv, not both")
 
 
-def session_of(service: SQLiteSessionService, session_id: str | None) -> Session | None:
+def session_of(service: SessionService, session_id: str | None) -> Session | None:
     """Returns the session that an option names; None if the option is not given."""
     return None if session_id is None else service.get_session(session_id)
 

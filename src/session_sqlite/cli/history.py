@@ -50,9 +50,8 @@ from session_sqlite.filters import SearchField, ToolStatus, UsageGroup
 from session_sqlite.models import Event, SearchHit
 from session_sqlite.operations.analytics import TOOL_STATUSES, USAGE_SUMS
 from session_sqlite.search import FIELDS
-from session_sqlite.service import DEFAULT_QUERY_TIMEOUT, DEFAULT_SEARCH_LIMIT
+from session_sqlite.service import DEFAULT_QUERY_TIMEOUT, DEFAULT_SEARCH_LIMIT, SessionService
 from session_sqlite.session import Session
-from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import terminal_text, time_shown, visible
 
 DEFAULT_CALLS: Final = 50
@@ -94,7 +93,7 @@ USAGE_HEADERS: Final = {
 @csv_option
 @with_store()
 def search(
-    service: SQLiteSessionService,
+    service: SessionService,
     query: str,
     session: str | None,
     author: str | None,
@@ -189,7 +188,7 @@ def _in_line(text: str) -> str:
 @csv_option
 @with_store()
 def query(
-    service: SQLiteSessionService,
+    service: SessionService,
     sql: str,
     params: Sequence[tuple[str, str]],
     timeout: float,
@@ -226,7 +225,7 @@ def query(
 @csv_option
 @with_store()
 def tools(
-    service: SQLiteSessionService,
+    service: SessionService,
     name: str | None,
     calls: bool,
     status: ToolStatus | None,
@@ -282,7 +281,7 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else in_one_line(value)
 
 
-def _say_if_empty(service: SQLiteSessionService, rows: Sequence[object], text: str, for_programs: bool) -> None:
+def _say_if_empty(service: SessionService, rows: Sequence[object], text: str, for_programs: bool) -> None:
     if not rows:
         say_nothing_found(service, text, for_programs=for_programs)
 
@@ -301,7 +300,7 @@ def _say_if_empty(service: SQLiteSessionService, rows: Sequence[object], text: s
 @csv_option
 @with_store()
 def usage(
-    service: SQLiteSessionService,
+    service: SessionService,
     by: str,
     session: str | None,
     since: datetime | None,
@@ -331,7 +330,7 @@ def usage(
 @click.command()
 @json_option
 @with_store()
-def stats(service: SQLiteSessionService, as_json: bool) -> None:
+def stats(service: SessionService, as_json: bool) -> None:
     """Count the sessions, events, tool calls and tokens."""
     counts = service.stats()
     if counts["sessions"] == 0:
@@ -377,7 +376,7 @@ def stats(service: SQLiteSessionService, as_json: bool) -> None:
 @json_option
 @with_store()
 def tail(
-    service: SQLiteSessionService,
+    service: SessionService,
     session_id: str | None,
     last: int,
     count: int | None,
@@ -415,7 +414,7 @@ def _key(session: Session) -> SessionKey:
 
 
 def _latest(
-    service: SQLiteSessionService, session: Session | None, seen: dict[SessionKey, int], count: int
+    service: SessionService, session: Session | None, seen: dict[SessionKey, int], count: int
 ) -> list[tuple[Session, Event]]:
     """Returns the last events up to those seen, the oldest first."""
     latest = []
@@ -434,7 +433,7 @@ def _or_first(when: datetime | None) -> datetime:
 
 
 def _appended(
-    service: SQLiteSessionService, session: Session | None, seen: dict[SessionKey, int]
+    service: SessionService, session: Session | None, seen: dict[SessionKey, int]
 ) -> Iterator[tuple[Session, Event]]:
     """Yields the events that were appended since the last look, and keeps in ``seen`` the last seq of each session."""
     now = {_key(session): service.get_session(session).last_seq} if session else service.last_seqs()

@@ -41,9 +41,8 @@ from session_sqlite.cli.console import (
 from session_sqlite.errors import StaleSessionError
 from session_sqlite.models import ANY, AnyOf, Event
 from session_sqlite.pages import CheckReport
-from session_sqlite.service import SEE_OTHERS
+from session_sqlite.service import SEE_OTHERS, SessionService
 from session_sqlite.sqlite import file_text
-from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import visible
 
 _LEVEL_COLOURS: Final = {"ok": GREEN, "repaired": GREEN, "warning": YELLOW, "error": RED}
@@ -60,7 +59,7 @@ _dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing, 
 @json_option
 @with_store(writes=True)
 def fork(
-    service: SQLiteSessionService, session_id: str, at: str | None, new_id: str | None, title: str, as_json: bool
+    service: SessionService, session_id: str, at: str | None, new_id: str | None, title: str, as_json: bool
 ) -> None:
     """Copy a conversation, up to and including an event.
 
@@ -82,7 +81,7 @@ def fork(
 @yes_option
 @with_store(writes=True)
 def rewind(
-    service: SQLiteSessionService, session_id: str, turns: int | None, to: str | None, as_json: bool, yes: bool
+    service: SessionService, session_id: str, turns: int | None, to: str | None, as_json: bool, yes: bool
 ) -> None:
     """Remove the last turns of a conversation, after asking.
 
@@ -126,7 +125,7 @@ def _span(events: list[Event]) -> str:
 @yes_option
 @with_store(writes_unless="dry_run")
 def prune(
-    service: SQLiteSessionService,
+    service: SessionService,
     older_than: datetime | None,
     keep_last: int | None,
     dry_run: bool,
@@ -163,7 +162,7 @@ def _events_and_sessions(events: int, sessions: int) -> str:
 @json_option
 @yes_option
 @with_store(writes=True)
-def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, yes: bool) -> None:
+def erase(service: SessionService, session_id: str | None, as_json: bool, yes: bool) -> None:
     """Erase a conversation, or everything of a user, after asking.
 
     With --user and no SESSION_ID it erases all sessions and the state of this user. Nothing of them stays in the file
@@ -204,7 +203,7 @@ def erase(service: SQLiteSessionService, session_id: str | None, as_json: bool, 
 @yes_option
 @with_store(writes_unless="dry_run")
 def redact(
-    service: SQLiteSessionService,
+    service: SessionService,
     pattern: str,
     replacement: str,
     session: str | None,
@@ -237,7 +236,7 @@ def redact(
     _say_what_remains(report.remaining, as_json=as_json)
 
 
-def _scope(service: SQLiteSessionService) -> str:
+def _scope(service: SessionService) -> str:
     """Returns in words whose sessions a command means."""
     app, user = service.app_name, service.user_id
     return (
@@ -262,7 +261,7 @@ def _say_what_remains(remaining: tuple[str, ...], *, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @json_option
 @with_store()
-def backup(service: SQLiteSessionService, file: str, overwrite: bool, as_json: bool) -> None:
+def backup(service: SessionService, file: str, overwrite: bool, as_json: bool) -> None:
     """Copy the store into a FILE; others may write meanwhile.
 
     The copy is as of one moment, is a single file, and can be opened as a store.
@@ -283,7 +282,7 @@ def backup(service: SQLiteSessionService, file: str, overwrite: bool, as_json: b
 @json_option
 @yes_option
 @with_store(writes_if="repair")
-def check(service: SQLiteSessionService, repair: bool, as_json: bool, yes: bool) -> None:
+def check(service: SessionService, repair: bool, as_json: bool, yes: bool) -> None:
     """Check the whole file for damage and risks.
 
     It checks the pages, the order of events, the search index, permissions and the disk. Nothing changes without

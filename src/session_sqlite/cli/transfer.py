@@ -1,4 +1,4 @@
-"""The commands export and import.
+"""The commands export, import and copy.
 
 An export is written to a file or to the output. The report of an export, and the progress of both, go to the error
 output.
@@ -20,17 +20,21 @@ from session_sqlite.cli.console import (
     DEFAULT_FILE,
     FAILED,
     absolute,
+    app_option,
     chosen,
     db_option,
+    is_server,
     json_option,
     json_text,
     print_text,
     say_nothing_found,
+    service_of,
+    user_option,
     with_store,
 )
 from session_sqlite.filters import ExportFormat, ImportFormat
+from session_sqlite.service import SessionService, copy_sessions
 from session_sqlite.sqlite import MEMORY, database_file
-from session_sqlite.sqlite_service import SQLiteSessionService
 from session_sqlite.transcript import visible
 from session_sqlite.transfer import EXPORT_FORMATS, importers
 from session_sqlite.transfer.reports import ImportReport, Progress
@@ -51,7 +55,7 @@ _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
     help="The format of FILE.  [default: by the ending of its name]",
 )
 @with_store()
-def export(service: SQLiteSessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
+def export(service: SessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
     """Write conversations to a file, for another store or for people.
 
     Exports all of them, or those whose ids are given. A FILE whose name ends with .html or .md is for people. The
@@ -118,11 +122,11 @@ def import_(
     Importing a file again creates no duplicates, and nothing that is stored changes. If FILE does not name an app and
     a user, the sessions get the app and user "default". The exit code is 1 if something could not be imported.
     """
-    store = chosen(db, group_db)
-    path = str(database_file()) if store is None else absolute(store)
-    exists = os.path.exists(path)
+    store = chosen(db, group_db) or str(database_file())
     # A dry run must not make the store: one that does not exist is replaced by an empty one in memory.
-    with SQLiteSessionService(MEMORY if dry_run and not exists else path, read_only=dry_run and exists) as service:
+    if dry_run and not is_server(store) and not os.path.exists(absolute(store)):
+        store = MEMORY
+    with service_of(store, "default", "default", read_only=dry_run and store != MEMORY, may_make=True) as service:
         with _ended_by_ctrl_c(), _bar("Importing", "bytes", shown=not as_json) as progress:
             report = service.import_(
                 sys.stdin.buffer if source == "-" else source,
@@ -189,4 +193,38 @@ def _amounts(done: int, total: int | None, unit: str) -> str:
     return f"{done / size:,.{digits}f} of {(total or done) / size:,.{digits}f} {name}"
 
 
-COMMANDS: Final[tuple[click.Command, ...]] = (export, import_)
+@click.command("copy")
+@click.argument("source", metavar="SOURCE", type=click.Path())
+@click.argument("target", metavar="TARGET", type=click.Path())
+@app_option
+@user_option
+@json_option
+def copy_(source: str, target: str, app: str | None, user: str | None, as_json: bool) -> None:
+    """Copy all conversations from one store to another: a file, or the URL of a server.
+
+    With their state, forks and summaries, and exactly. Then the two are compared, and a difference is an error that
+    names the session. Run it again if it was interrupted, or to bring over what has come since: nothing comes twice.
+
+    TARGET is made if it is not there. What it has besides stays. SOURCE is only read.
+    """
+    if _same_store(source, target):
+        raise click.UsageError("SOURCE and TARGET are the same store")
+    with (
+        service_of(source, app, user, read_only=True) as old,
+        service_of(target, app, user, read_only=False, may_make=True) as new,
+        _bar("Copying and comparing", "events", shown=not as_json) as progress,
+    ):
+        report = copy_sessions(old, new, progress=progress)
+    if as_json:
+        print_text(json_text(dataclasses.asdict(report)))
+    else:
+        print_text(str(report))
+
+
+def _same_store(source: str, target: str) -> bool:
+    if is_server(source) or is_server(target):
+        return source.strip() == target.strip()
+    return source != MEMORY and os.path.realpath(absolute(source)) == os.path.realpath(absolute(target))
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (export, import_, copy_)
