@@ -478,6 +478,7 @@ SELECT count(*)
                       AND earlier.session_id = events.session_id
                       AND earlier.seq <= events.supersedes)
 """
+# The copy's id has two names, since PostgreSQL takes the type of each from its place, and those of the two differ.
 # Copies are numbered anew, since the order of a session has no gaps. A copy of a copy names the session in which the
 # event was first said; an event that is copied back into that session is no copy. The id of the new session has two
 # names, since PostgreSQL takes the type of each from its place, and those of the two differ.
