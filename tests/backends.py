@@ -129,7 +129,7 @@ def _store_of_all(kind: str) -> str:
 
 @functools.cache
 def _administration(url: str) -> sqlalchemy.Engine:
-    return sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    return sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)  # a test may end all
 
 
 def empty_store(kind: str) -> str:

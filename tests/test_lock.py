@@ -116,6 +116,10 @@ class Observed:
     def index(self) -> SearchIndex | None:
         return self.tx.index
 
+    @property
+    def may_be_done(self) -> bool:
+        return self.tx.may_be_done
+
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
         self._step()
         self.taken.update(keys)

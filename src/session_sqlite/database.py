@@ -47,6 +47,10 @@ class Transaction(Reading, Protocol):
     def index(self) -> SearchIndex | None:
         """Returns the search index of the database; None if there is none."""
 
+    @property
+    def may_be_done(self) -> bool:
+        """True if the work runs again and nobody knows whether its first run was committed: look before writing."""
+
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
         """Takes sessions, so that no other transaction changes them or their rows; returns which of them exist.
 

@@ -60,7 +60,7 @@ def encode(key: SessionKey, events: object, max_bytes: int, **how: Any) -> Batch
 
 def append(tx: Transaction, key: SessionKey, batch: Batch) -> list[Event]:
     """Appends a batch to its session and returns the events as stored, one for each given."""
-    if batch.is_plain:
+    if batch.is_plain and not tx.may_be_done:
         _insert(tx, key, batch, batch.rows)
         return _as_stored(batch, batch.rows, {})
     exists = bool(tx.lock(key))
@@ -126,7 +126,7 @@ def _split(tx: Transaction, key: SessionKey, batch: Batch) -> tuple[list[Columns
     already: dict[str, Event] = {}
     for event, row in zip(batch.events, batch.rows, strict=True):
         id = row["id"]
-        if event.id != "" and id not in already and id not in fresh:
+        if (event.id != "" or tx.may_be_done) and id not in already and id not in fresh:
             stored = tx.rows(queries.EVENT_BY_ID, {**key.params(), "event_id": id})
             if stored:
                 already[id] = codec.decode_event(stored[0])

@@ -55,6 +55,10 @@ CONFLICTS_WITHOUT_PAUSE: Final = 1
 LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a text
 _SHOWN_OPTIONS: Final = frozenset({"host", "port"})  # of a URL; the others may have a password
 _QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
+_READS = re.compile(
+    r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/)*(?:SELECT|WITH|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _NAMES = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
 
@@ -67,12 +71,15 @@ def driver_sql(sql: str) -> str:
 class ServerTransaction:
     """A write transaction on one connection."""
 
-    __slots__ = ("_connection", "_dialect", "index")
+    __slots__ = ("_connection", "_dialect", "index", "may_be_done")
 
-    def __init__(self, connection: Connection, dialect: Dialect, index: ServerSearchIndex) -> None:
+    def __init__(
+        self, connection: Connection, dialect: Dialect, index: ServerSearchIndex, *, may_be_done: bool
+    ) -> None:
         self._connection = connection
         self._dialect = dialect
         self.index = index
+        self.may_be_done = may_be_done
 
     def rows(self, sql: str, params: Params) -> list[Row]:
         """See `Reading.rows`."""
@@ -127,6 +134,9 @@ class ServerDatabase:
         self.engine = self._new_engine(pool_size)
         try:
             self._patiently(lambda connection: migrate(connection, self.dialect, str(self)), busy_timeout)
+        except (TypeError, ValueError, LookupError):  # of PyMySQL
+            self.engine.dispose()
+            raise InvalidInputError("url has an option that the driver does not take") from None
         except BaseException:
             self.engine.dispose()
             raise
@@ -151,22 +161,28 @@ class ServerDatabase:
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """See `Database.write`."""
+        is_unknown = False
 
         def in_transaction(connection: Connection) -> T:
+            nonlocal is_unknown
             connection.exec_driver_sql(self.dialect.begin)
-            result = work(ServerTransaction(connection, self.dialect, self.index))
+            result = work(ServerTransaction(connection, self.dialect, self.index, may_be_done=is_unknown))
             try:
                 connection.exec_driver_sql("COMMIT")
             except DBAPIError as error:
-                if not repeatable and self.dialect.fault(error) is Fault.DISCONNECTED:
-                    raise StoreError(
-                        f"the connection to {self} was lost while a change was committed: it may or may not have "
-                        "happened, so look before you try again"
-                    ) from None
+                if self.dialect.fault(error) is Fault.DISCONNECTED:
+                    is_unknown = True
+                    if not repeatable:
+                        raise _UnknownOutcomeError from None
                 raise
             return result
 
-        return self._patiently(in_transaction, self._busy_timeout if patience is None else patience)
+        with contextlib.suppress(_UnknownOutcomeError):
+            return self._patiently(in_transaction, self._busy_timeout if patience is None else patience)
+        raise StoreError(
+            f"the connection to {self} was lost while a change was committed: it may or may not have happened, so look "
+            "before you try again"
+        )
 
     def purge(self) -> list[str]:
         """See `Database.purge`."""
@@ -196,10 +212,14 @@ class ServerDatabase:
 
     def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:  # noqa: ARG002  # the server has its own limits
         """See `Database.query`: on a connection of its own, whose settings the statement may change."""
+        if not _READS.match(sql):
+            # Not left to the transaction: MariaDB ends a read-only one to run DROP VIEW.
+            raise QueryError("query() only reads: it takes one SELECT, WITH, VALUES, TABLE, SHOW, DESCRIBE or EXPLAIN")
 
-        def work(connection: Connection) -> Rows:
+        def work(connection: Connection) -> Rows | QueryError:
             try:
-                connection.exec_driver_sql(self.dialect.begin_read_only)
+                for statement in self.dialect.begin_read_only:
+                    connection.exec_driver_sql(statement)
                 self.dialect.limit_statements(connection, timeout)
                 result = connection.execute(*_text(sql, params))
                 if not result.returns_rows:
@@ -208,21 +228,28 @@ class ServerDatabase:
                 return Rows((dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result), names)
             except (StatementError, ResourceClosedError) as error:
                 fault = self.dialect.fault(error) if isinstance(error, DBAPIError) else Fault.OTHER
-                if fault is Fault.DISCONNECTED:
+                if fault is Fault.DISCONNECTED and not self.dialect.refuses_writing(error):
                     raise
-                raise self._query_error(error, fault, timeout) from error
+                failure = self._query_error(error, fault, timeout, shows_values=bool(params))
             finally:
                 connection.invalidate()
+            return failure
 
-        return self._patiently(work, self._busy_timeout)
+        answer = self._patiently(work, self._busy_timeout)
+        if isinstance(answer, QueryError):
+            raise answer  # here, so that the driver's error, which may have texts of the store, is not its context
+        return answer
 
-    def _query_error(self, error: Exception, fault: Fault, timeout: float) -> QueryError:
+    def _query_error(self, error: Exception, fault: Fault, timeout: float, *, shows_values: bool) -> QueryError:
         if fault is Fault.TIMED_OUT:
             return QueryError(f"the query took more than {timeout:g} s: narrow it, or give a longer timeout")
-        if fault is Fault.READ_ONLY:
+        if fault is Fault.READ_ONLY or self.dialect.refuses_writing(error):
             return QueryError("query() only reads: use the verbs of the service to write")
-        # What the server says here is about the caller's own SQL, and of use to its author.
-        return QueryError(f"the query failed: {getattr(error, 'orig', None) or error}")
+        if not isinstance(error, DBAPIError):
+            return QueryError(f"the query failed: {getattr(error, 'orig', None) or error}")
+        if self.dialect.is_about_sql(error) and not shows_values:
+            return QueryError(f"the query failed: {error.orig}")  # this is about the caller's own SQL
+        return QueryError(f"the query failed: {_kind_of(error)}")
 
     def check(self, *, repair: bool) -> CheckReport:
         """See `Database.check`."""
@@ -244,16 +271,20 @@ class ServerDatabase:
             try:
                 with self.connection() as connection:
                     return work(connection)
-            except PoolTimeoutError as error:
-                raise StoreBusyError(
+            except PoolTimeoutError:
+                fault = Fault.BUSY
+                failure: SessionError = StoreBusyError(
                     f"all connections to {self} are in use: try again, or give a larger pool_size"
-                ) from error
+                )
             except DBAPIError as error:
                 fault = self.dialect.fault(error)
-                if fault not in {Fault.CONFLICT, Fault.DISCONNECTED} or time.monotonic() >= deadline:
-                    raise self.error(error, fault) from error
+                failure = self.error(error, fault)
             except SQLAlchemyError as error:
-                raise StoreError(f"the store {self} failed: {type(error).__name__}") from error
+                fault = Fault.OTHER
+                failure = StoreError(f"the store {self} failed: {type(error).__name__}")
+            # Raised outside of `except`: the driver's error quotes the values of a statement, and a context is printed.
+            if fault not in {Fault.CONFLICT, Fault.DISCONNECTED} or time.monotonic() >= deadline:
+                raise failure
             tries += 1
             if fault is Fault.DISCONNECTED:
                 pause = max(pause, RECONNECT_PAUSE)
@@ -279,6 +310,8 @@ class ServerDatabase:
                 connection.invalidate()
                 raise
         finally:
+            if self._closed:
+                connection.invalidate()
             connection.close()
 
     def _leave(self, connection: Connection, error: Exception) -> None:
@@ -296,9 +329,7 @@ class ServerDatabase:
 
     def error(self, error: DBAPIError, fault: Fault) -> SessionError:
         """Our error for the driver's: what happened and what to do, and none of the statement's values."""
-        code = getattr(error.orig, "sqlstate", None) or next(iter(getattr(error.orig, "args", ())), None)
-        kind = type(error.orig).__name__
-        name = f"{kind} {code}" if isinstance(code, (int, str)) and len(str(code)) <= LONGEST_CODE else kind
+        name = _kind_of(error)
         if fault in {Fault.CONFLICT, Fault.BUSY}:
             return StoreBusyError(f"the store {self} is locked by another writer: try again ({name})")
         if fault is Fault.DISCONNECTED:
@@ -330,6 +361,9 @@ class ServerDatabase:
         )
 
         self._hosts.listen(engine)
+        # Every transaction is ended by a statement. A ROLLBACK after it would cost a round trip, and one that fails,
+        # since the connection was lost, would make a change that was committed run again.
+        engine.dialect.do_rollback = _nothing  # type: ignore[assignment,method-assign]
 
         @event.listens_for(engine, "connect")
         def set_up(dbapi_connection: Any, _record: object) -> None:
@@ -346,6 +380,21 @@ class ServerDatabase:
     def _know_the_server(self, engine: Engine) -> None:
         if self.dialect.name == "mysql":
             self.dialect = dialect_of("mysql", is_mariadb=bool(getattr(engine.dialect, "is_mariadb", False)))
+
+
+def _nothing(_connection: object) -> None:
+    """Does nothing."""
+
+
+class _UnknownOutcomeError(Exception):
+    """The connection was lost during a commit that must not run twice."""
+
+
+def _kind_of(error: DBAPIError) -> str:
+    """Returns the class of a driver's error with its code, and nothing of its text, which may quote values."""
+    code = getattr(error.orig, "sqlstate", None) or next(iter(getattr(error.orig, "args", ())), None)
+    kind = type(error.orig).__name__
+    return f"{kind} {code}" if isinstance(code, (int, str)) and len(str(code)) <= LONGEST_CODE else kind
 
 
 def _checked_url(url: object) -> URL:
@@ -380,12 +429,14 @@ def _text(sql: str, params: Sequence[Any] | Params) -> tuple[TextClause, dict[st
     return sqlalchemy.text("".join(numbered)), {f"p{number}": value for number, value in enumerate(params)}
 
 
+_OF_PARENTS: list[object] = []
 _LIVE: weakref.WeakSet[ServerDatabase] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
     for database in list(_LIVE):
-        # The parent's connections are its own: they are forgotten, not closed.
+        # The parent's connections are its own: they are kept, since to close or collect them would end its sessions.
+        _OF_PARENTS.append(database.engine.pool)
         database.engine.dispose(close=False)
 
 

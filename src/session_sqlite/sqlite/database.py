@@ -80,6 +80,7 @@ class SQLiteTransaction:
     """A write transaction on the writer connection."""
 
     __slots__ = ("_connection", "index")
+    may_be_done = False
 
     def __init__(self, connection: sqlite3.Connection, index: SQLiteSearchIndex | None) -> None:
         self._connection = connection

@@ -1,0 +1,779 @@
+"""Servers fail: nothing acknowledged is lost, nothing is stored twice, and errors are ours and say no secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import servers
+import sqlalchemy
+from backends import SERVERS, empty_store, server
+
+from session_sqlite import (
+    AsyncSessionService,
+    CorruptStoreError,
+    Event,
+    InvalidInputError,
+    QueryError,
+    SessionError,
+    SessionExistsError,
+    SQLAlchemySessionService,
+    StoreBusyError,
+    StoreClosedError,
+    StoreError,
+)
+from session_sqlite.server.database import ServerDatabase
+
+KINDS = sorted(SERVERS)
+SECRET = "marzipan-secret"  # noqa: S105  # it is looked for in errors
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    server(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str) -> str:
+    return empty_store(kind)
+
+
+@pytest.fixture
+def service(url: str) -> Iterator[SQLAlchemySessionService]:
+    with SQLAlchemySessionService(url) as service:
+        yield service
+
+
+def by_hand(url: str) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+
+
+def quoted(kind: str, sql: str) -> str:
+    return sql.replace('"', "`") if kind == "mariadb" else sql
+
+
+def engine_of(service: SQLAlchemySessionService) -> sqlalchemy.Engine:
+    assert isinstance(service._database, ServerDatabase)
+    return service._database.engine
+
+
+def connections_in_use(service: SQLAlchemySessionService) -> int:
+    pool = engine_of(service).pool
+    assert isinstance(pool, sqlalchemy.QueuePool)
+    return pool.checkedout()
+
+
+def whole_text(error: BaseException) -> str:
+    """Everything that an error, and each error behind it, says of itself, also what a traceback would not print."""
+    said, seen, left = [], set(), [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        said += [str(one), repr(one), repr(one.__dict__), *traceback.format_exception(one)]
+        left += [other for other in (one.__cause__, one.__context__) if other is not None]
+    return "\n".join(said)
+
+
+# ---------------------------------------------------------------- a way to the server that can be cut
+
+
+class Wire:
+    """A proxy on loopback that can cut connections, also between a commit and its answer."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.commits_to_cut = 0
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                upstream = socket.create_connection(("127.0.0.1", self._target))
+                self._pairs.append((client, upstream))
+                answers_are_lost = threading.Event()
+                threading.Thread(target=self._forward, args=(client, upstream, answers_are_lost), daemon=True).start()
+                threading.Thread(target=self._back, args=(upstream, client, answers_are_lost), daemon=True).start()
+
+    def _forward(self, client: socket.socket, upstream: socket.socket, answers_are_lost: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if self.commits_to_cut and re.search(b"COMMIT(?!TED)", data):
+                    self.commits_to_cut -= 1
+                    answers_are_lost.set()
+                upstream.sendall(data)
+        self._close(client, upstream)
+
+    def _back(self, upstream: socket.socket, client: socket.socket, answers_are_lost: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := upstream.recv(65536):
+                if answers_are_lost.is_set():
+                    break
+                client.sendall(data)
+        self._close(client, upstream)
+
+    def _close(self, *ends: socket.socket) -> None:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self) -> None:
+        self._listener.close()
+        for pair in self._pairs:
+            self._close(*pair)
+
+
+@pytest.fixture
+def wire(url: str) -> Iterator[Wire]:
+    port = sqlalchemy.make_url(url).port
+    assert port is not None
+    wire = Wire(port)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def over_wire(url: str, wire: Wire) -> Iterator[SQLAlchemySessionService]:
+    shown = sqlalchemy.make_url(url).set(port=wire.port).render_as_string(hide_password=False)
+    with SQLAlchemySessionService(shown, pool_size=2) as service:
+        engine = engine_of(service)
+        engine.dispose()
+
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def without_prepared_statements(connection: Any, _record: object) -> None:
+            connection.prepare_threshold = None  # psycopg's, which would send the number of a COMMIT it has prepared
+
+        yield service
+
+
+def test_an_append_whose_commit_was_not_answered_is_stored_once(
+    over_wire: SQLAlchemySessionService, wire: Wire
+) -> None:
+    session = over_wire.create_session(session_id="s")
+    for number in range(3):
+        wire.commits_to_cut = 1 + number
+        stored = session.add_events([Event("user", f"{number} a"), Event("assistant", f"{number} b", state={"n": 1})])
+        assert [event.seq for event in stored] == [2 * number + 1, 2 * number + 2]
+    assert wire.commits_to_cut == 0
+    assert [(event.seq, event.content) for event in session.events()] == [
+        (1, "0 a"), (2, "0 b"), (3, "1 a"), (4, "1 b"), (5, "2 a"), (6, "2 b"),
+    ]  # fmt: skip
+    assert session.refresh().last_seq == 6
+    assert len(over_wire.search("a")) == 3
+
+
+def test_a_session_whose_commit_was_not_answered_is_the_callers_own(
+    over_wire: SQLAlchemySessionService, wire: Wire
+) -> None:
+    wire.commits_to_cut = 1
+    session = over_wire.create_session(session_id="s", state={"step": 1})
+    assert session.state["step"] == 1
+    with pytest.raises(SessionExistsError):
+        over_wire.create_session(session_id="s")
+    session.add_event("user", "hello")
+    wire.commits_to_cut = 1
+    assert [event.content for event in session.fork(session_id="f").events()] == ["hello"]
+    wire.commits_to_cut = 1
+    assert session.update(title="new").title == "new"
+    assert wire.commits_to_cut == 0
+    assert len(over_wire.list_sessions()) == 2
+
+
+def test_a_rewind_whose_commit_was_not_answered_is_not_run_twice(
+    over_wire: SQLAlchemySessionService, wire: Wire
+) -> None:
+    session = over_wire.create_session()
+    session.add_events([Event("user", "one"), Event("user", "two"), Event("user", "three")])
+    wire.commits_to_cut = 1
+    with pytest.raises(StoreError, match="may or may not have happened"):
+        session.rewind()
+    assert wire.commits_to_cut == 0
+    assert [event.content for event in session.events()] == ["one", "two"]
+
+
+# ---------------------------------------------------------------- connections that end, and servers that do
+
+
+def end_connections(kind: str, url: str) -> int:
+    """Ends every connection to a database but its own, as an administrator may; returns how many."""
+    name = sqlalchemy.make_url(url).database
+    with by_hand(url).connect() as connection:
+        if kind == "postgresql":
+            sql = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+            )
+            return int(connection.exec_driver_sql(sql).scalar_one())
+        sql = f"SELECT id FROM information_schema.processlist WHERE db = '{name}' AND id <> connection_id()"
+        ids = list(connection.exec_driver_sql(sql).scalars())
+        for id in ids:
+            with contextlib.suppress(sqlalchemy.exc.DBAPIError):  # it may have ended itself
+                connection.exec_driver_sql(f"KILL {id}")
+        return len(ids)
+
+
+def test_connections_that_are_ended_in_the_middle_lose_and_double_nothing(
+    kind: str, url: str, service: SQLAlchemySessionService
+) -> None:
+    shared = service.create_session()
+    acknowledged: list[str] = []
+    over = threading.Event()
+
+    def client(number: int) -> None:
+        while not over.is_set():
+            content = uuid.uuid4().hex
+            shared.add_event(f"agent-{number}", content)
+            acknowledged.append(content)
+
+    with ThreadPoolExecutor(4) as threads:
+        clients = [threads.submit(client, number) for number in range(4)]
+        ended = 0
+        deadline = time.monotonic() + 20
+        try:
+            while (ended < 20 or len(acknowledged) < 20) and time.monotonic() < deadline:
+                ended += end_connections(kind, url)
+                time.sleep(0.02)
+        finally:
+            over.set()
+        for one in clients:
+            one.result()
+    assert ended >= 20
+    check_order(service, acknowledged)
+
+
+def check_order(service: SQLAlchemySessionService, acknowledged: list[str]) -> None:
+    """Each acknowledged event is there, once, and each session numbers its events without a gap."""
+    contents: list[str] = []
+    for session in service.list_sessions(limit=None):
+        events = list(session.iter_events())
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert session.refresh().last_seq == len(events)
+        contents += [event.content for event in events]
+    assert len(contents) == len(set(contents)), "stored twice"
+    assert set(acknowledged) <= set(contents), "lost"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_killed_six_times_loses_and_doubles_nothing(kind: str) -> None:
+    server(kind)  # skips where there is none
+    if os.environ.get("TEST_MARIADB_URL") and kind == "mariadb":
+        pytest.skip("the server of TEST_MARIADB_URL is not ours to kill")
+    with SERVERS[kind](durable=True) as own:
+        url = own.new_database()
+        acknowledged: list[str] = []
+        over = threading.Event()
+        services = [SQLAlchemySessionService(url, busy_timeout=60) for _ in range(4)]
+        shared = services[0].create_session(session_id="shared")
+
+        def client(number: int) -> None:
+            mine = services[number].create_session()
+            while not over.is_set():
+                for session in (services[number].get_session(shared.id), mine):
+                    content = uuid.uuid4().hex
+                    session.add_event("user", content)
+                    acknowledged.append(content)
+
+        with ThreadPoolExecutor(4) as threads:
+            clients = [threads.submit(client, number) for number in range(4)]
+            try:
+                for _ in range(6):
+                    before = len(acknowledged)
+                    deadline = time.monotonic() + 60
+                    while len(acknowledged) < before + 8 and time.monotonic() < deadline:
+                        time.sleep(0.01)
+                    own.kill()
+                    own.start()
+            finally:
+                over.set()
+            for one in clients:
+                one.result()
+        check_order(services[0], acknowledged)
+        assert services[0].check().ok
+        for service in services:
+            service.close()
+
+
+def test_a_server_that_stays_away_is_an_error_of_ours(kind: str) -> None:
+    port = servers.free_port()
+    gone = sqlalchemy.make_url(empty_store(kind)).set(port=port, password=SECRET)
+    with pytest.raises(StoreError, match="cannot be reached") as caught:
+        SQLAlchemySessionService(gone.render_as_string(hide_password=False), busy_timeout=0.5)
+    assert SECRET not in whole_text(caught.value)
+
+
+# ---------------------------------------------------------------- conflicts and locks
+
+
+def test_a_lock_that_another_holds_too_long_is_a_busy_store(kind: str, url: str) -> None:
+    with SQLAlchemySessionService(url, busy_timeout=1) as service, by_hand(url).connect() as other:
+        session = service.create_session(session_id="s")
+        other.exec_driver_sql("SELECT 1 FROM sessions WHERE id = 's' FOR UPDATE")
+        for change in (
+            lambda: session.add_event("user", SECRET),
+            lambda: session.update(title=SECRET),
+            lambda: session.state.update({SECRET: SECRET}),
+            session.delete,
+        ):
+            with pytest.raises(StoreBusyError) as caught:
+                change()
+            assert SECRET not in whole_text(caught.value)
+        other.rollback()
+        assert session.add_event("user", "now").seq == 1
+
+
+def test_a_table_that_another_has_locked_is_a_busy_store(kind: str, url: str) -> None:
+    with SQLAlchemySessionService(url, busy_timeout=1) as service, by_hand(url).connect() as other:
+        session = service.create_session()
+        lock = "LOCK TABLES events WRITE" if kind == "mariadb" else "LOCK TABLE events IN ACCESS EXCLUSIVE MODE"
+        other.exec_driver_sql(lock)
+        with pytest.raises(StoreBusyError):
+            session.add_event("user", "hello")
+        with pytest.raises(StoreBusyError):
+            session.events()
+
+
+@pytest.mark.parametrize("fault", ["deadlock", "serialization"])
+def test_an_operation_that_lost_to_another_runs_again(
+    fault: str, kind: str, url: str, service: SQLAlchemySessionService
+) -> None:
+    session = service.create_session()
+    session.add_event("user", "before")
+    runs = 0
+    sql = {
+        ("postgresql", "deadlock"): "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$",
+        ("postgresql", "serialization"): "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$",
+        ("mariadb", "deadlock"): "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'x'",
+        ("mariadb", "serialization"): "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1020, MESSAGE_TEXT = 'x'",
+    }[kind, fault]
+
+    def work(tx: Any) -> int:
+        nonlocal runs
+        runs += 1
+        changed: int = tx.run("UPDATE sessions SET title = 'changed'", {})
+        if runs < 4:
+            tx.run(sql, {})
+        return changed
+
+    assert service._database.write(work) == 1
+    assert runs == 4
+    assert session.refresh().title == "changed"
+
+
+def test_transactions_that_really_deadlock_both_succeed(url: str, service: SQLAlchemySessionService) -> None:
+    first, second = (service.create_session() for _ in range(2))
+    meeting = threading.Barrier(2)
+    runs: list[str] = []
+
+    def crossing(name: str, ids: tuple[str, str]) -> None:
+        def work(tx: Any) -> None:
+            runs.append(name)
+            for index, id in enumerate(ids):
+                tx.run("UPDATE sessions SET last_seq = last_seq + 1 WHERE id = :id", {"id": id})
+                if index == 0 and runs.count(name) == 1:
+                    with contextlib.suppress(threading.BrokenBarrierError):
+                        meeting.wait(10)
+
+        service._database.write(work)
+
+    with ThreadPoolExecutor(2) as threads:
+        for one in [
+            threads.submit(crossing, "a", (first.id, second.id)),
+            threads.submit(crossing, "b", (second.id, first.id)),
+        ]:
+            one.result()
+    assert len(runs) >= 3
+    assert [session.refresh().last_seq for session in (first, second)] == [2, 2]
+
+
+# ---------------------------------------------------------------- what errors and logs say
+
+
+def values_in_errors(kind: str, service: SQLAlchemySessionService) -> dict[str, Callable[[], object]]:
+    """Calls that a server answers with an error in whose text the driver quotes values."""
+    write = service._database.write
+    session = service.create_session(session_id="s")
+    insert = (
+        "INSERT INTO state (app_name, user_id, session_id, {}key{}, value, updated_at) "
+        "VALUES (:v, :v, 's', :v, :v, 'now')"
+    )
+    quote = '"'
+    sql = insert.format(quote, quote)
+    return {
+        "null": lambda: write(lambda tx: tx.run(sql.replace("'s'", "NULL"), {"v": SECRET})),
+        "foreign key": lambda: write(
+            lambda tx: tx.run("UPDATE events SET session_id = :v WHERE seq = 1", {"v": SECRET}), patience=0
+        ),
+        "too long": lambda: write(lambda tx: tx.run("UPDATE sessions SET id = :v", {"v": SECRET * 100})),
+        "no number": lambda: write(lambda tx: tx.run("UPDATE sessions SET last_seq = :v", {"v": SECRET})),
+        "no table": lambda: write(lambda tx: tx.run("UPDATE nothing SET id = :v", {"v": SECRET})),
+        "syntax": lambda: write(lambda tx: tx.run("UPDATE sessions SOT id = :v", {"v": SECRET})),
+        "read": lambda: service._database.read("SELECT * FROM nothing WHERE id = :v", {"v": SECRET}, tuple),
+        "many": lambda: write(
+            lambda tx: tx.run_many("UPDATE sessions SET last_seq = :v", [{"v": SECRET}, {"v": SECRET}])
+        ),
+        "query": lambda: service.query(
+            "SELECT CAST(content AS integer) FROM events" if kind == "postgresql"
+            else "SELECT JSON_EXTRACT(content, concat('$[', content)), extractvalue('<a/>', content) FROM events"
+        ),
+        "query with values": lambda: service.query("SELECT count(*) FRM sessions WHERE id = ?", [SECRET]),
+        "missing value": lambda: service.query("SELECT :a, :b", {"a": SECRET}),
+        "session": lambda: session.add_event("user", "x" * 10, state={"k": object()}),
+    }  # fmt: skip
+
+
+def error_of(call: Callable[[], object]) -> SessionError | None:
+    try:
+        call()
+    except SessionError as error:
+        return error
+    return None
+
+
+def test_no_value_of_a_statement_is_in_any_error_or_log(
+    kind: str, url: str, service: SQLAlchemySessionService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    calls = values_in_errors(kind, service)
+    service.get_session("s").add_event("user", SECRET)
+    raised = []
+    for name, call in calls.items():
+        if (error := error_of(call)) is not None:
+            assert SECRET not in whole_text(error), name
+            raised.append(name)
+    assert set(calls) - set(raised) <= {"query"}, "these raised nothing"
+    assert SECRET not in caplog.text
+    for record in caplog.records:
+        assert SECRET not in repr(record.__dict__)
+
+
+PASSWORDS = {
+    "postgresql": ["postgresql://u:{}@127.0.0.1:{}/d", "postgresql+psycopg://127.0.0.1:{1}/d?user=u&password={0}"],
+    "mariadb": ["mysql://u:{}@127.0.0.1:{}/d", "mariadb+pymysql://u:{}@127.0.0.1:{}/d?connect_timeout=1",
+                "mysql://127.0.0.1:{1}/d?user=u&password={0}"],
+}  # fmt: skip
+
+
+def test_a_password_is_in_no_error_log_or_repr(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    port = sqlalchemy.make_url(empty_store(kind)).port
+    for pattern in PASSWORDS[kind]:
+        for wrong in (pattern, pattern + ("&" if "?" in pattern else "?") + "no_such_option=1"):
+            with pytest.raises(SessionError) as caught:
+                SQLAlchemySessionService(wrong.format(SECRET, port), busy_timeout=5)
+            assert SECRET not in whole_text(caught.value)
+    url = sqlalchemy.make_url(empty_store(kind))
+    name = f"u{uuid.uuid4().hex[:8]}"
+    if kind == "postgresql":
+        options = {"password": SECRET}
+        own = url.update_query_dict(options).render_as_string(hide_password=False)
+    else:
+        with by_hand(empty_store(kind)).connect() as connection:
+            connection.exec_driver_sql(f"CREATE USER {name}@'%%' IDENTIFIED BY '{SECRET}'")
+            connection.exec_driver_sql(f"GRANT ALL ON {url.database}.* TO {name}@'%%'")
+        own = url.set(username=name, password=SECRET).render_as_string(hide_password=False)
+    with SQLAlchemySessionService(own) as service:
+        said = [
+            repr(service),
+            str(service),
+            repr(service.__dict__),
+            repr(vars(service._database)),
+            str(service.check()),
+        ]
+        session = service.create_session()
+        said += [repr(session), repr(session.state)]
+        with pytest.raises(StoreError) as caught:
+            _ = service.db
+    with pytest.raises(StoreClosedError) as closed:
+        service.get_session(session.id)
+    assert SECRET not in "\n".join([*said, whole_text(caught.value), whole_text(closed.value), caplog.text])
+
+
+def test_a_wrong_password_is_said_at_once(kind: str) -> None:
+    if kind == "postgresql":
+        url = sqlalchemy.make_url(empty_store(kind)).set(username="nobody-knows-me")
+    else:
+        url = sqlalchemy.make_url(empty_store(kind)).set(username="nobody", password=SECRET)
+    begin = time.monotonic()
+    with pytest.raises(StoreError, match="refuses the account"):
+        SQLAlchemySessionService(url.render_as_string(hide_password=False), busy_timeout=120)
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+asyncpg://u:{}@h/d", "postgresql+psycopg2://u:{}@h/d", "mysql+aiomysql://u:{}@h/d", "oracle://u:{}@h/d",
+     "mongodb://u:{}@h/d", "postgresql+psycopg://u:{}@h:port/d", "u:{}@h"],
+)  # fmt: skip
+def test_a_url_that_is_not_served_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        SQLAlchemySessionService(url.format(SECRET))
+    assert SECRET not in whole_text(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM events",
+        "UPDATE sessions SET title = 'x'",
+        "CREATE TABLE mine (a integer)",
+        "DROP VIEW tokens",
+        "SELECT 1; COMMIT; DELETE FROM events",
+        "COMMIT",
+        "SELECT 1; DROP VIEW tokens",
+        "/* SELECT */ DROP VIEW tokens",
+        "-- SELECT\nDROP VIEW tokens",
+        "EXPLAIN DELETE FROM nothing",
+        "/*!50000 DROP VIEW tokens */",
+        "WITH gone AS (DELETE FROM events RETURNING id) SELECT id FROM gone",
+        "EXPLAIN ANALYZE DELETE FROM events",
+        "/*M! DROP VIEW */ SELECT 1",
+        "ANALYZE DELETE FROM events",
+    ],
+)
+def test_a_query_of_the_owner_cannot_write(sql: str, service: SQLAlchemySessionService) -> None:
+    service.create_session().add_event("user", "hello")
+    begin = time.monotonic()
+    with pytest.raises(QueryError):
+        service.query(sql)
+    with pytest.raises(QueryError):
+        service.query(sql.replace("'x'", "?") + " -- ?", ["x"])
+    assert time.monotonic() - begin < 20
+    assert service.query("SELECT count(*) AS n FROM events")[0]["n"] == 1
+    assert service.query("SELECT count(*) AS n FROM tokens")[0]["n"] == 0
+
+
+def test_a_query_that_takes_too_long_ends(kind: str, service: SQLAlchemySessionService) -> None:
+    sql = "SELECT pg_sleep(60)" if kind == "postgresql" else "SELECT sleep(60)"
+    begin = time.monotonic()
+    with contextlib.suppress(QueryError):  # MariaDB's sleep() ends early, and returns 1
+        service.query(sql, timeout=0.5)
+    assert time.monotonic() - begin < 30
+
+
+# ---------------------------------------------------------------- callers that go away, and many at once
+
+
+def test_cancelled_callers_leave_no_lock_and_nothing_half(url: str) -> None:
+    async def work() -> None:
+        with SQLAlchemySessionService(url, pool_size=5) as plain:
+            service = AsyncSessionService(plain)
+            session = await service.create_session()
+
+            async def one(number: int) -> None:
+                await session.add_events([Event("user", f"{number} a"), Event("assistant", f"{number} b")])
+
+            for start in range(0, 600, 50):
+                tasks = [asyncio.create_task(one(number)) for number in range(start, start + 50)]
+                for index, task in enumerate(tasks):
+                    if index % 10 == 0:
+                        await asyncio.sleep(0.001)
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            last = await session.add_event("user", "at last")
+            events = await session.events()
+            assert [event.seq for event in events] == list(range(1, last.seq + 1))
+            contents = [event.content for event in events[:-1]]
+            assert len(contents) == len(set(contents))
+            assert all(
+                f"{first.split()[0]} b" == second for first, second in zip(contents[::2], contents[1::2], strict=True)
+            )
+            assert connections_in_use(plain) == 0
+
+    asyncio.run(work())
+
+
+def test_a_pool_of_five_serves_sixty_four_threads(url: str) -> None:
+    with SQLAlchemySessionService(url, pool_size=5) as service:
+        shared = service.create_session()
+        acknowledged: list[str] = []
+
+        def client(number: int) -> None:
+            for _ in range(5):
+                content = uuid.uuid4().hex
+                shared.add_event("user", content)
+                acknowledged.append(content)
+                assert shared.last_events(1)
+
+        with ThreadPoolExecutor(64) as threads:
+            list(threads.map(client, range(64)))
+        assert len(acknowledged) == 320
+        check_order(service, acknowledged)
+        assert connections_in_use(service) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may strike in a callback
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers of this kind on Windows")
+def test_an_interrupt_inside_a_call_leaves_the_pool_usable(url: str) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        with SQLAlchemySessionService(url, pool_size=2, busy_timeout=20) as service:
+            session = service.create_session()
+            for number in range(60):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0001 * number)
+                    for _ in range(20):
+                        session.add_events([Event("user", "a"), Event("assistant", "b")])
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except KeyboardInterrupt:
+                    interrupted += 1
+            last = session.add_event("user", "at last")
+            assert interrupted
+            events = list(session.iter_events())
+            assert [event.seq for event in events] == list(range(1, last.seq + 1))
+            assert last.seq % 2 == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_after_a_fork_has_connections_of_its_own(url: str, service: SQLAlchemySessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "parent")
+    child = os.fork()
+    if child == 0:
+        try:
+            for number in range(20):
+                session.add_event("user", f"child {number}")
+            service.close()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001  # this is a child, which must not go on as pytest
+            traceback.print_exc()
+            os._exit(1)
+    for number in range(20):
+        session.add_event("user", f"parent {number}")
+    assert os.waitpid(child, 0)[1] == 0
+    events = session.events()
+    assert [event.seq for event in events] == list(range(1, 42))
+    assert len({event.content for event in events}) == 41
+
+
+# ---------------------------------------------------------------- migrations
+
+
+def open_and_append(url: str, number: int, start: Any, failures: Any) -> None:
+    start.wait(60)
+    try:
+        with SQLAlchemySessionService(url, user_id=f"user-{number}") as service:
+            service.create_session(session_id="s").add_event("user", f"hello {number}")
+    except BaseException:  # noqa: BLE001  # the parent shows it
+        failures.put(traceback.format_exc())
+
+
+def open_from_processes(url: str, count: int) -> None:
+    start, failures = SPAWN.Event(), SPAWN.Queue()
+    processes = [SPAWN.Process(target=open_and_append, args=(url, number, start, failures)) for number in range(count)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(120)
+    said = [failures.get() for _ in range(count) if not failures.empty()]
+    assert not said, said[0]
+    assert [process.exitcode for process in processes] == [0] * count
+
+
+def test_many_processes_make_one_store_at_once(kind: str) -> None:
+    own = server(kind)
+    url = own.new_database()
+    try:
+        open_from_processes(url, 4)
+        with SQLAlchemySessionService(url) as service:
+            assert service.query("SELECT count(*) AS n FROM events")[0]["n"] == 4
+            assert service.query("SELECT count(*) AS n FROM session_schema")[0]["n"] == 3
+            assert service.check().ok
+    finally:
+        own.drop_database(url)
+
+
+DIED = {
+    "before everything but the first table": [
+        "DROP VIEW transcript", "DROP VIEW tool_calls", "DROP VIEW session_overview", "DROP VIEW usage_by_day",
+        "DROP VIEW tokens", "DROP VIEW counted_events", "DROP VIEW event_actions", "DROP TABLE event_words",
+        "DROP TABLE state", "DROP TABLE events", "DELETE FROM session_schema",
+    ],
+    "in the views": ["DROP VIEW transcript", "DROP VIEW tool_calls", "DELETE FROM session_schema WHERE version = 3"],
+    "before the versions": ["DELETE FROM session_schema"],
+    "before the table of versions": ["DROP TABLE session_schema"],
+    "before the words": [
+        "DROP VIEW transcript", "DROP TABLE event_words", "DELETE FROM session_schema WHERE version > 1",
+    ],
+}  # fmt: skip
+
+
+def test_a_migration_that_died_halfway_is_completed(kind: str) -> None:
+    own = server(kind)
+    url = own.new_database()
+    try:
+        with SQLAlchemySessionService(url) as service:
+            service.create_session(session_id="kept")
+        for died, statements in DIED.items():
+            with by_hand(url).begin() as connection:
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
+            with ThreadPoolExecutor(3) as threads:
+                openings = [threads.submit(lambda: SQLAlchemySessionService(url).close()) for _ in range(3)]
+                for opening in openings:
+                    opening.result()
+            with SQLAlchemySessionService(url) as service:
+                service.create_session().add_event("user", "hello")
+                assert service.search("hello"), died
+                assert service.tool_calls() == []
+                assert service.query("SELECT max(version) AS v FROM session_schema")[0]["v"] == 3
+                assert service.get_session("kept").id == "kept"
+    finally:
+        own.drop_database(url)
+
+
+def test_a_store_that_lost_a_table_says_so(kind: str) -> None:
+    own = server(kind)
+    url = own.new_database()
+    try:
+        with SQLAlchemySessionService(url) as service:
+            session = service.create_session()
+            with by_hand(url).begin() as connection:
+                connection.exec_driver_sql("DROP TABLE state")
+            with pytest.raises(CorruptStoreError):
+                session.state.update({"a": 1})
+    finally:
+        own.drop_database(url)
+
+
+def test_a_damaged_order_is_said_and_repaired(kind: str, url: str) -> None:
+    with SQLAlchemySessionService(url, busy_timeout=2) as service:
+        session = service.create_session()
+        session.add_events([Event("user", "a"), Event("user", "b")])
+        with by_hand(url).begin() as connection:
+            connection.exec_driver_sql("UPDATE sessions SET last_seq = 0")
+        with pytest.raises(SessionError):
+            session.add_event("user", "c")
+        assert not service.check().ok
+        service.check(repair=True)
+        assert session.add_event("user", "c").seq == 3
