@@ -950,6 +950,21 @@ def test_tool_calls_and_results_that_are_sent_again_are_not_doubled(
     assert len(model.seen[-1]) == 8
 
 
+def test_results_of_parallel_calls_are_known_again_in_the_order_in_which_they_arrived(
+    service: SQLiteSessionService,
+) -> None:
+    """The client has read the conversation from the store, where the quicker tool's result stands first."""
+    history = SQLiteChatMessageHistory("s", service=service)
+    both = calls(("add", {"a": 1}, "slow"), ("add", {"a": 2}, "quick"))
+    results = [ToolMessage("2", tool_call_id="quick"), ToolMessage("1", tool_call_id="slow")]
+    history.add_messages([HumanMessage("q0"), both, *results, AIMessage("a0")])
+    model = ScriptedModel(replies=[AIMessage("a1")])
+    agent = agent_of(model, SessionHistoryMiddleware(service))
+    agent.invoke({"messages": [*spoken(history.messages, "strings"), ("user", "q1")]}, S)
+    assert [text for _, text in shown(service)] == ["q0", "", "2", "1", "a0", "q1", "a1"]
+    assert texts(model.seen[-1]) == ["q0", "", "1", "2", "a0", "q1"]
+
+
 def test_a_part_of_the_conversation_that_is_sent_again_is_known_whatever_the_window(
     service: SQLiteSessionService,
 ) -> None:

@@ -84,9 +84,12 @@ def stored_again(
                 break
     except SessionNotFoundError:
         return []
-    stored = in_order(_messages(reversed(newest_first)))
+    as_stored = _messages(reversed(newest_first))
     best: list[BaseMessage] = []
-    for known in (stored, [message for message in stored if not may_lack(message)]):
+    stored = in_order(as_stored)
+    # Results of parallel calls are stored as they arrive: a client has them in that order, or in that of the calls.
+    orders = [stored] if stored == as_stored else [stored, as_stored]
+    for known in [*orders, *([message for message in order if not may_lack(message)] for order in orders)]:
         count = overlap(given, known)
         if count > len(best):
             best = known[-count:]
