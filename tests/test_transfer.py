@@ -333,7 +333,8 @@ FOREIGN_LINES = {
     "type of nothing": '{"type":null}', "no JSON": "# a note by hand", "half a line": '{"some": "th',
     "half an event": '{"type":"event","session_id":"one","seq":', "merge mark": "<<<<<<< HEAD", "NUL": "\0\0\0",
     "deep": "[" * 100_000, "text about a session": '{"a":"\\"app_name\\""}',
-    "a chat": '{"messages": [{"role": "user", "content": "hi"}]}',
+    "a chat": '{"messages": [{"role": "user", "content": "hi"}]}', "end of another": '{"type":"end","reason":"stop"}',
+    "state of another": '{"type":"state","key":"x"}', "header of another": '{"type":"header","version":3,"cwd":"/"}',
 }  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def read(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Arrival | Shared
             yield Fault(where, reason)
             continue
         reading.ended = reading.ended and not _is_known(record)
-        match record.get("type"):
+        match record["type"] if _is_known(record) else None:
             case "session":
                 yield from _session(reading, record, where)
             case "state":
@@ -256,8 +256,13 @@ def _records(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, d
 
 
 def _is_known(record: Mapping[str, Any]) -> bool:
+    """Returns whether a record is one of an export's: other programs have records of these types, too."""
     kind: object = record.get("type")
-    return kind in ("header", "state", "session", "event", "end")
+    if kind == "header":
+        return record.get("format") == FORMAT
+    if kind in ("state", "end"):
+        return ("state" if kind == "state" else "events") in record
+    return kind in ("session", "event")
 
 
 def _ends_events(record: Mapping[str, Any] | None) -> bool:
