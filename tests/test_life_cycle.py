@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backends import SERVERS, empty_store
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -29,6 +30,8 @@ from session_sqlite import (
     Session,
     SessionExistsError,
     SessionNotFoundError,
+    SessionService,
+    SQLAlchemySessionService,
     SQLiteChatMessageHistory,
     SQLiteSessionService,
     StaleSessionError,
@@ -37,8 +40,12 @@ from session_sqlite import (
 from session_sqlite.messages.langchain import message_to_event, messages_of
 
 
-@pytest.fixture(params=["file", "memory"])
-def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SQLiteSessionService]:
+@pytest.fixture(params=["file", "memory", *SERVERS])
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SessionService]:
+    if request.param in SERVERS:
+        with SQLAlchemySessionService(empty_store(request.param)) as on_server:
+            yield on_server
+        return
     where = ":memory:" if request.param == "memory" else tmp_path / "sessions.db"
     with SQLiteSessionService(where) as service:
         yield service
@@ -63,7 +70,7 @@ def rows_of(service: SQLiteSessionService, session: Session) -> dict[str, list[d
     return {
         "session": service.query(f"SELECT * FROM sessions WHERE {key} AND id = ?", mine),
         "events": service.query(f"SELECT * FROM events WHERE {key} AND session_id = ? ORDER BY seq", mine),
-        "state": service.query("SELECT * FROM state WHERE session_id = ? ORDER BY key", [session.id]),
+        "state": service.query('SELECT * FROM state WHERE session_id = ? ORDER BY "key"', [session.id]),
     }
 
 
