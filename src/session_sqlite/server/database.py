@@ -373,6 +373,7 @@ class ServerDatabase:
                     return list(cursor.fetchall()) if cursor.description else []
 
             self._know_the_server(engine)
+            self.dialect.read_plain_numbers(dbapi_connection)
             self.dialect.set_up(execute, self._busy_timeout)
 
         return engine

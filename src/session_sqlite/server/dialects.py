@@ -30,6 +30,11 @@ class Fault(enum.Enum):
     OTHER = "anything else"
 
 
+def plain_number(text: str) -> int | float:
+    """Returns a decimal number as SQLite would give it."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
 class Dialect:
     """One kind of server.
 
@@ -111,6 +116,10 @@ class Dialect:
 
     def set_up(self, execute: Any, lock_seconds: float) -> None:
         """Sets up a new connection, given the driver's way to run a statement and return its rows."""
+        raise NotImplementedError
+
+    def read_plain_numbers(self, connection: Any) -> None:
+        """Makes a new connection of the driver's give sums as the int or float that SQLite gives, and no Decimal."""
         raise NotImplementedError
 
     def fault(self, error: DBAPIError) -> Fault:
@@ -244,6 +253,16 @@ SELECT events.row_id,
         execute(f"SET lock_timeout = {max(1, round(lock_seconds * 1000))}")
         execute("SET timezone = 'UTC'")
         execute("SET client_encoding = 'UTF8'")
+
+    def read_plain_numbers(self, connection: Any) -> None:
+        """See `Dialect.read_plain_numbers`."""
+        from psycopg.adapt import Loader
+
+        class PlainNumber(Loader):
+            def load(self, data: Any) -> int | float:
+                return plain_number(bytes(data).decode())
+
+        connection.adapters.register_loader("numeric", PlainNumber)
 
     def fault(self, error: DBAPIError) -> Fault:
         """See `Dialect.fault`."""
@@ -383,6 +402,12 @@ SELECT events.row_id,
         execute("SET SESSION group_concat_max_len = 1048576")
         if execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'"):
             execute("SET SESSION wsrep_sync_wait = 1")  # a Galera node reads what another has acknowledged
+
+    def read_plain_numbers(self, connection: Any) -> None:
+        """See `Dialect.read_plain_numbers`."""
+        from pymysql.constants import FIELD_TYPE
+
+        connection.decoders[FIELD_TYPE.NEWDECIMAL] = plain_number
 
     def fault(self, error: DBAPIError) -> Fault:
         """See `Dialect.fault`."""
