@@ -115,7 +115,7 @@ def talk(server: SQLAlchemySessionService) -> Any:
     session = server.create_session(session_id="talk", title="<b>茶</b>")
     session.add_events([
         Event("user", "请帮我 <script>"),
-        Event("assistant", "好的", reasoning="想", actions=[ToolCall("Read", {"p": 1}, output="x")], usage=Usage("m", 3)),
+        Event("assistant", "好的", actions=[ToolCall("Read", {"p": 1}, output="x")], usage=Usage("m", 3)),
     ])  # fmt: skip
     SQLiteChatMessageHistory(session.id, service=server).add_messages(
         [HumanMessage("and now?"), called("oolong", "c"), ToolMessage("15", tool_call_id="c"), AIMessage("Done.")]

@@ -1,4 +1,4 @@
-"""Litestream beside a store: after everything was killed, the file comes back up to the bound that the README states."""
+"""Litestream beside a store: after everything was killed, the file comes back as the README states."""
 
 from __future__ import annotations
 
