@@ -847,10 +847,14 @@ URLS = {
     "sqlite:x.db": "'x.db'",
     "sqlite:///:memory:": "':memory:'",
     "sqlite://": "':memory:'",
+    "sqlite://x.db": "'x.db'",
+    "sqlite://data/x.db": "'data/x.db'",
     "file:x.db?mode=ro": "'x.db' and read_only=True",
     "file:x.db": "'x.db'",
     "file:///tmp/a%20b.db?immutable=1": "'/tmp/a b.db' and read_only=True",
     "file://localhost/tmp/x.db": "'/tmp/x.db'",
+    "file://x.db": "'x.db'",
+    "file://data/x.db?mode=ro": "'data/x.db' and read_only=True",
     "file::memory:?cache=shared": "':memory:'",
     "file:x?mode=memory&cache=shared": "':memory:'",
     "postgresql://ada:hunter2@host/db": "a local file",
@@ -944,6 +948,17 @@ def test_the_default_file_may_be_named_by_the_home_folder(tmp_path: Path, monkey
     assert database_file() == tmp_path / "data" / "x.db"
     with SQLiteSessionService() as service:
         assert service.path == tmp_path / "data" / "x.db"
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_path_with_a_slash_at_its_end_never_makes_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("conversations/", "a/b/", b"conversations/"):
+        with pytest.raises(InvalidInputError, match="ends with a slash"):
+            USES[use](path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("use", USES_OF_A_FILE)

@@ -82,6 +82,8 @@ def _text(path: object, argument: str, wanted: str) -> str:
         raise InvalidInputError(
             f"{argument} begins with '~', and there is no such home folder: put './' in front for a file of that name"
         )
+    if expanded.endswith(("/", os.sep)) and not os.path.isdir(expanded):  # a folder is refused where it is opened
+        raise InvalidInputError(f"{argument} ends with a slash, as a folder does: add the name of a file")
     return expanded
 
 
@@ -92,8 +94,11 @@ def _instead(url: re.Match[str]) -> str:
         return "that of a local file, such as 'sessions.db'"
     rest, _, options = url.string.strip()[len(scheme) + 1 :].partition("?")
     path = rest
-    if rest.startswith("//"):  # the part before the next slash is a host
-        path = rest[2:][rest[2:].find("/") :] if "/" in rest[2:] else ""
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        is_host = host in {"localhost", MEMORY} or "@" in host
+        # Any other name in the place of the host is the beginning of a path whose slash was forgotten.
+        path = slash + path if is_host else host + slash + path
     if scheme == "file":
         path = urllib.parse.unquote(path)
     elif path.startswith("/"):  # SQLAlchemy's: three slashes are a relative path, four an absolute one
