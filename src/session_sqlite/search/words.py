@@ -22,7 +22,7 @@ from session_sqlite.database import Term
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.search.unicode_table import IGNORABLE, LATIN, SEMITIC, is_single, kind_of
 
-WORDS_VERSION: Final = 2
+WORDS_VERSION: Final = 3
 GAP: Final = "·"
 LONGEST_WORD: Final = 8000  # characters; FTS5 cuts words of more than 32,768 bytes
 
@@ -38,6 +38,11 @@ _LATIN: Final = (
 _GREEK: Final = "\u0370-\u03e1\u03f0-\u03ff\u1f00-\u1fff"
 _CYRILLIC: Final = "\u0400-\u0482\u048a-\u052f\u1c80-\u1c8f\ua640-\ua66e\ua680-\ua69b"
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+# The iota below a Greek vowel, a mark of which folding case would make a letter.
+_IOTA_BELOW: Final = "\u0345"
+_WITH_IOTA_BELOW = re.compile(
+    f"[{_IOTA_BELOW}\u1f80-\u1faf\u1fb2-\u1fb4\u1fb7\u1fbc\u1fc2-\u1fc4\u1fc7\u1fcc\u1ff2-\u1ff4\u1ff7\u1ffc]"
+)
 _HAS_ACCENTS = re.compile(f"[\u00c0-\u024f\u1e00-\u1eff\u0370-\u03ff\u0451\u1f00-\u1fff{_ACCENTS}]")
 _WITH_ACCENTS = re.compile(f"([{_LATIN}{_GREEK}])[{_ACCENTS}]+|([{_CYRILLIC}])([{_ACCENTS}]+)")
 _IGNORED = re.compile(f"[{IGNORABLE}]+")
@@ -109,6 +114,10 @@ def _without_accents(match: re.Match[str]) -> str:
     return cyrillic + "".join(kept)
 
 
+def _without_iota_below(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFD", match[0]).replace(_IOTA_BELOW, "")
+
+
 # Python's normalization sorts the marks behind a letter one by one, which takes the square of their number: 100,000 of
 # them that alternate take fifteen seconds. A run of this many shows in several of the characters that are looked at.
 _LONG_RUN: Final = 100
@@ -151,7 +160,7 @@ def fold(text: str) -> str:
     if not UNUSUAL.search(text):
         return _FULL_WIDTH.sub(_to_ascii, text).lower()
     text = _with_marks_in_order(_without_unassigned(_IGNORED.sub("", text)))
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = _WITH_IOTA_BELOW.sub(_without_iota_below, unicodedata.normalize("NFKC", text)).casefold()
     has_tatweel = _TATWEEL in text
     text = _SEMITIC.sub(lambda match: SEMITIC[match[0]], text)
     if has_tatweel:  # it stood between marks, which are one run without it
