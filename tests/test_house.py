@@ -229,3 +229,17 @@ def test_the_types_of_choices_and_filters_are_what_the_verbs_take() -> None:
     assert {*filters.SearchFilters.__annotations__, "self", "query", "session", "app_name", "user_id"} == set(
         search_verb
     )
+
+
+def test_a_docstring_begins_with_a_sentence_and_no_riddle() -> None:
+    """``What …`` and the like begin a clause without its sentence: a function *returns what*, a class is a noun."""
+    clause = re.compile(r"(What|Which|Where|How|Whose|Whether|The same|As)\b")
+    found = [
+        f"{name}:{node.lineno}: {text.splitlines()[0][:60]}"
+        for name, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and (text := ast.get_docstring(node) or "")
+        and clause.match(text)
+    ]
+    assert found == []

@@ -180,7 +180,7 @@ def _bar(label: str, unit: Literal["events", "bytes", "rows"], *, shown: bool) -
 
 
 def _amounts(done: int, total: int | None, unit: str) -> str:
-    """How much is done and how much there is, with the unit.
+    """Returns how much is done and how much there is, with the unit.
 
     Example:
         >>> _amounts(12_400_000, 300_000_000, "bytes")

@@ -43,7 +43,7 @@ SERVER_VERSION: Final = "SELECT version()"
 
 
 class Store(Protocol):
-    """What of a `ServerDatabase` a check uses."""
+    """The part of a `ServerDatabase` that a check uses."""
 
     @property
     def dialect(self) -> Dialect:

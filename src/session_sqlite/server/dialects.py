@@ -16,7 +16,7 @@ from session_sqlite.errors import InvalidInputError
 
 
 class Fault(enum.Enum):
-    """What a driver's error means for the operation that met it."""
+    """The meanings that a driver's error can have for the operation that met it."""
 
     CONFLICT = "another transaction came between: run the operation again"
     DISCONNECTED = "the server or the way to it is gone: connect again and run the operation again"

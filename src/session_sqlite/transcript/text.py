@@ -75,7 +75,7 @@ def fitted(text: str, width: int) -> str:
 
 
 def origin_text(session: SessionRecord) -> str:
-    """Where a session left the one that it is a fork or a branch of; empty for a session of its own."""
+    """Returns where a session left the one that it is a fork or a branch of; empty for a session of its own."""
     if not session.parent_id:
         return ""
     if session.parent_seq is None:

@@ -38,7 +38,7 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """What a copy found to be equal in both stores.
+    """A report of what a copy found to be equal in both stores.
 
     Attributes:
         sessions: How many sessions were compared.

@@ -65,7 +65,7 @@ _BYTES: Final = re.compile(r"[A-Za-z0-9+/_=\r\n-]*")
 
 
 class Result(NamedTuple):
-    """What a tool returned.
+    """The result of a tool.
 
     Attributes:
         id: The id of the call; may be empty.
@@ -111,7 +111,7 @@ class Calls:
 
 @dataclass
 class Said:
-    """What a message says, sorted.
+    """The contents of a message, sorted.
 
     Attributes:
         calls: Calls of tools.
@@ -131,7 +131,7 @@ class Said:
 
     @classmethod
     def of(cls, content: object) -> Said:
-        """What one content says."""
+        """Reads one content."""
         said = cls()
         said.add(content)
         return said
@@ -372,7 +372,7 @@ class Said:
     # ------------------------------------------------------------ out
 
     def notes(self) -> Iterator[Note]:
-        """What a person who imports should know of it."""
+        """Returns what a person who imports should know of it."""
         if self.attachments or any(result.attachments for result in self.results):
             yield ATTACHMENTS_ARE_NOTED
         for kind in dict.fromkeys(self.unknown):

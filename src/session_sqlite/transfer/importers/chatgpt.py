@@ -307,7 +307,7 @@ def _add_user_context(said: Said, about: Mapping[str, Any]) -> None:
 
 
 def _besides(about: Mapping[str, Any], said: Said) -> dict[str, Any]:
-    """What a message says of itself: its sources, and whatever else is more than bookkeeping."""
+    """Returns what a message says of itself: its sources, and whatever else is more than bookkeeping."""
     metadata = dict(said.metadata)
     sources = {name.strip("_"): noted(about[name]) for name in _SOURCES if about.get(name) not in _NOTHING}
     rest = {

@@ -85,7 +85,7 @@ def _records(file: JsonFile) -> Iterator[tuple[str, Record | Fault]]:
 
 @dataclass
 class _Shape:
-    """What has to be known of a file before its events are made.
+    """The facts of a file that have to be known before its events are made.
 
     Attributes:
         name: The name of the file.
@@ -189,7 +189,7 @@ class _Shape:
         return next((self.titles[kind][-1] for kind in reversed(_TITLES) if kind in self.titles), "")
 
     def metadata(self) -> dict[str, Any]:
-        """What the session's metadata say."""
+        """Returns the metadata of the session."""
         about = dict(self.about)
         if sum(map(len, self.titles.values())) > 1:
             about["titles"] = self.titles
@@ -392,7 +392,7 @@ def _made(
 
 
 def _about(record: Record, shape: _Shape) -> dict[str, Any]:
-    """What a record says besides its message, as far as it is not the same for the whole session."""
+    """Returns what a record says besides its message, as far as it is not the same for the whole session."""
     return {
         name: noted(value)
         for name, value in record.items()

@@ -146,7 +146,7 @@ def _item(where: str, value: Any, before: datetime | None) -> Item | Fault:
 
 @dataclass
 class _Outline:
-    """What has to be known of a file before its events are made.
+    """The facts of a file that have to be known before its events are made.
 
     Attributes:
         about: What it says of its session.
@@ -204,7 +204,7 @@ def _parent(meta: Mapping[str, Any]) -> str:
 
 @dataclass
 class _Reply:
-    """What the model did in one go, as far as it was read."""
+    """The answers of the model in one go, as far as they were read."""
 
     id: str
     when: datetime | None

@@ -174,23 +174,23 @@ class Database:
             yield tuple(row)
 
     def records(self, sql: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """The same, as dicts."""
+        """Yields the rows as dicts."""
         for row in self._run(sql, params):
             self._rows += 1
             yield dict(row)
 
     def progress(self) -> tuple[int, int | None]:
-        """How many rows were read; how many there are is not known."""
+        """Returns how many rows were read; how many there are is not known."""
         return self._rows, None
 
     def changed(self) -> str | None:
-        """What to say if another program changed the file while it was read."""
+        """Returns what to say if another program changed the file while it was read."""
         if _mark_of(self.path) == self._mark:
             return None
         return "the file was changed while it was read: import it again for what is new"
 
     def application_id(self) -> int:
-        """What the file says that it is."""
+        """Returns the application id that the file has."""
         id: int = next(self.rows("PRAGMA application_id"))[0]
         return id
 

@@ -45,7 +45,7 @@ Arrivals = Iterator[Arrival | SharedState | Fault | Note | LeftOut]
 
 @dataclass(frozen=True)
 class DatabaseFormat:
-    """What a SQLite file can be."""
+    """A format that a SQLite file can have."""
 
     about: str
     is_one: Callable[[Database], bool]
@@ -55,7 +55,7 @@ class DatabaseFormat:
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """What a JSON file can be."""
+    """A format that a JSON file can have."""
 
     about: str
     is_one: Callable[[JsonFile], bool]
@@ -145,15 +145,15 @@ class Found:
         return FORMATS[self.format].keeps_empty
 
     def read(self) -> Arrivals:
-        """What is in it."""
+        """Yields what is in the source."""
         return FORMATS[self.format].read(self.source)  # type: ignore[arg-type]  # `_kind_of` matched the two
 
     def progress(self) -> tuple[int, int | None]:
-        """How much of it is read, and how much there is."""
+        """Returns how much of it is read, and how much there is."""
         return self.source.progress()
 
     def changed(self) -> str | None:
-        """What to say if another program changed it while it was read."""
+        """Returns what to say if another program changed it while it was read."""
         return self.source.changed()
 
 

@@ -134,7 +134,7 @@ class JsonFile:
             yield self
 
     def trouble(self) -> str:
-        """What is wrong with a file of which nothing can be read; empty if something can."""
+        """Returns what is wrong with a file of which nothing can be read; empty if something can."""
         if self.sample():
             return ""
         return self._trouble or "it is empty"
@@ -145,7 +145,7 @@ class JsonFile:
         return self._form == "list"
 
     def progress(self) -> tuple[int, int | None]:
-        """How many bytes were read, and how many there are."""
+        """Returns how many bytes were read, and how many there are."""
         with contextlib.suppress(OSError, ValueError):
             if self._raw is not None:
                 self._done = self._raw.tell()
@@ -397,7 +397,7 @@ class _Transcoded(io.RawIOBase):
 
 
 class _After(io.RawIOBase):
-    """What was read already, and then the rest of the file."""
+    """Yields what was read already, and then the rest of the file."""
 
     def __init__(self, start: bytes, file: IO[bytes]) -> None:
         self._start = memoryview(start)
@@ -417,7 +417,7 @@ class _After(io.RawIOBase):
 
 
 def _form(file: IO[bytes]) -> tuple[str, bytes]:
-    """What the file is ("lines", "list" or "document"), and what was read of it to find out."""
+    """Returns what the file is ("lines", "list" or "document"), and what was read of it to find out."""
     start = b""
     while not start and (block := file.read(PEEKED)):
         start = block.lstrip()
@@ -477,7 +477,7 @@ def _documents(file: IO[bytes]) -> Iterator[Value]:
 
 
 def _ends(text: bytes) -> list[int]:
-    """Where the objects in a text end that stand one after the other."""
+    """Returns where the objects in a text end that stand one after the other."""
     ends: list[int] = []
     depth = 0
     for token in _TOKEN.finditer(text):
@@ -611,13 +611,13 @@ def _elements(file: IO[bytes]) -> Iterator[bytes | Fault]:
 
 
 def _inside(block: bytes, at: int) -> int:
-    """Where a string ends that is open at a place: at its quote, at half of an escape, or with the block."""
+    """Returns where a string ends that is open at a place: at its quote, at half of an escape, or with the block."""
     found = _INSIDE.match(block, at)
     return found.end() if found else at
 
 
 def _after_the_list(rest: bytes, file: IO[bytes]) -> Iterator[Fault]:
-    """What follows a list, if anything does. Packed files are checked as they are read to their end."""
+    """Returns what follows a list, if anything does. Packed files are checked as they are read to their end."""
     count = 0
     while rest:
         count += len(rest.strip())

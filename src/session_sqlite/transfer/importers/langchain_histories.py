@@ -100,7 +100,7 @@ def events_of(value: Any, id: str, where: str) -> Iterator[Event | Fault | Note]
 
 
 def _plain(value: dict[str, Any]) -> Event:
-    """What can be said of a message that LangChain refuses."""
+    """Returns what can be said of a message that LangChain refuses."""
     data = value["data"]
     said = Said.of(data.get("content"))
     author = author_of(value["type"].removesuffix("MessageChunk"))

@@ -198,7 +198,7 @@ def _are_messages(value: Any) -> bool:
 
 
 def _state(channels: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What can be state of a session, and the names of the channels that cannot."""
+    """Returns what can be state of a session, and the names of the channels that cannot."""
     return kept_state(
         {
             name: _plain(value)

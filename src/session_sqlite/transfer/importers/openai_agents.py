@@ -64,7 +64,7 @@ def _alike(one: str, other: str) -> int:
 
 @dataclass
 class _Reply:
-    """What a model did in one go, as far as it was read."""
+    """The answers of a model in one go, as far as they were read."""
 
     rows: list[int] = field(default_factory=list)
     when: datetime | None = None
