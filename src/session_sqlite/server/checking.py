@@ -36,7 +36,7 @@ SELECT count(*)
   FROM events
   LEFT JOIN event_words
     ON event_words.row_id = events.row_id
- WHERE event_words.row_id IS NULL OR event_words.version <> :version
+ WHERE event_words.row_id IS NULL OR event_words.version NOT IN (0, :version)
 """
 COUNT_EVENTS: Final = "SELECT count(*) FROM events"
 SERVER_VERSION: Final = "SELECT version()"

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from session_sqlite.errors import InvalidInputError
 
+DUPLICATE_KEY_NAME: Final = 1061  # of MySQL
+
 
 class Fault(enum.Enum):
     """The meanings that a driver's error can have for the operation that met it."""
@@ -46,6 +48,7 @@ class Dialect:
         row_id: The type of a number that the server gives to each row.
         table_options: What follows a table's columns.
         for_update: What makes a SELECT lock its rows.
+        if_not_exists: What makes CREATE INDEX do nothing where the index is there; empty if nothing does.
         begin: The statement that begins a transaction.
         begin_read_only: The statements that begin a transaction which cannot write, nor any after it.
         words_type: The type of the words of an event, which the server indexes.
@@ -65,6 +68,7 @@ class Dialect:
     row_id: str
     table_options: str = ""
     for_update: str = "FOR UPDATE"
+    if_not_exists: str = "IF NOT EXISTS"
     begin: str
     begin_read_only: tuple[str, ...]
     words_type: str
@@ -108,7 +112,11 @@ class Dialect:
 
     def index(self, name: str, table: str, columns: str) -> str:
         """Returns the statement that makes an index if it is not there."""
-        return f"CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"
+        return f"CREATE INDEX {self.if_not_exists} {name} ON {table} ({columns})"
+
+    def is_made_already(self, error: DBAPIError) -> bool:  # noqa: ARG002  # of servers that know IF NOT EXISTS
+        """True if a step failed because what it makes is there."""
+        return False
 
     def index_of_long_text(self, name: str, table: str, column: str) -> str:
         """Returns the statement that makes an index on a column without a limit of its length, for equality."""
@@ -382,6 +390,7 @@ SELECT events.row_id,
 
     def __init__(self, *, is_mariadb: bool) -> None:
         self.is_mariadb = is_mariadb
+        self.if_not_exists = "IF NOT EXISTS" if is_mariadb else ""
         # utf8mb4_bin pads with spaces: 'a' = 'a ', and one user would read what another wrote.
         collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
         text = f"CHARACTER SET utf8mb4 COLLATE {collation}"
@@ -424,13 +433,17 @@ SELECT events.row_id,
         """See `Dialect.is_about_sql`: a syntax error, or a table, column or function that is not there."""
         return next(iter(getattr(error.orig, "args", ())), None) in {1052, 1054, 1064, 1109, 1146, 1305}
 
+    def is_made_already(self, error: DBAPIError) -> bool:
+        """See `Dialect.is_made_already`: MySQL, unlike MariaDB, has no IF NOT EXISTS for indexes."""
+        return next(iter(getattr(error.orig, "args", ())), None) == DUPLICATE_KEY_NAME
+
     def words_query(self, tokens: Mapping[str, bool]) -> str:
         """See `Dialect.words_query`."""
         return " ".join(f"+{token}*" if is_prefix else f"+{token}" for token, is_prefix in tokens.items())
 
     def index_of_words(self) -> str:
         """See `Dialect.index_of_words`."""
-        return "CREATE FULLTEXT INDEX IF NOT EXISTS event_words_index ON event_words (words)"
+        return f"CREATE FULLTEXT INDEX {self.if_not_exists} event_words_index ON event_words (words)"
 
     def usage_value(self, name: str) -> str:
         """See `Dialect.usage_value`."""

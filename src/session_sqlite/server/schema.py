@@ -93,6 +93,7 @@ def create_words(dialect: Dialect) -> Iterator[str]:
         "FOREIGN KEY (row_id) REFERENCES events (row_id) ON DELETE CASCADE",
     )
     yield dialect.index_of_words()
+    yield dialect.index("event_words_version", "event_words", "version")
 
 
 def create_views(dialect: Dialect) -> Iterator[str]:
@@ -311,7 +312,7 @@ def migrate(connection: Connection, dialect: Dialect, store: str) -> None:
             version = _version(connection)
             for number in range(version, SCHEMA_VERSION):
                 for statement in STEPS[number](dialect):
-                    connection.exec_driver_sql(statement)
+                    _run(connection, dialect, statement)
                 connection.exec_driver_sql(f"INSERT INTO session_schema (version) VALUES ({number + 1})")
         finally:
             connection.invalidate()  # which gives up the lock
@@ -320,6 +321,14 @@ def migrate(connection: Connection, dialect: Dialect, store: str) -> None:
             f"the store {store} was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION}): "
             "upgrade session-sqlite"
         )
+
+
+def _run(connection: Connection, dialect: Dialect, statement: str) -> None:
+    try:
+        connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if not dialect.is_made_already(error):
+            raise
 
 
 def _version(connection: Connection) -> int:
