@@ -1098,6 +1098,7 @@ class SessionService:
         Raises:
             InvalidInputError: The format is not known; or the source names no app or user, and the service's is `ANY`.
             NewerSchemaError: The export was made by a newer release.
+            StaleSessionError: Somebody else made a session of the same id meanwhile; import again.
             StoreError: The file cannot be read.
         """
         self._database.read(queries.PING, {}, tuple)  # raises on a closed store, before a file is opened

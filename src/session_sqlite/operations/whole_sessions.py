@@ -19,7 +19,7 @@ from typing import Any, Final
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Reading, Reads, Row, Transaction
-from session_sqlite.errors import CorruptStoreError, InvalidInputError, StoreError
+from session_sqlite.errors import CorruptStoreError, InvalidInputError, StaleSessionError, StoreError
 from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.operations import state
 from session_sqlite.operations.lookup import of_session
@@ -172,6 +172,7 @@ class Piece:
         state: Its own state.
         rows: The rows of events; one with seq 0 gets the next place.
         in_place: True if an event whose place is taken is an error; otherwise it gets the next place.
+        is_first: True if it is the beginning of a session that must still be the one in the store.
     """
 
     key: SessionKey
@@ -179,6 +180,7 @@ class Piece:
     state: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     in_place: bool = False
+    is_first: bool = False
 
     def size(self) -> int:
         """Returns the number of characters in its events, approximately."""
@@ -341,16 +343,7 @@ class WholeSessions:
             key: The session.
             rows: The first events of a session that arrives.
         """
-        reading = Reads(self._database)
-        if not rows or not reading.rows(queries.SESSION, key.params()):
-            return True
-        for start in range(0, len(rows), IDS_AT_ONCE):
-            some = rows[start : start + IDS_AT_ONCE]
-            sql, names = with_ids(queries.CONTENTS_OF_EVENTS, [row["id"] for row in some])
-            stored: dict[str, Any] = dict(reading.rows(sql, {**key.params(), **names}))
-            if stored:
-                return are_of_one_session(stored, some)
-        return not reading.rows(queries.LAST_PLACE, key.params())[0][0]
+        return _is_same(Reads(self._database), key, rows)
 
     def add(self, pieces: Sequence[Piece | SharedState], now: str) -> list[Placed]:
         """Writes the parts of the pieces that the store lacks, in one transaction, and returns the results.
@@ -435,6 +428,8 @@ class WholeSessions:
         if not existing:
             tx.run(queries.INSERT_SESSION, piece.session)
             state.write(tx, piece.key, piece.state, now)
+        elif piece.is_first and not _is_same(tx, piece.key, piece.rows):
+            raise StaleSessionError(f"another session came as {piece.key} while it was imported: import it again")
         placed, rows, last_seq = _place(tx, piece, existing[0] if existing else None)
         if not rows:
             return placed
@@ -464,6 +459,18 @@ def are_of_one_session(stored: Mapping[str, Any], rows: Sequence[Mapping[str, An
     pairs = [(stored[row["id"]], row["content"]) for row in said if row["id"] in stored]
     same = sum(bool(one == other or (isinstance(one, str) and REDACTED in one)) for one, other in pairs)
     return 0 < same >= len(pairs) - same
+
+
+def _is_same(reading: Reading, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
+    if not rows or not reading.rows(queries.SESSION, key.params()):
+        return True
+    for start in range(0, len(rows), IDS_AT_ONCE):
+        some = rows[start : start + IDS_AT_ONCE]
+        sql, names = with_ids(queries.CONTENTS_OF_EVENTS, [row["id"] for row in some])
+        stored: dict[str, Any] = dict(reading.rows(sql, {**key.params(), **names}))
+        if stored:
+            return are_of_one_session(stored, some)
+    return not reading.rows(queries.LAST_PLACE, key.params())[0][0]
 
 
 def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed, list[dict[str, Any]], int]:

@@ -469,10 +469,10 @@ class _Import:
             characters += len(row["content"] or "") + len(row["message"] or "") + len(row["actions"] or "")
             if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
                 place = place or self._place_of(key, arrival, rows)
-                self._add_piece(place, arrival, head, state, rows)
+                self._add_piece(place, arrival, head, state, rows, is_first)
                 rows, characters, is_first = [], 0, False
         if rows or (is_first and (self.keeps_empty or state)):
-            self._add_piece(place or self._place_of(key, arrival, rows), arrival, head, state, rows)
+            self._add_piece(place or self._place_of(key, arrival, rows), arrival, head, state, rows, is_first)
         elif is_first and faults == self._fault_count:
             self._left_out["empty conversation"] += 1
 
@@ -512,6 +512,7 @@ class _Import:
         head: Mapping[str, Any],
         state: Mapping[str, Any],
         rows: list[dict[str, Any]],
+        is_first: bool,
     ) -> None:
         session = {**head, "id": key.session_id}
         if key.session_id != arrival.id:
@@ -524,7 +525,7 @@ class _Import:
         if times and arrival.updated_at is None:
             session["updated_at"] = max(times)
         self._waiting.add(key)
-        piece = Piece(key, session, state, rows)
+        piece = Piece(key, session, state, rows, is_first=is_first)
         self._pieces.append(piece)
         self._count += len(rows)
         self._characters += piece.size()
