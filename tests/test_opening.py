@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -41,7 +42,7 @@ from session_sqlite import (
     StoreError,
     database_file,
 )
-from session_sqlite.sqlite import SQLiteDatabase, schema
+from session_sqlite.sqlite import SQLiteDatabase, database, schema
 
 POSIX = os.name == "posix"
 SECRET = "secret-chat-text"  # noqa: S105  # a word to look for
@@ -1433,3 +1434,18 @@ def test_a_file_that_is_refused_leaves_no_connection_open(path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["CorruptStoreError", "CorruptStoreError"]
     assert "unclosed database" not in result.stderr  # what Python 3.13 and newer say
+
+
+def test_a_closed_store_does_nothing_when_it_is_collected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector may run where the stack has no room for a call, as in the middle of a deep JSON text."""
+    ran: list[object] = []
+    monkeypatch.setattr(database, "_close_unused", lambda *args: ran.append(args))
+    closed, abandoned = SQLiteSessionService(path), SQLiteSessionService(path)
+    closed.close()
+    ran.clear()
+    del closed
+    gc.collect()
+    assert ran == []
+    del abandoned
+    gc.collect()
+    assert len(ran) == 1

@@ -148,7 +148,7 @@ class SQLiteDatabase:
         self._for_sqlite_utils: _OfThreads = weakref.WeakKeyDictionary()
         self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # a caller may still use these
         # A method would keep the database alive. It runs at the end of the process too, beside daemon threads.
-        weakref.finalize(self, _close_unused, self._made, self._for_sqlite_utils, self._calls)
+        self._at_the_end = weakref.finalize(self, _close_unused, self._made, self._for_sqlite_utils, self._calls)
         try:
             self._open()
             self._index = self._find_index()
@@ -236,6 +236,8 @@ class SQLiteDatabase:
         _LIVE.discard(self)
         self._wait_for_calls(self._busy_timeout)
         self._close_connections()
+        if not self._calls:
+            self._at_the_end.detach()  # garbage may be collected where the stack has no room for it
 
     def purge(self) -> list[str]:
         """See `Database.purge`."""
