@@ -321,7 +321,7 @@ LONG_ANSWERS = [
     (f"SELECT length(group_concat({long_text(1_000_000)})) FROM (SELECT 1 UNION ALL SELECT 2)", 2_000_001),
     (f"SELECT json_array_length('[' || {long_text(1_000_000, '1,')} || '1]')", 500_001),
     ("SELECT printf('%05.1f|%-4s|%,d|%c', 2.5, 'ab', 1234567, 'xyz')", "002.5|ab  |1,234,567|x"),
-    ("SELECT format('%.*f', 2, 1.5)", "1.50"),
+    (f"SELECT {'format' if sqlite3.sqlite_version_info >= (3, 38) else 'printf'}('%.*f', 2, 1.5)", "1.50"),
     ("SELECT 'a' LIKE 'A', 1 LIKE 1, NULL LIKE 'a' IS NULL", 1),
 ]  # fmt: skip
 
