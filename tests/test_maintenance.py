@@ -394,6 +394,8 @@ FAULTS: dict[str, tuple[str, Plant, bool]] = {
     "an index whose table is damaged": (
         "search index", planted("UPDATE search_index_data SET block = x'00ff00ff' WHERE id > 10"), True,
     ),
+    "a dropped view": ("views", planted("DROP VIEW tokens"), True),
+    "dropped views": ("views", planted("DROP VIEW tool_calls", "DROP VIEW counted_events"), True),
     "text changed behind the index": (
         "search index", planted("UPDATE events SET content = 'changed' WHERE row_id = 2"), True,
     ),

@@ -434,6 +434,18 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
     return Finding("search index", "ok", f"{words}, all where they should be")
 
 
+def _views(connection: sqlite3.Connection) -> Finding:
+    there = {row[0] for row in connection.execute(statements.VIEWS)}
+    if missing := [name for name in schema.VIEWS if name not in there]:
+        return Finding("views", "error", f"{', '.join(missing)} missing", "check(repair=True) creates them again")
+    return Finding("views", "ok", "every view is there")
+
+
+def _create_views(tx: Transaction) -> None:
+    for name, sql in schema.VIEWS.items():
+        tx.run(f"CREATE VIEW IF NOT EXISTS {name} AS {sql}", {})
+
+
 def _rebuild_index(database: File) -> None:
     if database.index is not None:
         database.index.rebuild()
@@ -452,10 +464,12 @@ _LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] =
     ("events", _readable),
     ("state", _stray_state),
     ("values of state", _readable_state),
+    ("views", _views),
 )
 _REPAIRS: Final[dict[str, Callable[[File], Any]]] = {
     "indexes": _reindex,
     "order": lambda database: database.write(lambda tx: tx.run(statements.CORRECT_LAST_SEQ, {})),
     "state": lambda database: database.write(lambda tx: tx.run(statements.DELETE_STRAY_STATE, {})),
+    "views": lambda database: database.write(_create_views),
     "search index": _rebuild_index,
 }

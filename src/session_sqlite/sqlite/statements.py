@@ -158,3 +158,4 @@ SELECT {SESSION_ROW},
   FROM sessions
 """
 STATE_TO_CHECK = 'SELECT "key", value FROM state'
+VIEWS = "SELECT name FROM sqlite_master WHERE type = 'view'"
