@@ -400,10 +400,11 @@ def _kind_of(error: DBAPIError) -> str:
 
 def _checked_url(url: object) -> URL:
     """Returns a URL. Raises `InvalidInputError` for one that is malformed or names a file; never shows a password."""
-    try:
+    made: URL | None = None
+    with contextlib.suppress(ArgumentError, AttributeError, ValueError):
         made = sqlalchemy.make_url(url)  # type: ignore[arg-type]  # anything else is an ArgumentError
-    except (ArgumentError, AttributeError, ValueError):
-        raise InvalidInputError("url must be like postgresql+psycopg://user:password@host/database") from None
+    if made is None:  # not raised where the error is handled: it may quote the password, and would be the context
+        raise InvalidInputError("url must be like postgresql+psycopg://user:password@host/database")
     if made.get_backend_name() == "sqlite":
         raise InvalidInputError("a SQLite file is opened by its path: SQLiteSessionService('sessions.db')")
     drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "mysql": "mysql+pymysql",
