@@ -91,8 +91,15 @@ class ServerTransaction:
 
     def run_many(self, sql: str, params: Sequence[Params]) -> None:
         """See `Transaction.run_many`."""
-        if params:
+        if not params:
+            return
+        try:
             self._connection.exec_driver_sql(driver_sql(sql), [stored(self._dialect, one) for one in params])
+        except AssertionError as error:  # which psycopg puts in the place of an interrupt at the end of its pipeline
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            self._connection.invalidate()
+            raise error.__context__ from None
 
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
         """See `Transaction.lock`."""
