@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from session_sqlite.database import Params, Row
@@ -89,6 +89,16 @@ def lenient_text(data: bytes) -> str | bytes:
         return data  # the codec marks the event as unreadable
 
 
+@contextmanager
+def damaged_text_as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Reads text that is not UTF-8 as bytes: otherwise one damaged row would keep all others from being read."""
+    connection.text_factory = lenient_text
+    try:
+        yield
+    finally:
+        connection.text_factory = str
+
+
 def is_damaged_text(error: sqlite3.OperationalError) -> bool:
     """Returns True for the error about a column that is not UTF-8. It shows the text: never raise or log it."""
     return "decode to UTF-8" in str(error)
@@ -98,9 +108,5 @@ def read_damaged_text(
     connection: sqlite3.Connection, sql: str, params: Sequence[Any] | Params, make: Callable[[Row], T]
 ) -> list[T]:
     """Reads again, with columns that are not UTF-8 as bytes; this is slower, so it is done only where it is needed."""
-    connection.text_factory = lenient_text
-    try:
-        with closing(connection.execute(sql, params)) as cursor:
-            return [make(row) for row in cursor]
-    finally:
-        connection.text_factory = str
+    with damaged_text_as_bytes(connection), closing(connection.execute(sql, params)) as cursor:
+        return [make(row) for row in cursor]

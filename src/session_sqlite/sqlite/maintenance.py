@@ -24,7 +24,7 @@ from session_sqlite.database import Transaction
 from session_sqlite.errors import InvalidInputError, StoreError
 from session_sqlite.pages import CheckReport, Finding
 from session_sqlite.sqlite import schema, statements
-from session_sqlite.sqlite.driver import BUSY, Connection, lenient_text, primary_code
+from session_sqlite.sqlite.driver import BUSY, Connection, damaged_text_as_bytes, primary_code
 from session_sqlite.sqlite.paths import file_text
 from session_sqlite.sqlite.search_index import OUR_WORDS, SQLiteSearchIndex, progress, words_of_row
 
@@ -331,15 +331,12 @@ def _order(connection: sqlite3.Connection) -> Finding:
 
 
 def _sessions(connection: sqlite3.Connection) -> Finding:
-    connection.text_factory = lenient_text
-    try:
-        bad: Counter[str] = Counter()
+    bad: Counter[str] = Counter()
+    with damaged_text_as_bytes(connection):
         for row in connection.execute(statements.SESSIONS_TO_CHECK):
             *columns, initial_state = row
             bad.update(codec.unreadable_columns(columns))
             bad["initial_state"] += not codec.is_state(initial_state)
-    finally:
-        connection.text_factory = str
     del bad["last_seq"]  # `_order` reports these
     faults = [f"{name} of {count:,}" for name, count in bad.items() if count]
     if faults:
@@ -351,13 +348,8 @@ def _sessions(connection: sqlite3.Connection) -> Finding:
 
 
 def _readable(connection: sqlite3.Connection) -> Finding:
-    connection.text_factory = lenient_text
-    try:
-        bad = 0
-        for row in connection.execute(queries.EVENTS):
-            bad += codec.decode_event(row).unreadable
-    finally:
-        connection.text_factory = str
+    with damaged_text_as_bytes(connection):
+        bad = sum(codec.decode_event(row).unreadable for row in connection.execute(queries.EVENTS))
     if bad:
         return Finding(
             "events", "error", f"{bad:,} events cannot be read; they come back marked unreadable",
@@ -374,12 +366,8 @@ def _stray_state(connection: sqlite3.Connection) -> Finding:
 
 
 def _readable_state(connection: sqlite3.Connection) -> Finding:
-    connection.text_factory = lenient_text
-    try:
-        rows = connection.execute(statements.STATE_TO_CHECK)
-        bad = sum(not codec.is_state_row(*row) for row in rows)
-    finally:
-        connection.text_factory = str
+    with damaged_text_as_bytes(connection):
+        bad = sum(not codec.is_state_row(*row) for row in connection.execute(statements.STATE_TO_CHECK))
     if bad:
         return Finding(
             "values of state", "error", f"{bad:,} cannot be read and are left out",
@@ -391,35 +379,33 @@ def _readable_state(connection: sqlite3.Connection) -> Finding:
 def _search_index(connection: sqlite3.Connection) -> Finding:
     """Compares the index with the words that it should have; counts by word and column show superfluous words too."""
     advice = "check(repair=True) builds the index again"
-    connection.text_factory = lenient_text
     try:
-        connection.execute("BEGIN")
-        try:
-            indexed, _, is_ours = progress(connection.execute(statements.INDEXED, OUR_WORDS).fetchall())
-            if indexed is None:
-                return Finding("search index", "error", "how far it has got cannot be read", advice)
-            waiting = connection.execute(statements.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
-            expected: Counter[tuple[str, str]] = Counter()
-            for row in connection.execute(statements.EVENTS_UP_TO, {"until_row": indexed}):
-                for column, words in words_of_row(row).items():
-                    for word in words.split(" "):
-                        if word:
-                            expected[(word, column)] += 1
-            connection.execute(schema.OPEN_VOCABULARY)
-            with contextlib.closing(connection.execute(statements.VOCABULARY)) as rows:
-                found = Counter(
-                    {
-                        (word if isinstance(word, str) else repr(word), column): count
-                        for word, column, count in rows
-                    }
-                )  # fmt: skip
-        finally:
-            connection.execute("ROLLBACK")
+        with damaged_text_as_bytes(connection):
+            connection.execute("BEGIN")
+            try:
+                indexed, _, is_ours = progress(connection.execute(statements.INDEXED, OUR_WORDS).fetchall())
+                if indexed is None:
+                    return Finding("search index", "error", "how far it has got cannot be read", advice)
+                waiting = connection.execute(statements.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
+                expected: Counter[tuple[str, str]] = Counter()
+                for row in connection.execute(statements.EVENTS_UP_TO, {"until_row": indexed}):
+                    for column, words in words_of_row(row).items():
+                        for word in words.split(" "):
+                            if word:
+                                expected[(word, column)] += 1
+                connection.execute(schema.OPEN_VOCABULARY)
+                with contextlib.closing(connection.execute(statements.VOCABULARY)) as rows:
+                    found = Counter(
+                        {
+                            (word if isinstance(word, str) else repr(word), column): count
+                            for word, column, count in rows
+                        }
+                    )  # fmt: skip
+            finally:
+                connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         return Finding("search index", "error", f"it cannot be read ({name})", advice)
-    finally:
-        connection.text_factory = str
     if not is_ours:
         message = "its words are of another release: searches read every event until one of them may make it anew"
         return Finding("search index", "ok", message)

@@ -10,13 +10,13 @@ sqlite-utils is imported when a file is made or changed, not before: it loads pa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from session_sqlite import codec
 from session_sqlite.messages import calls, tokens
 from session_sqlite.search import WORDS_VERSION
+from session_sqlite.sqlite.driver import damaged_text_as_bytes
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -504,24 +504,6 @@ def create_search_index(db: Database) -> None:
     )
 
 
-@contextmanager
-def _damaged_text_as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
-    """Reads text that is not UTF-8 as bytes: otherwise one damaged row would keep the whole file from being opened."""
-
-    def text(raw: bytes) -> str | bytes:
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            return raw
-
-    before = connection.text_factory
-    connection.text_factory = text
-    try:
-        yield
-    finally:
-        connection.text_factory = before
-
-
 def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     """Applies the steps that the file has not seen; ``search`` says whether a new file gets a search index.
 
@@ -534,7 +516,7 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     migrations = Migrations(MIGRATION_SET)
     for step in STEPS:
         migrations()(step)
-    with _damaged_text_as_bytes(connection):
+    with damaged_text_as_bytes(connection):
         migrations.apply(db)
     if is_new and search:
         create_search_index(db)
