@@ -396,6 +396,97 @@ def test_closing_while_threads_work_is_an_error_of_ours_for_them(path: Path) -> 
         assert {type(error) for error in outcomes} == {StoreClosedError}
 
 
+CLOSED_BENEATH = """
+import sys, threading, time
+from pathlib import Path
+from session_sqlite import SQLiteSessionService, StoreClosedError
+
+path, backups = Path(sys.argv[1]) / "a.db", Path(sys.argv[1]) / "backup.db"
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    service = SQLiteSessionService(path, durability="fast")
+    session = service.create_session()
+    verbs = [
+        lambda: session.add_event("user", "tea"),
+        lambda: session.events(limit=5),
+        lambda: service.search("tea", limit=3),
+        lambda: service.query("SELECT count(*) FROM events"),
+        lambda: list(session.iter_events(limit=5)),
+        lambda: service.db.execute("SELECT count(*) FROM events").fetchall(),
+        lambda: service.backup(backups, overwrite=True),
+        lambda: session.state.update(a=1),
+    ]
+    wrong = []
+
+    def work(verb):
+        try:
+            while True:
+                verb()
+        except StoreClosedError:
+            pass
+        except BaseException as error:
+            # The Database of `db` is sqlite-utils' own, so its error is the driver's.
+            if not (type(error).__name__ == "ProgrammingError" and "closed database" in str(error)):
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(verb,)) for verb in verbs]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.02)
+    service.close()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not wrong, wrong
+"""
+
+
+def test_no_verb_of_another_thread_crashes_the_process_when_the_service_is_closed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_BENEATH, str(tmp_path)],
+        capture_output=True, text=True, encoding="utf-8", timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+CLOSED_IN_A_STATEMENT = """
+import sqlite3, sys, threading
+from session_sqlite.sqlite.calls import SharedConnection
+
+connection = sqlite3.connect(":memory:", check_same_thread=False, factory=SharedConnection)
+inside, go_on, outcome, waited = threading.Event(), threading.Event(), [], []
+connection.create_function("wait", 0, lambda: (inside.set(), waited.append(go_on.wait(5))) and None)
+connection.execute("CREATE TABLE t(a)")
+run = {"execute": lambda: connection.execute("SELECT wait()"),
+       "executemany": lambda: connection.executemany("INSERT INTO t VALUES(wait())", [(), ()]),
+       "executescript": lambda: connection.executescript("SELECT wait(); SELECT 1")}[sys.argv[1]]
+thread = threading.Thread(target=lambda: outcome.append(run()))
+thread.start()
+inside.wait(30)
+connection.close()
+connection.close()
+go_on.set()
+thread.join(30)
+assert len(outcome) == 1
+assert all(waited), "close() waited for the statement"
+try:
+    connection.execute("SELECT 1")
+except sqlite3.ProgrammingError as error:
+    assert "closed database" in str(error)
+else:
+    raise AssertionError("the connection is still open")
+"""
+
+
+@pytest.mark.parametrize("way", ["execute", "executemany", "executescript"])
+def test_a_connection_is_closed_at_the_end_of_the_statement_of_another_thread(way: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_IN_A_STATEMENT, way],
+        capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 # ---------------------------------------------------------------- interrupts
 
 ROUNDS = os.environ.get("SESSION_SQLITE_INTERRUPTS", "20")  # 500 for a long trial
@@ -594,6 +685,24 @@ def test_a_service_that_is_let_go_closes_itself_without_a_word(path: Path, kind:
     assert (done.returncode, words) == (0, "")
     if kind in {"at exit", "history"}:
         assert [file.name for file in path.parent.iterdir()] == [path.name], "the file is as one that was closed"
+
+
+def test_a_call_after_the_service_closed_itself_at_the_end_of_the_process_is_an_error(path: Path) -> None:
+    code = (
+        "import atexit, sys, threading\n"
+        "def late():\n"
+        "    for verb in [lambda: service.create_session(), lambda: service.list_sessions(), lambda: service.db]:\n"
+        "        try: verb()\n"
+        "        except StoreClosedError: print('closed')\n"
+        "atexit.register(late)\n"  # what was registered first runs last
+        "from session_sqlite import SQLiteSessionService, StoreClosedError\n"
+        "service = SQLiteSessionService(sys.argv[1])\n"
+        "service.create_session()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == (["closed"] * 3, "")
 
 
 def test_each_thread_has_a_database_of_its_own_until_it_ends(service: SQLiteSessionService) -> None:

@@ -1439,10 +1439,9 @@ def test_a_file_that_is_refused_leaves_no_connection_open(path: Path) -> None:
 def test_a_closed_store_does_nothing_when_it_is_collected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The collector may run where the stack has no room for a call, as in the middle of a deep JSON text."""
     ran: list[object] = []
-    monkeypatch.setattr(database, "_close_unused", lambda *args: ran.append(args))
+    monkeypatch.setattr(database, "_end_of_life", lambda *args: ran.append(args))
     closed, abandoned = SQLiteSessionService(path), SQLiteSessionService(path)
     closed.close()
-    ran.clear()
     del closed
     gc.collect()
     assert ran == []

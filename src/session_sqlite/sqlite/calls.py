@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from session_sqlite.sqlite.driver import Connection
 
@@ -102,3 +104,48 @@ class Turns:
         # The next call may have left the queue meanwhile, or may be awake already.
         with contextlib.suppress(IndexError, RuntimeError):
             self._queue[0].woken.release()
+
+
+class SharedConnection(Connection):
+    """A connection that its user executes statements on, outside of any call, and that any thread may close.
+
+    A statement that is running closes it at its end. Each side first says what it is about to do and then looks at
+    what the other has said, so one of the two always sees the other.
+    """
+
+    _ending = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._running: set[Call] = set()
+        super().__init__(*args, **kwargs)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Executes a statement; if the connection is closed meanwhile, its rows cannot be fetched."""
+        return self._run(lambda: sqlite3.Connection.execute(self, sql, parameters))
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        """Executes a statement once for each set of parameters."""
+        return self._run(lambda: sqlite3.Connection.executemany(self, sql, parameters))
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+        """Executes several statements."""
+        return self._run(lambda: sqlite3.Connection.executescript(self, sql_script))
+
+    def _run(self, statement: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
+        call = Call(sys._getframe())
+        try:
+            self._running.add(call)
+            if self._ending:
+                raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+            return statement()
+        finally:
+            call.finish()
+            self._running.discard(call)
+            if self._ending:
+                self.close()
+
+    def close(self) -> None:
+        """Closes the connection, or has the statement that another thread executes close it at its end."""
+        self._ending = True
+        if all(call.ended() for call in tuple(self._running)):
+            super().close()

@@ -12,6 +12,7 @@ of the first is followed by the second; what two interrupts left behind is taken
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import sqlite3
@@ -40,7 +41,7 @@ from session_sqlite.errors import (
 )
 from session_sqlite.pages import CheckReport, Rows, distinct
 from session_sqlite.sqlite import schema
-from session_sqlite.sqlite.calls import Call, Turns
+from session_sqlite.sqlite.calls import Call, SharedConnection, Turns
 from session_sqlite.sqlite.driver import (
     BUSY,
     MAKE_WRITABLE,
@@ -55,6 +56,7 @@ from session_sqlite.sqlite.opening import (
     NO_ROOM_FOR_LOCKS,
     ChangedMeanwhile,
     ConnectionWithoutLocks,
+    SharedConnectionWithoutLocks,
     StoreFile,
     has_log,
     is_out_of_date,
@@ -137,9 +139,8 @@ class SQLiteDatabase:
         else:
             self._file = StoreFile(Path(os.path.abspath(name)))
             self._uri = self._file.uri
-        self._closed = False
+        self._life = _Life()
         self._lost_by_fork = False
-        self._gate_opens = 0.0  # until this moment new calls wait, since the process is about to fork
         self._turns = Turns()
         self._calls: set[Call] = set()
         self._write_connection: Connection | None = None
@@ -148,7 +149,9 @@ class SQLiteDatabase:
         self._for_sqlite_utils: _OfThreads = weakref.WeakKeyDictionary()
         self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # a caller may still use these
         # A method would keep the database alive. It runs at the end of the process too, beside daemon threads.
-        self._at_the_end = weakref.finalize(self, _close_unused, self._made, self._for_sqlite_utils, self._calls)
+        self._at_the_end = weakref.finalize(
+            self, _end_of_life, self._life, self._made, self._for_sqlite_utils, self._calls
+        )
         try:
             self._open()
             self._index = self._find_index()
@@ -195,7 +198,7 @@ class SQLiteDatabase:
     @property
     def closed(self) -> bool:
         """Returns True after `close`."""
-        return self._closed
+        return self._life.ended
 
     @property
     def index(self) -> SQLiteSearchIndex | None:
@@ -232,7 +235,7 @@ class SQLiteDatabase:
 
     def close(self) -> None:
         """See `Database.close`."""
-        self._closed = True  # no new call may enter
+        self._life.ended = True  # no new call may enter
         _LIVE.discard(self)
         self._wait_for_calls(self._busy_timeout)
         self._close_connections()
@@ -276,7 +279,7 @@ class SQLiteDatabase:
             for other in [other for other in list(self._for_sqlite_utils) if not other.is_alive()]:
                 self._of_ended_threads.add(self._for_sqlite_utils.pop(other))
             with self._translated():
-                connection = self.patiently(self._connect_reader)
+                connection = self.patiently(lambda: self._connect_reader(shared=True))
                 self._made.discard(connection)  # it lives as long as its thread
                 # In the shared cache of an in-memory store the table locks of a reader would stop the writer.
                 connection.execute("PRAGMA read_uncommitted = ON")
@@ -335,7 +338,9 @@ class SQLiteDatabase:
         self._idle_readers.clear()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._life.ended or (
+            self._life.gate_opens == math.inf and threading.current_thread() is threading.main_thread()
+        ):
             raise StoreClosedError(f"the store {self} was closed: open it again")
         if self._lost_by_fork:
             raise StoreClosedError("an in-memory store does not cross a fork: open one in each process")
@@ -344,7 +349,8 @@ class SQLiteDatabase:
         """Counts a call among the running ones; closing and forking wait for it."""
         self._heal(call)
         self._calls.add(call)
-        while time.monotonic() < self._gate_opens:
+        while time.monotonic() < self._life.gate_opens:
+            self._check_open()  # what the main thread does at the end of the process does not wait
             self._calls.discard(call)
             time.sleep(0.001)
             self._calls.add(call)
@@ -410,7 +416,7 @@ class SQLiteDatabase:
     def _keep_reader(self, call: Call) -> None:
         """Keeps the connection of a read that went well; after an interrupt it is closed, with its snapshot."""
         connection = call.connection
-        if connection is None or self._closed or len(self._idle_readers) >= IDLE_READERS:
+        if connection is None or self._life.ended or len(self._idle_readers) >= IDLE_READERS:
             return
         if isinstance(connection, ConnectionWithoutLocks):  # it caches pages that another process may change
             return
@@ -427,7 +433,7 @@ class SQLiteDatabase:
             self._roll_back()
         self._turns.leave(call)
         self._calls.discard(call)
-        if self._closed:  # `close` has waited in vain for this call
+        if self._life.ended and all(other.ended() for other in tuple(self._calls)):  # `close` has waited in vain
             self._close_connections()
 
     def _end(self, call: Call) -> None:
@@ -444,21 +450,22 @@ class SQLiteDatabase:
                 return
             time.sleep(0.001)
 
-    def _connect(self, mode: str) -> Connection:
+    def _connect(self, mode: str, factory: type[Connection] = Connection) -> Connection:
         connection = sqlite3.connect(
             self._uri if self.path is None else f"{self._uri}?mode={mode}", uri=True, timeout=STEP_SECONDS,
-            isolation_level=None, check_same_thread=False, cached_statements=256, factory=Connection,
+            isolation_level=None, check_same_thread=False, cached_statements=256, factory=factory,
         )  # fmt: skip
         connection.opened_in(self._made, writes=mode == "rw")
         return connection
 
-    def _connect_reader(self, mode: str = "ro") -> Connection:
+    def _connect_reader(self, mode: str = "ro", *, shared: bool = False) -> Connection:
         """Returns a connection to read with; one without locks where SQLite cannot make the files for them."""
         file = self._file
+        factory = SharedConnection if shared else Connection
         if file is None:
-            return self._connect(mode)
+            return self._connect(mode, factory)
         mark = file.mark()
-        connection = self._connect(mode)
+        connection = self._connect(mode, factory)
         try:
             connection.execute("PRAGMA user_version").fetchone()  # SQLite opens the file and its WAL only now
         except BaseException as error:
@@ -469,7 +476,9 @@ class SQLiteDatabase:
                 raise ChangedMeanwhile from error
             if has_log(mark):
                 raise
-            without_locks = file.connect_without_locks(mark)
+            without_locks = file.connect_without_locks(
+                mark, SharedConnectionWithoutLocks if shared else ConnectionWithoutLocks
+            )
             without_locks.opened_in(self._made, writes=False)
             return without_locks
         return connection
@@ -514,6 +523,9 @@ class SQLiteDatabase:
         """Turns the driver's errors into ours."""
         try:
             yield
+        except sqlite3.ProgrammingError as error:
+            self._check_open()  # the connection of `db` was closed as it was made
+            raise store_error(error, str(self)) from error
         except sqlite3.Error as error:
             raise store_error(error, str(self)) from error
 
@@ -617,11 +629,11 @@ class SQLiteDatabase:
         # The child would inherit, and never release, a lock that some thread holds, ours or one inside SQLite (its
         # allocator has one): no write and no read may be running. One second is enough: a thread that waits longer, for
         # another process, holds nothing inside SQLite. The gate opens by itself if an interrupt ends this half way.
-        self._gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # no new call may enter
+        self._life.gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # no new call may enter
         self._wait_for_calls(FORK_PATIENCE)
 
     def _after_fork_in_parent(self) -> None:
-        self._gate_opens = 0.0
+        self._life.gate_opens = 0.0
 
     def _after_fork_in_child(self) -> None:
         # Inherited connections are kept and never closed: closing the file here would drop the locks of the process.
@@ -635,7 +647,7 @@ class SQLiteDatabase:
         self._idle_readers.clear()
         self._write_connection = None
         self._turns = Turns()
-        self._gate_opens = 0.0
+        self._life.gate_opens = 0.0
         self._lost_by_fork = self.path is None
 
 
@@ -665,15 +677,36 @@ def _rows(
 _OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]
 
 
+class _Life:
+    """What stops new calls of a database; apart from it, for what runs after it was collected."""
+
+    ended = False  # it was closed
+    gate_opens = 0.0  # until this moment calls wait, since the process is about to fork, or ends
+
+
+def _end_of_life(life: _Life, made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:
+    """Closes the connections of a database that was collected, or whose process ends, beside daemon threads."""
+    life.gate_opens = math.inf
+    _close_unused(made, of_threads, calls)
+
+
 def _close_unused(made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:
-    """Closes connections, except those of running calls: daemon threads may still run when the process ends."""
+    """Closes connections, except those of running calls; no new call may enter any more.
+
+    A running call takes one connection; until it says which, it may be any of those that are there already. At its
+    end it closes what is left.
+    """
+    for connection in list(of_threads.values()):
+        connection.close()
+    of_threads.clear()
+    there = list(made)
     running = [call for call in tuple(calls) if not call.ended()]
     used = {call.connection for call in running}
-    unused = [connection for connection in [*of_threads.values(), *made] if connection not in used]
-    of_threads.clear()
+    if None in used:
+        return
     # The writer is closed last, since it alone can move the rest of the WAL into the file.
-    for connection in sorted(unused, key=lambda connection: connection.writes):
-        if not (connection.writes and any(call.connection is None for call in running)):
+    for connection in sorted(there, key=lambda connection: connection.writes):
+        if connection not in used:
             connection.close()
 
 

@@ -28,7 +28,11 @@ _LACKS: Final = re.compile("no such (table|column|index|view)|table [a-z_]+ has 
 
 
 class Connection(sqlite3.Connection):
-    """A connection that closes itself when it is collected; Python 3.13 and later would warn of that."""
+    """A connection that closes itself when it is collected; Python 3.13 and later would warn of that.
+
+    Nobody may close it while another thread executes a statement on it: after the statement Python's sqlite3 asks
+    SQLite about a database that is gone, and the process crashes.
+    """
 
     writes = False
     _among: set[Connection] | None = None

@@ -13,6 +13,7 @@ from typing import Final
 
 from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
 from session_sqlite.sqlite import schema
+from session_sqlite.sqlite.calls import SharedConnection
 from session_sqlite.sqlite.driver import Connection, primary_code
 
 SMALLEST_PAGE: Final = 512  # bytes
@@ -36,6 +37,10 @@ class ConnectionWithoutLocks(Connection):
 
     file: StoreFile
     mark: Mark
+
+
+class SharedConnectionWithoutLocks(SharedConnection, ConnectionWithoutLocks):
+    """A `SharedConnection` that is one without locks."""
 
 
 class ChangedMeanwhile(sqlite3.OperationalError):
@@ -160,11 +165,13 @@ class StoreFile:
                 marks.append((found.st_ino, found.st_size, found.st_mtime_ns))
         return tuple(marks)
 
-    def connect_without_locks(self, mark: Mark) -> ConnectionWithoutLocks:
+    def connect_without_locks(
+        self, mark: Mark, factory: type[ConnectionWithoutLocks] = ConnectionWithoutLocks
+    ) -> ConnectionWithoutLocks:
         """Returns a connection to the file alone, without its WAL: the last resort where no other is possible."""
         connection = sqlite3.connect(
             f"{self.uri}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False,
-            factory=ConnectionWithoutLocks,
+            factory=factory,
         )  # fmt: skip
         connection.file, connection.mark = self, mark
         return connection
