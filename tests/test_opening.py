@@ -914,6 +914,27 @@ def test_a_url_is_refused_and_the_error_says_what_to_write(
 
 
 @pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("name", ["$HOME/x.db", "${XDG_DATA_HOME}/chats/x.db", "%APPDATA%\\x.db", "$SESSIONS"])
+def test_a_variable_that_no_shell_has_replaced_is_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, use: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for same in (name, Path(name), os.fsencode(name)):
+        with pytest.raises(InvalidInputError, match="expandvars"):
+            USES[use](same)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_odd_names_that_somebody_may_mean_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "$money").mkdir()
+    names = ["./$HOME", "why?.db", "a$b.db", "100%.db", "x.db?mode=ro", "$money/x.db"]
+    for name in names:
+        SQLiteSessionService(name).close()
+        assert (tmp_path / name).is_file()
+
+
+@pytest.mark.parametrize("use", USES)
 def test_the_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str) -> None:
     home, here = tmp_path / "home", tmp_path / "here"
     home.mkdir()

@@ -22,6 +22,10 @@ LONGEST_FOLDER: Final = 150  # file systems allow names of 255 bytes
 _URL = re.compile(r"\s*([a-z][a-z0-9+.-]+):[/\\]|\s*(file|jdbc|sqlite(?:\+\w+)?):", re.IGNORECASE)
 
 
+# A shell replaces these; a .env file and Python do not.
+_VARIABLE = re.compile(r"(?:\$\w+|\$\{\w+\}|%\w+%)(?=[/\\]|$)")
+
+
 def database_file(name: str = "sessions.db", *, app_name: str = "default") -> Path:
     """Returns the path of an app's sessions on this platform: each app has a folder in the user's data directory.
 
@@ -77,6 +81,11 @@ def _text(path: object, argument: str, wanted: str) -> str:
         raise InvalidInputError(f"{argument} must be {wanted}")
     if url := _URL.match(name):
         raise InvalidInputError(f"{argument} must be {wanted}, not a URL: write {_instead(url)}")
+    if (variable := _VARIABLE.match(name)) and not os.path.isdir(variable[0]):
+        raise InvalidInputError(
+            f"{argument} begins with the name of an environment variable, which nothing has replaced: use "
+            "os.path.expandvars, or put './' in front for a file of that name"
+        )
     expanded = os.path.expanduser(name)
     if expanded.startswith("~"):
         raise InvalidInputError(
