@@ -395,6 +395,16 @@ FAULTS: dict[str, tuple[str, Plant, bool]] = {
         "search index", planted("UPDATE search_index_data SET block = x'00ff00ff' WHERE id > 10"), True,
     ),
     "a dropped view": ("views", planted("DROP VIEW tokens"), True),
+    "a view that shows something else": (
+        "views", planted("DROP VIEW tokens", "CREATE VIEW tokens AS SELECT 1 AS event_row"), True,
+    ),
+    "a dropped index": ("indexes of the tables", planted("DROP INDEX sessions_latest"), True),
+    "an index of another column": (
+        "indexes of the tables", planted("DROP INDEX events_id", "CREATE INDEX events_id ON events (author)"), True,
+    ),
+    "two events with one id": (
+        "ids", planted("UPDATE events SET id = (SELECT id FROM events WHERE row_id = 1) WHERE row_id = 2"), False,
+    ),
     "dropped views": ("views", planted("DROP VIEW tool_calls", "DROP VIEW counted_events"), True),
     "text changed behind the index": (
         "search index", planted("UPDATE events SET content = 'changed' WHERE row_id = 2"), True,
@@ -431,6 +441,24 @@ def test_a_fault_is_named_and_mended_if_it_can_be(fault: str, service: SQLiteSes
         assert after["state"] == before[1]["state"]
     if name != "order":
         assert after["sessions"] == before[1]["sessions"]
+
+
+def test_a_trigger_of_another_program_is_named(service: SQLiteSessionService, path: Path) -> None:
+    fill(service)
+    assert findings(service)["triggers"].level == "ok"
+    raw(path, "CREATE TRIGGER tidy AFTER INSERT ON events BEGIN DELETE FROM events WHERE row_id = new.row_id; END")
+    finding = findings(service)["triggers"]
+    assert (finding.level, finding.repaired) == ("warning", False)
+    assert "tidy" in finding.message
+
+
+def test_an_index_that_the_rows_do_not_allow_stays_a_fault(service: SQLiteSessionService, path: Path) -> None:
+    fill(service)
+    raw(path, "DROP INDEX events_in_order", "UPDATE events SET seq = 1 WHERE row_id = 2")
+    report = service.check(repair=True)
+    assert [finding.name for finding in report if finding.level == "error" and not finding.repaired] == [
+        "indexes of the tables"
+    ]
 
 
 def test_a_repair_of_last_seq_raises_it_to_the_highest_seq_only(service: SQLiteSessionService, path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.database import Transaction
-from session_sqlite.errors import InvalidInputError, StoreError
+from session_sqlite.errors import CorruptStoreError, InvalidInputError, StoreError
 from session_sqlite.pages import CheckReport, Finding
 from session_sqlite.sqlite import schema, statements
 from session_sqlite.sqlite.driver import BUSY, Connection, damaged_text_as_bytes, primary_code
@@ -221,7 +221,10 @@ def check(database: File, *, repair: bool) -> CheckReport:
         for place, finding in enumerate(report):
             mend = _REPAIRS.get(finding.name)
             if finding.level == "error" and mend is not None:
-                mend(database)
+                try:
+                    mend(database)
+                except CorruptStoreError:  # the rows do not allow it: another finding says so
+                    continue
                 report[place] = Finding(finding.name, finding.level, finding.message, finding.advice, repaired=True)
     return report
 
@@ -420,16 +423,62 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
     return Finding("search index", "ok", f"{words}, all where they should be")
 
 
+def _ids(connection: sqlite3.Connection) -> Finding:
+    twice = connection.execute(statements.COUNT_IDS_OF_SEVERAL).fetchone()[0]
+    if twice:
+        return Finding(
+            "ids", "error", f"{twice:,} ids belong to several events of one session: a call by id means the first",
+            "another program wrote them; look with service.db, and delete or rename them with it",
+        )  # fmt: skip
+    return Finding("ids", "ok", "no two events of a session have one id")
+
+
 def _views(connection: sqlite3.Connection) -> Finding:
-    there = {row[0] for row in connection.execute(statements.VIEWS)}
-    if missing := [name for name in schema.VIEWS if name not in there]:
-        return Finding("views", "error", f"{', '.join(missing)} missing", "check(repair=True) creates them again")
-    return Finding("views", "ok", "every view is there")
+    return _parts(connection, "view", "check(repair=True) creates them again")
 
 
-def _create_views(tx: Transaction) -> None:
-    for name, sql in schema.VIEWS.items():
-        tx.run(f"CREATE VIEW IF NOT EXISTS {name} AS {sql}", {})
+def _indexes(connection: sqlite3.Connection) -> Finding:
+    return _parts(connection, "index", "check(repair=True) creates them again")
+
+
+def _parts(connection: sqlite3.Connection, kind: str, advice: str) -> Finding:
+    """Compares the views or indexes of the file with those of a store that is new."""
+    there = dict(connection.execute(statements.PARTS, {"kind": kind}).fetchall())
+    expected = schema.parts(kind)
+    missing = [name for name in expected if name not in there]
+    changed = [name for name, sql in expected.items() if name in there and not schema.is_same(there[name], sql)]
+    plural = _PARTS[kind]
+    if not missing and not changed:
+        return Finding(plural, "ok", f"every {kind} is there")
+    faults = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
+    return Finding(plural, "error", "; ".join(faults), advice)
+
+
+_PARTS: Final = {"view": "views", "index": "indexes of the tables"}
+
+
+def _triggers(connection: sqlite3.Connection) -> Finding:
+    names = [name for name, _ in connection.execute(statements.PARTS, {"kind": "trigger"}).fetchall()]
+    if names:
+        return Finding(
+            "triggers", "warning", f"another program runs statements of its own with ours: {', '.join(names)}",
+            "a store has no triggers: drop those that you do not know",
+        )  # fmt: skip
+    return Finding("triggers", "ok", "none")
+
+
+def _create_again(kind: str) -> Callable[[File], None]:
+    def create(database: File) -> None:
+        def work(tx: Transaction) -> None:
+            there: dict[str, str] = dict(tx.rows(statements.PARTS, {"kind": kind}))
+            for name, sql in schema.parts(kind).items():
+                if name not in there or not schema.is_same(there[name], sql):
+                    tx.run(f'DROP {kind} IF EXISTS "{name}"', {})
+                    tx.run(sql, {})
+
+        database.write(work)
+
+    return create
 
 
 def _rebuild_index(database: File) -> None:
@@ -450,12 +499,16 @@ _LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] =
     ("events", _readable),
     ("state", _stray_state),
     ("values of state", _readable_state),
+    ("ids", _ids),
     ("views", _views),
+    ("indexes of the tables", _indexes),
+    ("triggers", _triggers),
 )
 _REPAIRS: Final[dict[str, Callable[[File], Any]]] = {
     "indexes": _reindex,
     "order": lambda database: database.write(lambda tx: tx.run(statements.CORRECT_LAST_SEQ, {})),
     "state": lambda database: database.write(lambda tx: tx.run(statements.DELETE_STRAY_STATE, {})),
-    "views": lambda database: database.write(_create_views),
+    "views": _create_again("view"),
+    "indexes of the tables": _create_again("index"),
     "search index": _rebuild_index,
 }

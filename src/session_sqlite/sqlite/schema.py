@@ -9,8 +9,10 @@ sqlite-utils is imported when a file is made or changed, not before: it loads pa
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from session_sqlite import codec
@@ -523,6 +525,23 @@ def migrate(connection: sqlite3.Connection, *, search: bool) -> None:
     # sqlite-utils has no verb for these two. They are part of the transaction, and are committed with the tables.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@functools.cache
+def parts(kind: str) -> dict[str, str]:
+    """Returns the statement of each view, or index, that a store has, by its name; ``kind`` as SQLite names it."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, search=False)
+        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = ? AND sql IS NOT NULL", (kind,))
+        return dict(found.fetchall())
+
+
+def is_same(sql: str, other: str) -> bool:
+    """Returns True if two statements create the same thing: releases of sqlite-utils quote names in their own ways."""
+    return sql.translate(_WITHOUT_QUOTES).split() == other.translate(_WITHOUT_QUOTES).split()
+
+
+_WITHOUT_QUOTES: Final = str.maketrans("", "", '[]"`')
 
 
 HAS_FTS5: Final = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"

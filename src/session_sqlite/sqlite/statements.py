@@ -158,4 +158,12 @@ SELECT {SESSION_ROW},
   FROM sessions
 """
 STATE_TO_CHECK = 'SELECT "key", value FROM state'
-VIEWS = "SELECT name FROM sqlite_master WHERE type = 'view'"
+# Parts that SQLite makes by itself (the index of a UNIQUE) have no sql.
+PARTS = "SELECT name, sql FROM sqlite_master WHERE type = :kind AND sql IS NOT NULL"
+COUNT_IDS_OF_SEVERAL = """
+SELECT count(*)
+  FROM (SELECT 1
+          FROM events
+         GROUP BY app_name, user_id, session_id, id
+        HAVING count(*) > 1)
+"""
