@@ -182,7 +182,7 @@ def test_search_takes_all_filters(run: Run, history: SQLiteSessionService) -> No
 
 def test_the_json_of_a_hit_has_its_session_its_event_and_the_spans(run: Run, history: SQLiteSessionService) -> None:
     (hit,) = json.loads(run("search", '"分析代码"', "--json").stdout)
-    assert list(hit) == ["session", "event", "snippet", "spans", "score"]
+    assert list(hit) == ["session", "event", "snippet", "spans", "score", "parts"]
     assert hit["session"]["title"] == "茶与代码"
     assert hit["event"]["content"] == hit["snippet"] == "请帮我分析代码"
     assert [hit["snippet"][start:end] for start, end in hit["spans"]] == ["分析代码"]

@@ -225,6 +225,10 @@ def test_the_types_of_choices_and_filters_are_what_the_verbs_take() -> None:
     assert set(get_args(filters.ActivityGroup)) == set(queries.ACTIVITY_GROUPS)
     events = inspect.signature(SessionService.list_events).parameters
     assert {*filters.EventFilters.__annotations__, "self", "session", "limit"} == set(events)
+    recall_verb = inspect.signature(SessionService.recall).parameters
+    assert {*filters.RecallFilters.__annotations__, "self", "question", "session", "app_name", "user_id"} == set(
+        recall_verb
+    )
     search_verb = inspect.signature(SessionService.search).parameters
     assert {*filters.SearchFilters.__annotations__, "self", "query", "session", "app_name", "user_id"} == set(
         search_verb

@@ -119,6 +119,7 @@ class AsyncSession(SessionRecord):
     fork = awaited(Session.fork)
     rewind = awaited(Session.rewind)
     search = awaited(Session.search)
+    recall = awaited(Session.recall)
     export = awaited(Session.export)
 
     def iter_events(self, **filters: Unpack[LimitedEventFilters]) -> AsyncIterator[Event]:
@@ -257,6 +258,7 @@ class AsyncSessionService:
         return await in_thread(self._blocking._store_summary, older, answer)
 
     search = awaited(SessionService.search)
+    recall = awaited(SessionService.recall)
     tool_calls = awaited(SessionService.tool_calls)
     tool_counts = awaited(SessionService.tool_counts)
     last_seqs = awaited(SessionService.last_seqs)

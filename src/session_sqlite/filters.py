@@ -57,6 +57,16 @@ class SearchFilters(TypedDict, total=False):
     newest_first: bool
 
 
+class RecallFilters(TypedDict, total=False):
+    """The arguments of `SessionService.recall` other than the question and the session."""
+
+    exclude_session: SessionArgument | None
+    author: str | None
+    since: datetime | None
+    until: datetime | None
+    limit: int
+
+
 class Scope(TypedDict, total=False):
     """The app and the user of a call, if they are not the service's."""
 

@@ -255,6 +255,8 @@ class SearchHit(Generic[S]):
         snippet: A part of the text that matched, cut between words.
         spans: The places of the query's terms in the snippet: pairs of character offsets, the ends exclusive.
         score: How well the event matches: higher is better. Scores of different searches cannot be compared.
+        parts: The parts that the score is the sum of, by name: of a hit of `SessionService.recall` some of ``"words"``,
+            ``"neighbours"``, ``"session"`` and ``"time"``; empty for a search.
     """
 
     event: Event
@@ -262,6 +264,7 @@ class SearchHit(Generic[S]):
     snippet: str
     spans: tuple[tuple[int, int], ...]
     score: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     def __hash__(self) -> int:
         return hash(self.event)

@@ -208,7 +208,8 @@ def _event_record(event: Event) -> tuple[Any, ...]:
 
 def _hit_record(hit: SearchHit[SessionRecord]) -> tuple[Any, ...]:
     event = hit.event
-    return (hit.session.title, event.session_id, event.seq, event.created_at, event.author, hit.snippet, hit.score)
+    return (hit.session.title, event.session_id, event.seq, event.created_at, event.author, hit.snippet, hit.score,
+            dict(hit.parts))  # fmt: skip
 
 
 _Record = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
@@ -216,7 +217,7 @@ _ANY_RECORD: Final[_Record] = (("item",), lambda item: (item,))
 _RECORDS_OF: Final[dict[type, _Record]] = {
     SessionRecord: (_SESSION_COLUMNS, _session_record),
     SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
-    SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score"), _hit_record),
+    SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score", "parts"), _hit_record),
     Event: (_EVENT_COLUMNS, _event_record),
 }
 _TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {

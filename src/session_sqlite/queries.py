@@ -277,6 +277,10 @@ EVENT_OF_APP = "events.app_name = :app_name"
 EVENT_OF_USER = "events.user_id = :user_id"
 EVENT_IN_SESSION = "events.session_id = :session_id"
 EVENT_BY_AUTHOR = "events.author = :author"
+NOT_IN_SESSION = (
+    "NOT (events.app_name = :other_app AND events.user_id = :other_user AND events.session_id = :other_session)"
+)
+NOT_IN_SESSIONS_CALLED = "events.session_id <> :other_session"
 EVENT_SINCE = "events.created_at >= :since"
 EVENT_UNTIL = "events.created_at < :until"
 EVENT_ROWS = "SELECT events.row_id FROM events"

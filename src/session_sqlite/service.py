@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from session_sqlite import codec, queries, transfer
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Reads, Request, Row, check_seconds
+from session_sqlite.database import Database, Found, Reads, Request, Row, Term, check_seconds
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError, StoreError
 from session_sqlite.filters import (
     ActivityGroup,
@@ -38,6 +38,7 @@ from session_sqlite.operations import (
     forks,
     lookup,
     reading,
+    recalling,
     retention,
     searching,
     sessions,
@@ -49,7 +50,7 @@ from session_sqlite.operations.retention import EraseReport, PruneReport, Redact
 from session_sqlite.operations.summaries import OlderPart, Summarizer
 from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
-from session_sqlite.search import FIELDS, parse, snippet
+from session_sqlite.search import FIELDS, parse, snippet, terms_of
 from session_sqlite.session import Session, attached
 from session_sqlite.transfer import copying
 from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
@@ -62,6 +63,7 @@ T = TypeVar("T")
 
 DEFAULT_LIST_LIMIT: Final = 50
 DEFAULT_SEARCH_LIMIT: Final = 20
+DEFAULT_RECALL_LIMIT: Final = 10
 DEFAULT_QUERY_TIMEOUT: Final = 30.0
 SEE_OTHERS: Final = "service.scope(app_name=ANY, user_id=ANY) sees them"
 
@@ -840,7 +842,9 @@ class SessionService:
         """
         text = codec.text(query, "query")
         limit = codec.whole_number(limit, "limit")
-        request = self._search_request(text, session, author, fields, since, until, newest_first, app_name, user_id)
+        request = self._search_request(
+            parse(text), session, author, fields, since, until, newest_first, app_name, user_id
+        )
         scope = ("hits", text, *map(repr, (request.app_name, request.user_id, request.session_id, request.fields)),
                  *map(repr, (sorted(request.params.items()), request.newest_first)))  # fmt: skip
         if cursor is not None:
@@ -856,6 +860,55 @@ class SessionService:
             position = searching.position_after(self._database, matches[:limit], request)
             next_cursor = codec.encode_cursor(scope, position)
         return Page(hits, next_cursor, of=SearchHit, why_empty=why_empty)
+
+    def recall(
+        self,
+        question: str,
+        *,
+        session: SessionArgument | None = None,
+        exclude_session: SessionArgument | None = None,
+        author: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = DEFAULT_RECALL_LIMIT,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[SearchHit[Session]]:
+        """Finds what was said that bears on a question, the best first: for a model that asks in sentences.
+
+        Words without a meaning of their own do not count; of the others any is enough, in any of its forms, and the
+        rare ones count more. How rare a word is depends on all events of the store, whosever they are. An answer is
+        often the turn after the one that has the question's words, so the events beside a hit and its session count,
+        too. A question without words finds nothing. `SearchHit.parts` says what a score is made of.
+
+        Args:
+            question: The question, in any language.
+            session: Only in this session.
+            exclude_session: Not in this session, which need not exist: the one that is going on, say.
+            author: Only events by this author.
+            since: Only from this time on (inclusive).
+            until: Only before this time (exclusive).
+            limit: At most this many.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        terms = terms_of(codec.text(question, "question"))
+        limit = codec.whole_number(limit, "limit")
+        others = self._other_sessions(exclude_session, app_name, user_id)
+        request = self._search_request(terms, session, author, FIELDS, since, until, False, app_name, user_id)
+        request = replace(
+            request, clauses=(*request.clauses, *others.conditions), params={**request.params, **others.params}
+        )
+        why_empty = self._why_empty(session, app_name, user_id)
+        if not request.terms or limit == 0:
+            self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
+            return Page(of=SearchHit, why_empty=why_empty)
+        recalled = recalling.recall(self._database, request, limit)
+        hits = [replace(self._hit(found, request), parts=parts) for found, parts in recalled]
+        return Page(hits, of=SearchHit, why_empty=why_empty)
 
     def tool_calls(
         self,
@@ -1311,7 +1364,7 @@ class SessionService:
 
     def _search_request(
         self,
-        query: str,
+        terms: tuple[Term, ...],
         session: SessionArgument | None,
         author: str | None,
         fields: object,
@@ -1327,7 +1380,7 @@ class SessionService:
             where = where.also(queries.EVENT_BY_AUTHOR, author=codec.identifier(author, "author"))
         where &= _within(since, until, queries.EVENT_SINCE, queries.EVENT_UNTIL)
         return Request(
-            terms=parse(query),
+            terms=terms,
             fields=_fields(fields),
             app_name=scope.get("app_name"),
             user_id=scope.get("user_id"),
@@ -1336,6 +1389,19 @@ class SessionService:
             params=where.params,
             newest_first=codec.flag(newest_first, "newest_first"),
         )
+
+    def _other_sessions(
+        self, session: SessionArgument | None, app_name: str | AnyOf | None, user_id: str | AnyOf | None
+    ) -> Where:
+        """Returns the condition for all sessions but one; an id under `ANY` leaves out every session with it."""
+        if session is None:
+            return Where()
+        if not isinstance(session, SessionRecord) and ANY in self._scope(app_name, user_id):
+            return Where((queries.NOT_IN_SESSIONS_CALLED,), {"other_session": codec.identifier(session, "session_id")})
+        key = self._key(session, app_name, user_id)
+        return Where((queries.NOT_IN_SESSION,), {
+            "other_app": key.app_name, "other_user": key.user_id, "other_session": key.session_id,
+        })  # fmt: skip
 
     def _hit(self, found: Found, request: Request) -> SearchHit[Session]:
         text, spans = snippet(found.event, request)

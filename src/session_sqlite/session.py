@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Unpack
 
 from session_sqlite.errors import InvalidInputError, SessionError, StoreError
-from session_sqlite.filters import ExportFormat, LimitedEventFilters, SearchFilters
+from session_sqlite.filters import ExportFormat, LimitedEventFilters, RecallFilters, SearchFilters
 from session_sqlite.models import REMOVE, Event, SearchHit, SessionRecord, ToolCall, Usage
 from session_sqlite.pages import Page
 from session_sqlite.transcript import html
@@ -139,6 +139,10 @@ class Session(SessionRecord):
     def search(self, query: str, **filters: Unpack[SearchFilters]) -> Page[SearchHit[Session]]:
         """Searches this session; takes the filters of `SessionService.search`."""
         return self._store().search(query, session=self, **filters)
+
+    def recall(self, question: str, **filters: Unpack[RecallFilters]) -> Page[SearchHit[Session]]:
+        """Recalls what was said in this session; takes the filters of `SessionService.recall`."""
+        return self._store().recall(question, session=self, **filters)
 
     def export(
         self,

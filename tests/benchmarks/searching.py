@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from session_sqlite import ANY, Event, SQLiteSessionService
-from session_sqlite.search import FIELDS, field_texts
+from session_sqlite.search import FIELDS, field_texts, parse
 from session_sqlite.sqlite.search_index import match_expression
 
 from . import by_hand, corpus
@@ -66,12 +66,12 @@ def _opened(folder: Path, sizes: Sizes) -> Iterator[tuple[SQLiteSessionService, 
 
 def _expression(service: SQLiteSessionService, query: str, user: Any) -> str:
     """What the service asks the index for."""
-    request = service._search_request(query, None, None, FIELDS, None, None, False, ANY, user)
+    request = service._search_request(parse(query), None, None, FIELDS, None, None, False, ANY, user)
     return match_expression(request, scoped=False)
 
 
 def _user_expression(service: SQLiteSessionService, query: str, user: str) -> str:
-    request = service._search_request(query, None, None, FIELDS, None, None, False, None, user)
+    request = service._search_request(parse(query), None, None, FIELDS, None, None, False, None, user)
     return match_expression(request, scoped=True)
 
 

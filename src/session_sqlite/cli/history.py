@@ -140,6 +140,7 @@ def _hit_for_json(hit: SearchHit[Session]) -> dict[str, Any]:
         "snippet": hit.snippet,
         "spans": hit.spans,
         "score": hit.score,
+        "parts": dict(hit.parts),
     }
 
 

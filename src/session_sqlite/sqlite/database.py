@@ -678,7 +678,7 @@ _OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]
 
 
 class _Life:
-    """What stops new calls of a database; apart from it, for what runs after it was collected."""
+    """Holds what stops new calls of a database; apart from it, for what runs after it was collected."""
 
     ended = False  # it was closed
     gate_opens = 0.0  # until this moment calls wait, since the process is about to fork, or ends
