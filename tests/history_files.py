@@ -6,9 +6,12 @@ the marks in its bytes are those in the store and those of the records that the 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import re
 import sqlite3
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Any
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
 
-from session_sqlite import ANY, SQLiteSessionService
+from session_sqlite import ANY, Event, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall, Usage
 
 MARK = re.compile(r"mk\d{3}")
 
@@ -949,9 +952,10 @@ def adk_first_database(path: Path) -> None:
     connection.close()
 
 
-@history_file("google-adk-json", "session-1.session.json", sessions=1, events=5)
+@history_file("google-adk-json", "session-1.session.json", sessions=1, events=5, left_out={"mk022": "temporary state"})
 def adk_saved_session(path: Path) -> None:
-    as_json(path, {"id": "session-1", "appName": "shop", "userId": "user-1", "state": {"mk012": 1},
+    state = {"mk012": 1, "app:mk010": 1, "user:mk011": 1, "temp:mk022": 1}
+    as_json(path, {"id": "session-1", "appName": "shop", "userId": "user-1", "state": state,
                    "events": adk_events(), "lastUpdateTime": 1767261700.5})  # fmt: skip
 
 
@@ -1122,3 +1126,271 @@ def message_store(path: Path) -> None:
         connection.execute("INSERT INTO message_store (session_id, message) VALUES ('s', ?)", [text])
     connection.commit()
     connection.close()
+
+
+def with_tables(path: Path, schema: str, rows: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Makes a SQLite file with these tables and rows."""
+    connection = sqlite3.connect(path)
+    connection.executescript(schema)
+    for table, records in rows.items():
+        for record in records:
+            columns = ", ".join(f'"{name}"' for name in record)
+            places = ", ".join("?" for _ in record)
+            connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", list(record.values()))
+    connection.commit()
+    connection.close()
+
+
+# ---------------------------------------------------------------- this package
+
+
+def write_store(path: Path) -> None:
+    """Makes a store with two users' sessions, state of each scope, a fork, a message and a damaged event."""
+    with SQLiteSessionService(path, app_name="shop", user_id="u-1", durability="fast") as service:
+        session = service.create_session(
+            session_id="a", title="mk001", agent_id="mk002", metadata={"k": "mk003"}, state={"s": "mk004"}
+        )
+        session.add_event("user", "mk005", metadata={"k": "mk006"}, invocation_id="mk007", branch="mk008")
+        call = ToolCall("mk009", {"path": "mk010"}, output="mk011")
+        state = {"own": "mk012", "user:lang": "mk013", "app:v": "mk014"}
+        session.add_event("assistant", "mk015", reasoning="mk016", actions=[call], state=state, usage=Usage("mk017", 1))
+        session.fork(at=1, session_id="b", title="mk018").add_event("user", "mk019")
+        service.create_session(session_id="empty", title="mk021")
+        theirs = service.scope(user_id="u-2")
+        SQLiteChatMessageHistory("a", service=theirs).add_messages(
+            [HumanMessage("mk022", additional_kwargs={"k": "mk023"}), AIMessage("mk024")]
+        )
+        theirs.append_event("a", Event("user", "mk025", id="damaged"))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE events SET metadata = '{mk026' WHERE id = 'damaged'")
+        connection.commit()
+
+
+@functools.cache
+def bytes_of_a_store() -> bytes:
+    """The bytes of one store: a copy of it has the same ids."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sessions.db")
+        write_store(path)
+        return path.read_bytes()
+
+
+@history_file("store", "other.db", sessions=4, events=7)
+def another_store(path: Path) -> None:
+    path.write_bytes(bytes_of_a_store())
+
+
+@history_file("jsonl", "export.jsonl", sessions=4, events=7, left_out={"mk030": "not a kind of record"})
+def export_of_a_store(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sessions.db").write_bytes(bytes_of_a_store())
+        with SQLiteSessionService(Path(folder, "sessions.db"), app_name=ANY, user_id=ANY) as service:
+            service.export(path)
+    header, *lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([header, '{"type": "advice", "text": "mk030"}', *lines]) + "\n", "utf-8")
+
+
+# ---------------------------------------------------------------- LangChain's files
+
+
+@history_file("langchain-file", "file.json", sessions=1, events=6, left_out={"mk020": "not a message of LangChain"})
+def file_history(path: Path) -> None:
+    refused = {"type": "tool", "data": {"content": "mk009"}}
+    as_json(path, [*messages_to_dict(CONVERSATION), refused, {"text": "mk020"}])
+
+
+# ---------------------------------------------------------------- llm
+
+LLM_RESPONSES = """
+CREATE TABLE _llm_migrations (name TEXT PRIMARY KEY, applied_at TEXT);
+CREATE TABLE conversations (id TEXT PRIMARY KEY, name TEXT, model TEXT);
+CREATE TABLE attachments (id TEXT PRIMARY KEY, type TEXT, path TEXT, url TEXT, content BLOB);
+CREATE TABLE responses (id TEXT PRIMARY KEY, model TEXT, prompt TEXT, system TEXT, prompt_json TEXT, options_json TEXT,
+    response TEXT, response_json TEXT, conversation_id TEXT, duration_ms INTEGER, datetime_utc TEXT,
+    input_tokens INTEGER, output_tokens INTEGER, token_details TEXT, schema_id TEXT, resolved_model TEXT);
+CREATE TABLE prompt_attachments (response_id TEXT, attachment_id TEXT, "order" INTEGER);
+CREATE TABLE fragments (id INTEGER PRIMARY KEY, hash TEXT, content TEXT, datetime_utc TEXT, source TEXT);
+CREATE TABLE prompt_fragments (response_id TEXT, fragment_id INTEGER, "order" INTEGER);
+CREATE TABLE system_fragments (response_id TEXT, fragment_id INTEGER, "order" INTEGER);
+CREATE TABLE tool_calls (id INTEGER PRIMARY KEY, response_id TEXT, tool_id INTEGER, name TEXT, arguments TEXT,
+    tool_call_id TEXT);
+CREATE TABLE tool_results (id INTEGER PRIMARY KEY, response_id TEXT, tool_id INTEGER, name TEXT, output TEXT,
+    tool_call_id TEXT, instance_id INTEGER, exception TEXT);
+"""
+LLM_THREADS = """
+CREATE TABLE messages (hash TEXT PRIMARY KEY, parent_hash TEXT, role TEXT, provider_metadata TEXT);
+CREATE TABLE parts (id INTEGER PRIMARY KEY, message_hash TEXT, position INTEGER, type TEXT, tool_name TEXT, text TEXT,
+    payload TEXT);
+CREATE TABLE threads (id TEXT PRIMARY KEY, name TEXT, tip_message_hash TEXT, forked_from TEXT, datetime_utc TEXT);
+CREATE TABLE turns (id TEXT PRIMARY KEY, thread_id TEXT, parent_message_hash TEXT, tip_message_hash TEXT, model TEXT,
+    resolved_model TEXT, options_json TEXT, schema_id TEXT, input_tokens INTEGER, output_tokens INTEGER,
+    token_details TEXT, duration_ms INTEGER, datetime_utc TEXT, response_json TEXT);
+"""
+
+
+@history_file("llm", "logs-of-2025.db", sessions=2, events=8)
+def llm_responses(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    at = "2025-06-01T10:00:0{}+00:00"
+    responses = [
+        {"id": "r1", "prompt": "mk001", "system": "mk002", "response": "mk003", "conversation_id": "c1",
+         "model": "mk004", "options_json": '{"seed": "mk005"}', "datetime_utc": at.format(1)},
+        {"id": "r2", "prompt": "", "response": "mk006", "conversation_id": "c1", "model": "mk004",
+         "datetime_utc": at.format(2), "input_tokens": 3, "output_tokens": 4},
+        {"id": "r3", "prompt": "mk007", "response": "mk008", "conversation_id": None, "model": "mk004",
+         "datetime_utc": at.format(3)},
+    ]  # fmt: skip
+    call = {"id": 1, "response_id": "r1", "name": "look", "arguments": '{"q": "mk009"}', "tool_call_id": "call-1"}
+    outcome = {"id": 1, "response_id": "r2", "name": "look", "output": "mk010", "tool_call_id": "call-1"}
+    failed = {"id": 2, "response_id": "r2", "name": "mk011", "output": "", "exception": "mk012", "tool_call_id": ""}
+    rows = {
+        "conversations": [{"id": "c1", "name": "mk013", "model": "mk004"}],
+        "responses": responses,
+        "fragments": [{"id": 1, "content": "mk014"}, {"id": 2, "content": "mk015"}],
+        "prompt_fragments": [{"response_id": "r1", "fragment_id": 1, "order": 0}],
+        "system_fragments": [{"response_id": "r1", "fragment_id": 2, "order": 0}],
+        "attachments": [{"id": "a1", "type": "image/png", "url": "mk016"}],
+        "prompt_attachments": [{"response_id": "r1", "attachment_id": "a1", "order": 0}],
+        "tool_calls": [call],
+        "tool_results": [outcome, failed],
+    }
+    with_tables(path, LLM_RESPONSES, rows)
+
+
+@history_file("llm", "logs.db", sessions=2, events=7, left_out={"mk020": "turns that it was taken back from"})
+def llm_threads(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+    def part(hash: str, position: int, kind: str, text: str | None = None, **payload: Any) -> dict[str, Any]:
+        held = json.dumps(payload) if payload else None
+        return {"message_hash": hash, "position": position, "type": kind, "text": text, "payload": held}
+
+    chain = [("h1", None, "system"), ("h2", "h1", "user"), ("h3", "h2", "assistant"), ("h4", "h3", "tool"),
+             ("h5", "h4", "assistant"), ("h6", "h1", "user"), ("h7", "h4", "assistant")]  # fmt: skip
+    rows = {
+        "threads": [
+            {"id": "th1", "name": "mk001", "tip_message_hash": "h5", "datetime_utc": "2026-06-01T10:00:00+00:00"},
+            {"id": "th2", "name": "mk002", "tip_message_hash": "h6", "forked_from": "th1"},
+        ],
+        "messages": [{"hash": hash, "parent_hash": before, "role": role} for hash, before, role in chain],
+        "parts": [
+            part("h1", 0, "text", "mk003"),
+            part("h2", 0, "text", text_ref=[{"literal": "mk004"}, {"fragment": 1}]),
+            part("h2", 1, "attachment", attachment={"id": "a1"}),
+            part("h3", 0, "reasoning", "mk006"),
+            part("h3", 1, "tool_call", name="look", arguments={"q": "mk007"}, tool_call_id="call-1"),
+            part("h4", 0, "tool_result", name="look", output="mk008", tool_call_id="call-1"),
+            part("h5", 0, "text", "mk009", provider_metadata={"id": "mk010"}),
+            part("h6", 0, "text", "mk011"),
+            part("h7", 0, "text", "mk020"),
+        ],
+        "fragments": [{"id": 1, "content": "mk005"}],
+        "attachments": [{"id": "a1", "type": "image/png", "path": "mk012"}],
+        "turns": [
+            {"id": id, "thread_id": "th1", "tip_message_hash": tip, "model": "mk013", "options_json": '{"a": "mk014"}',
+             "datetime_utc": f"2026-06-01T10:00:0{id[1]}+00:00"}
+            for id, tip in (("t1", "h3"), ("t2", "h5"), ("t3", "h7"))
+        ],
+    }  # fmt: skip
+    with_tables(path, LLM_RESPONSES + LLM_THREADS, rows)
+
+
+@history_file("llm", "logs-of-2023.db", sessions=1, events=5)
+def llm_first_logs(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    schema = """
+        CREATE TABLE _llm_migrations (name TEXT PRIMARY KEY, applied_at TEXT);
+        CREATE TABLE logs (id INTEGER PRIMARY KEY, model TEXT, prompt TEXT, system TEXT, prompt_json TEXT,
+            options_json TEXT, response TEXT, response_json TEXT, reply_to_id INTEGER, chat_id INTEGER,
+            duration_ms INTEGER, datetime_utc TEXT);
+        """
+    first = {"id": 1, "model": "mk001", "system": "mk002", "datetime_utc": "2023-06-15T08:00:00.123456"}
+    rows = [{**first, "prompt": "mk003", "response": "mk004"},
+            {**first, "id": 2, "chat_id": 1, "prompt": "mk005", "response": "mk006"}]  # fmt: skip
+    with_tables(path, schema, {"logs": rows})
+
+
+# ---------------------------------------------------------------- the OpenAI Agents SDK
+
+
+@history_file("openai-agents", "agents.db", sessions=2, events=8, left_out={"mk030": "not an item of a form"})
+def agents_sessions(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    schema = """
+        CREATE TABLE agent_sessions (session_id TEXT PRIMARY KEY, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
+            updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
+        CREATE TABLE agent_messages (id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL,
+            message_data TEXT NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
+        """
+    summary = [{"type": "summary_text", "text": "mk003"}]
+    call = {"type": "function_call", "id": "fc-1", "call_id": "call-1", "name": "look", "arguments": '{"q": "mk005"}'}
+    search = {"type": "web_search_call", "id": "ws-1", "status": "completed", "action": {"query": "mk008"}}
+    cited = {"type": "output_text", "text": "mk009", "annotations": [{"type": "url_citation", "url": "mk010"}]}
+    items: list[Any] = [
+        {"role": "user", "content": "mk001"},
+        {"role": "user", "content": [{"type": "input_text", "text": "mk002"}]},
+        {"type": "reasoning", "id": "rs-1", "summary": summary, "encrypted_content": "mk004"},
+        call,
+        {"type": "function_call_output", "call_id": "call-1", "output": "mk006"},
+        {"type": "item_reference", "id": "mk007"},
+        search,
+        {"type": "message", "id": "m-1", "role": "assistant", "content": [cited]},
+        ["mk030"],
+        {"role": "developer", "content": "mk011"},
+    ]
+    messages = [{"session_id": "s-1", "message_data": json.dumps(item)} for item in items]
+    messages.append({"session_id": "s-2", "message_data": json.dumps({"role": "user", "content": "mk012"})})
+    with_tables(path, schema, {"agent_sessions": [{"session_id": "s-1"}], "agent_messages": messages})
+
+
+# ---------------------------------------------------------------- the Go package
+
+GO_SCHEMA = """
+CREATE TABLE sessions (id TEXT PRIMARY KEY, app_name TEXT NOT NULL, user_id TEXT NOT NULL, agent_id TEXT NOT NULL,
+    metadata TEXT, created_at DATETIME DEFAULT CURRENT_TIMESTAMP, updated_at DATETIME DEFAULT CURRENT_TIMESTAMP);
+CREATE TABLE events (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, invocation_id TEXT, agent_id TEXT, branch TEXT,
+    author TEXT, content TEXT, reasoning TEXT, actions TEXT, long_running_tool_ids TEXT, metadata TEXT,
+    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
+    FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE);
+CREATE TABLE session_state (session_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT,
+    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (session_id, key));
+"""
+
+
+@history_file(
+    "aster", "go.db", sessions=2, events=5,
+    left_out={"mk030": "state", "mk031": "sessions that were deleted", "mk032": "not an event of a form",
+              "mk033": "temporary state"},
+)  # fmt: skip
+def aster_sessions(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    at = "2025-12-01 08:00:0{}.123456789+08:00"
+    session = {"id": "s-1", "app_name": "desktop", "user_id": "u-1", "agent_id": "mk001", "metadata": '{"k": "mk002"}',
+               "created_at": at.format(0), "updated_at": at.format(9)}  # fmt: skip
+    call = {"id": "c1", "name": "Read", "arguments": {"path": "mk006"}}
+    outcome = {"type": "tool_result", "tool_use_id": "c1", "content": "mk007"}
+    did = {"StateDelta": {"step": "mk008", "temp:x": 1}, "TransferToAgent": "mk009", "Escalate": False}
+    said: list[tuple[str, Any, dict[str, Any]]] = [
+        ("user", {"role": "user", "content": "mk003"}, {"branch": "mk004", "invocation_id": "mk005"}),
+        ("agent", {"role": "assistant", "tool_calls": [call]}, {
+            "reasoning": "mk010", "actions": json.dumps(did), "long_running_tool_ids": '["mk011"]',
+            "metadata": '{"k": "mk012"}',
+        }),
+        ("user", {"role": "user", "content_blocks": [outcome]}, {}),
+        ("agent", {"role": "assistant", "tool_calls": ["mk032"]}, {}),
+        ("scout", {"role": "assistant", "content": "mk013"}, {}),
+    ]  # fmt: skip
+    events = [
+        {"id": f"e-{number}", "session_id": "s-1", "author": author, "content": json.dumps(content),
+         "created_at": at.format(number), **more}
+        for number, (author, content, more) in enumerate(said)
+    ]  # fmt: skip
+    events.append({"id": "e-7", "session_id": "s-2", "author": "user", "content": "mk014", "created_at": at.format(7)})
+    events.append({"id": "e-8", "session_id": "gone", "author": "user", "content": "mk031", "created_at": at.format(8)})
+    states = {"step": '"mk008"', "user:lang": '"mk015"', "app:v": '"mk016"', "temp:x": '"mk033"', "bad": '{"mk030'}
+    rows = {
+        "sessions": [session, {**session, "id": "s-2", "metadata": "mk017"}],
+        "events": events,
+        "session_state": [{"session_id": "s-1", "key": key, "value": value} for key, value in states.items()],
+    }
+    with_tables(path, GO_SCHEMA, rows)

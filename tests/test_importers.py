@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from history_files import GO_SCHEMA
 from imports import CHAT, hashes, imported, said
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -394,17 +395,6 @@ def test_the_first_logs_of_llm_are_read_too(service: SQLiteSessionService, tmp_p
 
 
 # ---------------------------------------------------------------- the Go package
-
-GO_SCHEMA = """
-CREATE TABLE sessions (id TEXT PRIMARY KEY, app_name TEXT NOT NULL, user_id TEXT NOT NULL, agent_id TEXT NOT NULL,
-    metadata TEXT, created_at DATETIME DEFAULT CURRENT_TIMESTAMP, updated_at DATETIME DEFAULT CURRENT_TIMESTAMP);
-CREATE TABLE events (id TEXT PRIMARY KEY, session_id TEXT NOT NULL, invocation_id TEXT, agent_id TEXT, branch TEXT,
-    author TEXT, content TEXT, reasoning TEXT, actions TEXT, long_running_tool_ids TEXT, metadata TEXT,
-    created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
-    FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE);
-CREATE TABLE session_state (session_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT,
-    updated_at DATETIME DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (session_id, key));
-"""
 
 
 def test_the_file_of_the_go_package_comes_in_with_app_user_and_state(

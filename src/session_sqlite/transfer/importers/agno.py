@@ -18,7 +18,7 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, No
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, json_text, noted
 from session_sqlite.transfer.importers.databases import Database, quoted
-from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_text, kept_id, name_or_empty, time_of
 from session_sqlite.transfer.importers.states import kept_state
 
 _SESSION: Final = frozenset({"session_id", "user_id", "session_data", "created_at", "updated_at"})
@@ -70,7 +70,7 @@ def _decoded(value: object) -> Any:
     """A JSON column; some releases encoded it twice."""
     for _ in range(2):
         if isinstance(value, str):
-            value = json_or_none(value)
+            value = json_or_text(value)
     return value
 
 
@@ -80,7 +80,7 @@ def _runs_of(row: Mapping[str, Any]) -> list[Any]:
         return runs
     memory = _decoded(row.get("memory"))
     if not isinstance(memory, dict):
-        return []
+        return [one for one in (runs, memory) if one not in _NOTHING]  # what is no run is reported as a fault
     runs = memory.get("runs")
     if isinstance(runs, dict):  # of a workflow
         runs = list(runs.values())
@@ -102,7 +102,9 @@ def _session(row: Mapping[str, Any], runs: Sequence[Any]) -> Iterator[Arrival | 
     state, left_out = kept_state(values if isinstance(values, dict) else {})
     for name in left_out:
         yield Note(f"session {id!r:.140}: the state {name!r:.140} was not imported")
-    about["session_data"] = {name: one for name, one in data.items() if name not in ("session_state", "session_name")}
+    if data:
+        rest = {name: one for name, one in data.items() if name not in ("session_state", "session_name")}
+        about["session_data"] = rest
     about |= {name: row.get(name) for name in ("session_type", "team_id", "workflow_id")}
     title = data.get("session_name")
     own: list[Any] = []

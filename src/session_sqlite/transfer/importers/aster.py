@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.models import Event
-from session_sqlite.operations.whole_sessions import Arrival, Fault, Note, SharedState
+from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, Note, SharedState
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of
 from session_sqlite.transfer.importers.databases import (
     ASTER_EVENTS,
@@ -21,7 +21,8 @@ from session_sqlite.transfer.importers.databases import (
     ASTER_STRAYS,
     Database,
 )
-from session_sqlite.transfer.importers.ids import MALFORMED, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import MALFORMED, json_or_none, json_or_text, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.states import TEMPORARY
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", False, [], {})
 
@@ -33,7 +34,7 @@ def is_aster(database: Database) -> bool:
     )
 
 
-def read(database: Database) -> Iterator[Arrival | SharedState | Fault | Note]:
+def read(database: Database) -> Iterator[Arrival | SharedState | Fault | Note | LeftOut]:
     """The sessions, with the state that they have now."""
     for row in list(database.records(ASTER_SESSIONS)):
         state: dict[str, Any] = {}
@@ -43,19 +44,21 @@ def read(database: Database) -> Iterator[Arrival | SharedState | Fault | Note]:
                 value = json_or_none(text)
                 if value is None and text != "null":
                     yield Fault(f"state {key!r:.140} of session {row['id']!r:.140}", "not valid JSON")
-                elif not str(key).startswith("temp:"):
+                elif str(key).startswith("temp:"):
+                    yield TEMPORARY
+                else:
                     (shared if str(key).startswith(("app:", "user:")) else state)[str(key)] = value
         app, user = kept_id(row["app_name"]), kept_id(row["user_id"])
         if shared:
             yield SharedState(shared, app, user)
-        metadata = json_or_none(row["metadata"])
+        metadata = json_or_text(row["metadata"])
         yield Arrival(
             kept_id(row["id"]),
             _events(database, row["id"]),
             app_name=app,
             user_id=user,
             agent_id=name_or_empty(row["agent_id"]),
-            metadata=metadata if isinstance(metadata, dict) else {},
+            metadata=_object(metadata, "metadata"),
             created_at=time_of(row["created_at"]),
             updated_at=time_of(row["updated_at"]),
             state=state,
@@ -64,7 +67,7 @@ def read(database: Database) -> Iterator[Arrival | SharedState | Fault | Note]:
         yield Note(f"{strays:,} events of sessions that were deleted stay behind")
 
 
-def _events(database: Database, session_id: str) -> Iterator[Event | Fault | Note]:
+def _events(database: Database, session_id: str) -> Iterator[Event | Fault | Note | LeftOut]:
     calls = Calls()
     for row in database.records(ASTER_EVENTS, session_id=session_id):
         try:
@@ -73,7 +76,7 @@ def _events(database: Database, session_id: str) -> Iterator[Event | Fault | Not
             yield Fault(f"event {row['id']!r:.140}", "not an event of a form that is known")
 
 
-def _event(row: Mapping[str, Any], calls: Calls) -> Iterator[Event | Note]:
+def _event(row: Mapping[str, Any], calls: Calls) -> Iterator[Event | Note | LeftOut]:
     message = json_or_none(row["content"]) if row["content"] else {}
     if not isinstance(message, dict):
         message = {"content": str(row["content"])}
@@ -92,11 +95,11 @@ def _event(row: Mapping[str, Any], calls: Calls) -> Iterator[Event | Note]:
     said.add_reasoning(row["reasoning"])
     for call in message.get("tool_calls") or ():
         said.add_call(call["name"], call.get("arguments"), call.get("id"))
-    did = json_or_none(row["actions"]) or {}
+    did = _object(json_or_text(row["actions"]), "actions")
     delta = did.pop("StateDelta", None) or {}
-    metadata = json_or_none(row["metadata"]) or {}
+    metadata = _object(json_or_text(row["metadata"]), "metadata")
     notes: dict[str, Any] = {name: value for name, value in did.items() if value not in _EMPTY}
-    if waiting := json_or_none(row["long_running_tool_ids"]):
+    if waiting := json_or_text(row["long_running_tool_ids"]):
         notes["LongRunningToolIDs"] = waiting
     if notes:
         metadata["aster"] = notes
@@ -112,4 +115,13 @@ def _event(row: Mapping[str, Any], calls: Calls) -> Iterator[Event | Note]:
     yield from before
     if isinstance(last, Event):
         state = {name: value for name, value in delta.items() if not name.startswith("temp:")}
+        if len(state) < len(delta):
+            yield TEMPORARY
         yield replace(last, state=state, agent_id=name_or_empty(row["agent_id"]))
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    """A value that should be an object, as one; another value stands in it by the name."""
+    if isinstance(value, dict):
+        return value
+    return {} if value in _EMPTY else {name: value}

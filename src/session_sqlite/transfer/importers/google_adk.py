@@ -17,9 +17,17 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, LeftOut, No
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import Calls, Said, author_of, noted
 from session_sqlite.transfer.importers.databases import Database
-from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, json_or_none, kept_id, name_or_empty, time_of
+from session_sqlite.transfer.importers.ids import (
+    MALFORMED,
+    derived_id,
+    json_or_none,
+    json_or_text,
+    kept_id,
+    name_or_empty,
+    time_of,
+)
 from session_sqlite.transfer.importers.json_files import JsonFile
-from session_sqlite.transfer.importers.states import kept_state
+from session_sqlite.transfer.importers.states import TEMPORARY, kept_state
 
 _JSON_COLUMNS: Final = ("content", "grounding_metadata", "custom_metadata", "usage_metadata", "citation_metadata",
                         "input_transcription", "output_transcription")  # fmt: skip
@@ -45,11 +53,15 @@ def read_database(database: Database) -> Iterator[Arrival | SharedState | Fault 
         if database.has(table, "app_name", "state"):
             for app, user, text in list(database.rows(sql)):
                 scope = "user" if table == "user_states" else "app"
-                if values := _object(text):
+                values, faults = _state(text, f"the state of {scope} {user or app!r:.140}")
+                yield from faults
+                if values:
                     shared = {f"{scope}:{name}": value for name, value in values.items()}
                     yield SharedState(shared, name_or_empty(app), name_or_empty(user))
     for row in list(database.records(db.ADK_SESSIONS)):
-        yield from _session(row, _stored(database, row), _object(row["state"]))
+        values, faults = _state(row["state"], f"the state of session {row['id']!r:.140}")
+        yield from faults
+        yield from _session(row, _stored(database, row), values)
 
 
 def is_adk_file(file: JsonFile) -> bool:
@@ -61,7 +73,7 @@ def is_adk_file(file: JsonFile) -> bool:
     return _is_saved(value) or isinstance(value.get("eval_cases"), list) or _is_old_case(value)
 
 
-def read_file(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
+def read_file(file: JsonFile) -> Iterator[Arrival | SharedState | Fault | Note | LeftOut]:
     """The saved sessions, or the cases of an eval set."""
     for where, value in file.values():
         if isinstance(value, Fault):
@@ -97,17 +109,22 @@ def _is_old_case(value: Mapping[str, Any]) -> bool:
 
 def _session(
     row: Mapping[str, Any], events: Any, values: Mapping[str, Any]
-) -> Iterator[Arrival | Fault | Note | LeftOut]:
+) -> Iterator[Arrival | SharedState | Fault | Note | LeftOut]:
     own = {name: value for name, value in values.items() if not name.startswith(("app:", "user:", "temp:"))}
     state, left_out = kept_state(own)
     id = kept_id(row["id"])
     for name in left_out:
         yield Note(f"session {id!r:.140}: the state {name!r:.140} was not imported")
+    if any(name.startswith("temp:") for name in values):
+        yield TEMPORARY
+    app, user = name_or_empty(row["app_name"]), name_or_empty(row["user_id"])
+    if shared := {name: value for name, value in values.items() if name.startswith(("app:", "user:"))}:
+        yield SharedState(shared, app, user)
     yield Arrival(
         id,
         _events(events, id),
-        app_name=name_or_empty(row["app_name"]),
-        user_id=name_or_empty(row["user_id"]),
+        app_name=app,
+        user_id=user,
         created_at=time_of(row.get("create_time")),
         updated_at=time_of(row.get("update_time", row.get("last_update_time"))),
         state=state,
@@ -132,8 +149,8 @@ def _stored(database: Database, row: Mapping[str, Any]) -> Iterator[Any]:
             continue
         if stored.pop("actions", None) is not None:
             yield LeftOut("actions of an event, pickled")
-        waiting = json_or_none(stored.pop("long_running_tool_ids_json", None))
-        read = {name: json_or_none(stored[name]) for name in _JSON_COLUMNS if stored.get(name)}
+        waiting = json_or_text(stored.pop("long_running_tool_ids_json", None))
+        read = {name: json_or_text(stored[name]) for name in _JSON_COLUMNS if stored.get(name)}
         yield {**stored, **read, **({"long_running_tool_ids": waiting} if waiting else {})}
 
 
@@ -149,7 +166,7 @@ def _events(events: Any, session_id: str) -> Iterator[Event | Fault | Note | Lef
             yield Fault(f"event {position} of {session_id!r:.140}", "not an event of a form that is known")
 
 
-def _event(event: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event | Note]:
+def _event(event: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event | Note | LeftOut]:
     content = event.get("content") or {}
     said = Said.of(content.get("parts") or None)
     for name in ("input_transcription", "output_transcription"):
@@ -180,6 +197,8 @@ def _event(event: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event | 
     ):
         if isinstance(one, Event) and delta:
             one.__dict__["state"] = {key: value for key, value in delta.items() if not key.startswith("temp:")}
+            if len(one.state) < len(delta):
+                yield TEMPORARY
             delta = {}
         yield one
 
@@ -293,6 +312,9 @@ def _snaked(value: Mapping[str, Any]) -> dict[str, Any]:
     return {_CAPITAL.sub(lambda letter: f"_{letter[1].lower()}", name): one for name, one in value.items()}
 
 
-def _object(text: object) -> dict[str, Any]:
-    value = json_or_none(text)
-    return value if isinstance(value, dict) else {}
+def _state(text: object, where: str) -> tuple[dict[str, Any], list[Fault]]:
+    """The state in a column, or the fault of one that is no JSON object."""
+    value = json_or_text(text)
+    if isinstance(value, dict):
+        return value, []
+    return {}, [] if value in _NOTHING else [Fault(where, "not valid JSON")]

@@ -72,6 +72,17 @@ def json_or_none(text: object) -> Any:
         return None
 
 
+def json_or_text(text: object) -> Any:
+    """The JSON value in a text; a text that is none stays as it is, so that nothing of a damaged column is lost.
+
+    Example:
+        >>> json_or_text('{"a": 1}'), json_or_text('{"a": '), json_or_text(None)
+        ({'a': 1}, '{"a": ', None)
+    """
+    value = json_or_none(text)
+    return text if value is None and text not in ("null", b"null") else value
+
+
 def whole_characters(value: Any) -> Any:
     """A JSON value in which half a surrogate pair, which no store can hold, is the replacement character."""
     if isinstance(value, str):

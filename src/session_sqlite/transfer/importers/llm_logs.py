@@ -20,7 +20,7 @@ from session_sqlite.operations.whole_sessions import Arrival, Fault, Note
 from session_sqlite.transfer.importers import databases as db
 from session_sqlite.transfer.importers.blocks import ATTACHMENTS_ARE_NOTED, AUTHORS, made_call
 from session_sqlite.transfer.importers.databases import Database, columns_of, quoted
-from session_sqlite.transfer.importers.ids import json_or_none, kept_id, time_of
+from session_sqlite.transfer.importers.ids import json_or_none, json_or_text, kept_id, time_of
 
 Events = Iterator[Event | Fault | Note]
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
@@ -110,7 +110,7 @@ def _response(database: Database | None, row: Mapping[str, Any], system: str, na
         metadata = {"attachments": noted} if noted else {}
         yield Event("user", prompt, metadata=metadata, id=kept_id(f"{id}:prompt"), created_at=when)
     metadata = columns_of(row, ["duration_ms"])
-    if options := json_or_none(row.get("options_json")):
+    if options := json_or_text(row.get("options_json")):
         metadata["options"] = options
     calls = [
         made_call(call["name"], call["arguments"], call.get("tool_call_id"), metadata)
@@ -261,7 +261,9 @@ def _message(database: Database, hash: str, turn: Mapping[str, Any] | None, name
     results: list[Event] = []
     metadata: dict[str, Any] = {}
     for part in database.records(db.LLM_PARTS, hash=hash):
-        payload = json_or_none(part["payload"]) or {}
+        payload = json_or_text(part["payload"]) or {}
+        if not isinstance(payload, dict):
+            raise TypeError("a payload is an object")
         text = _part_text(database, part["text"], payload)
         kind = part["type"]
         if provider := payload.get("provider_metadata"):
@@ -299,7 +301,7 @@ def _message(database: Database, hash: str, turn: Mapping[str, Any] | None, name
     author = AUTHORS.get(role) or (role if codec.is_identifier(role) else "assistant")
     if turn is not None:
         metadata |= columns_of(turn, ["duration_ms"])
-        if options := json_or_none(turn.get("options_json")):
+        if options := json_or_text(turn.get("options_json")):
             metadata["options"] = options
     content = "".join(texts)
     if author != "tool" and (content or reasoning or calls or metadata or not results):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError
+from session_sqlite.operations.whole_sessions import LeftOut
+
+TEMPORARY: Final = LeftOut("temporary state")  # of the scope `temp:`, which is never stored
 
 
 def kept_state(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
