@@ -1,6 +1,7 @@
 """A history is what LangChain's chains and memories expect of one, on one object from any thread and event loop."""
 
 import asyncio
+import inspect
 import logging
 import sqlite3
 import subprocess
@@ -499,6 +500,54 @@ def test_bad_arguments_are_refused_before_a_file_is_made(
     with pytest.raises(InvalidInputError):
         SQLiteChatMessageHistory(**{"session_id": "s", "path": "new.db", **arguments})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "advice"),
+    [
+        ({"connection": "sqlite:///chat.db"}, r'SQLiteChatMessageHistory\(session_id, "chat.db"\)'),
+        ({"connection_string": "postgresql://u@h/d"}, r"service=SQLAlchemySessionService\(url\)"),
+        ({"table_name": "messages"}, "session-sqlite import"),
+        ({"session_id_field_name": "thread"}, "session-sqlite import"),
+        ({"custom_message_converter": object()}, "comes back as it was added"),
+        ({"engine_args": {"echo": True}}, "pass it as service="),
+        ({"async_mode": True}, "aget_messages"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_argument_of_sql_chat_message_history_is_refused_with_what_to_write_instead(
+    old: dict[str, Any], advice: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=advice) as caught:
+        SQLiteChatMessageHistory("s", **old)
+    assert f"has no {next(iter(old))}=" in str(caught.value)
+    with pytest.raises(InvalidInputError, match=advice):
+        SQLiteChatMessageHistory.factory(**old)
+
+
+def test_every_argument_of_sql_chat_message_history_is_one_here_or_says_what_to_write_instead() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = pytest.importorskip("langchain_community.chat_message_histories.sql")
+    theirs = inspect.signature(module.SQLChatMessageHistory.__init__).parameters.keys() - {"self"}
+    assert len(theirs) > 5
+    for name in theirs - inspect.signature(SQLiteChatMessageHistory).parameters.keys():
+        with pytest.raises(InvalidInputError, match=f"has no {name}="):
+            SQLiteChatMessageHistory("s", **{name: None})  # type: ignore[arg-type]  # what is not there takes nothing
+
+
+def test_an_unknown_argument_is_the_error_that_python_has_for_it() -> None:
+    for make in (lambda **names: SQLiteChatMessageHistory("s", **names), SQLiteChatMessageHistory.factory):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'sesion'"):
+            make(sesion=1)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///chat.db", "postgresql://user:secret@host/db"])
+def test_a_url_in_place_of_a_path_says_what_to_write_instead(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        SQLiteChatMessageHistory("s", url)
+    assert ("chat.db" if "sqlite" in url else "SQLAlchemySessionService") in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_path_and_a_service_together_are_refused(service: SQLiteSessionService, path: Path) -> None:

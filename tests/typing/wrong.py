@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from session_sqlite import AsyncSessionService, Event, Session, SessionRecord, SessionService, ToolCall
+from session_sqlite import (
+    AsyncSessionService,
+    Event,
+    Session,
+    SessionRecord,
+    SessionService,
+    SQLiteChatMessageHistory,
+    ToolCall,
+)
 
 
 def filters(service: SessionService, session: Session) -> None:
@@ -21,6 +29,11 @@ def filters(service: SessionService, session: Session) -> None:
     service.iter_events("s", since="2020-01-01")  # E:
     service.list_sessions(limit="3")  # E:
     service.search("tea", limit=None)  # E:
+
+
+def histories() -> None:
+    SQLiteChatMessageHistory("s", connection="sqlite:///chat.db")  # E:
+    SQLiteChatMessageHistory.factory(async_mode=True)  # E:
 
 
 def choices(service: SessionService, session: Session) -> None:

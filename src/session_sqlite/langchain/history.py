@@ -10,8 +10,8 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Never, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
 
@@ -37,6 +37,21 @@ else:
         BaseChatMessageHistory = object
 
 T = TypeVar("T")
+
+# Arguments of LangChain's SQLChatMessageHistory that people bring along, and what to write here instead.
+_OLD_NAMES: Final = dict.fromkeys(
+    ("connection", "connection_string", "engine"),
+    'give the path of a file, SQLiteChatMessageHistory(session_id, "chat.db"), or for a server '
+    "service=SQLAlchemySessionService(url)",
+) | {
+    "table_name": "leave it out: a store has tables of its own (`session-sqlite import OLD_FILE` reads your table, "
+    "whatever its name)",
+    "session_id_field_name": "leave it out: a store has tables of its own (`session-sqlite import OLD_FILE` reads "
+    "those of SQLChatMessageHistory)",
+    "custom_message_converter": "leave it out: every message comes back as it was added, its additional fields too",
+    "engine_args": 'make the store yourself, SQLiteSessionService("chat.db", busy_timeout=…), and pass it as service=',
+    "async_mode": "leave it out: the same object has aget_messages, aadd_messages and aclear",
+}
 
 
 class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unused-ignore]  # see the import above
@@ -80,7 +95,9 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         limit: int | None = None,
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+        **unknown: Never,
     ) -> None:
+        _refuse(unknown)
         self._window = Window(limit, max_tokens, token_counter)
         if service is not None and path is not None:
             raise InvalidInputError("give a path or a service, not both")
@@ -123,12 +140,14 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         limit: int | None = None,
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+        **unknown: Never,
     ) -> Callable[..., SQLiteChatMessageHistory]:
         """Returns what ``RunnableWithMessageHistory`` asks for: a function from a session id to its history.
 
         The function takes ``session_id`` and, if the chain has a second configurable field of that name,
         ``user_id``. The other arguments are those of the constructor.
         """
+        _refuse(unknown)
         if service is None and path is not None and path != MEMORY:
             path = os.path.abspath(path_text(path))  # now: the process may change its directory before a call
         if user_id is None:
@@ -274,6 +293,14 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
         except Exception as error:
             log_failure(not_written(self._session), error)
             raise
+
+
+def _refuse(unknown: Mapping[str, object]) -> None:
+    """Raises for arguments that there are not; for those of ``SQLChatMessageHistory`` it says what to write instead."""
+    for name in unknown:
+        if name in _OLD_NAMES:
+            raise InvalidInputError(f"SQLiteChatMessageHistory has no {name}=: {_OLD_NAMES[name]}")
+        raise TypeError(f"SQLiteChatMessageHistory got an unexpected keyword argument {name!r}")
 
 
 def _events(messages: object) -> list[Event]:

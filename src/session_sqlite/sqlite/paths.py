@@ -23,6 +23,7 @@ _URL = re.compile(r"\s*([a-z][a-z0-9+.-]+):[/\\]|\s*(file|jdbc|sqlite(?:\+\w+)?)
 
 
 # A shell replaces these; a .env file and Python do not.
+_SERVERS = ("postgres", "mysql", "mariadb")
 _VARIABLE = re.compile(r"(?:\$\w+|\$\{\w+\}|%\w+%)(?=[/\\]|$)")
 
 
@@ -80,7 +81,9 @@ def _text(path: object, argument: str, wanted: str) -> str:
     if not name or "\0" in name:
         raise InvalidInputError(f"{argument} must be {wanted}")
     if url := _URL.match(name):
-        raise InvalidInputError(f"{argument} must be {wanted}, not a URL: write {_instead(url)}")
+        is_server = argument == "path" and (url[1] or url[2]).lower().startswith(_SERVERS)
+        server = ", or use SQLAlchemySessionService(url) for a server" if is_server else ""
+        raise InvalidInputError(f"{argument} must be {wanted}, not a URL: write {_instead(url)}{server}")
     if (variable := _VARIABLE.match(name)) and not os.path.isdir(variable[0]):
         raise InvalidInputError(
             f"{argument} begins with the name of an environment variable, which nothing has replaced: use "
