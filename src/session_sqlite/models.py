@@ -42,6 +42,10 @@ def as_html(value: object) -> str | None:  # noqa: ARG001  # the functions that 
     return None
 
 
+def _time_text(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
+
+
 @final
 class AnyOf:
     """The type of `ANY`."""
@@ -102,6 +106,16 @@ class ToolCall:
             return "error"
         return "pending" if self.output is None else "ok"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the call as a JSON object with the keys ``name``, ``args``, ``id``, ``output`` and ``error``.
+
+        Example:
+            >>> ToolCall("Read", {"path": "main.go"}).to_dict()
+            {'name': 'Read', 'args': {'path': 'main.go'}, 'id': '', 'output': None, 'error': None}
+        """
+        args = self.args if isinstance(self.args, str) else dict(self.args)
+        return {"name": self.name, "args": args, "id": self.id, "output": self.output, "error": self.error}
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -122,6 +136,15 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the tokens as a JSON object, whose keys are the attributes.
+
+        Example:
+            >>> Usage("model-x", input_tokens=812).to_dict()["input_tokens"]
+            812
+        """
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True, eq=True)
@@ -199,6 +222,40 @@ class Event:
         reason = self.metadata.get("interrupted")
         return reason if isinstance(reason, str) else ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the event as a JSON object: the form that the command line prints with ``--json``.
+
+        The keys are always the same: ``seq``, ``id``, ``session_id``, ``created_at`` (ISO 8601, or None), ``author``,
+        ``content``, ``reasoning``, ``actions`` (see `ToolCall.to_dict`), ``state`` (a deleted key has the value
+        ``{"$remove": true}``), ``metadata``, ``agent_id``, ``branch``, ``invocation_id``, ``usage`` (see
+        `Usage.to_dict`; None if there is none), ``supersedes``, ``copied_from``, ``message_id`` and ``unreadable``. The
+        stored form of the message and the row are left out.
+
+        Example:
+            >>> Event("user", "Which tea?", seq=1).to_dict()["content"]
+            'Which tea?'
+        """
+        return {
+            "seq": self.seq,
+            "id": self.id,
+            "session_id": self.session_id,
+            "created_at": _time_text(self.created_at),
+            "author": self.author,
+            "content": self.content,
+            "reasoning": self.reasoning,
+            "actions": [action.to_dict() for action in self.actions],
+            "state": {key: {"$remove": True} if value is REMOVE else value for key, value in self.state.items()},
+            "metadata": dict(self.metadata),
+            "agent_id": self.agent_id,
+            "branch": self.branch,
+            "invocation_id": self.invocation_id,
+            "usage": None if self.usage is None else self.usage.to_dict(),
+            "supersedes": self.supersedes,
+            "copied_from": self.copied_from,
+            "message_id": self.message_id,
+            "unreadable": self.unreadable,
+        }
+
     def _repr_html_(self) -> str | None:
         return as_html(self)
 
@@ -241,6 +298,29 @@ class SessionRecord:
     def __hash__(self) -> int:
         return hash((self.app_name, self.user_id, self.id))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the session as a JSON object: the form that the command line prints with ``--json``.
+
+        The keys are the attributes, in their order; times are ISO 8601 texts.
+
+        Example:
+            >>> SessionRecord("s-1", title="Tea").to_dict()["title"]
+            'Tea'
+        """
+        return {
+            "id": self.id,
+            "app_name": self.app_name,
+            "user_id": self.user_id,
+            "agent_id": self.agent_id,
+            "title": self.title,
+            "metadata": dict(self.metadata),
+            "created_at": _time_text(self.created_at),
+            "updated_at": _time_text(self.updated_at),
+            "last_seq": self.last_seq,
+            "parent_id": self.parent_id,
+            "parent_seq": self.parent_seq,
+        }
+
 
 S = TypeVar("S", bound=SessionRecord)
 
@@ -269,6 +349,20 @@ class SearchHit(Generic[S]):
     def __hash__(self) -> int:
         return hash(self.event)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the hit as a JSON object: ``session``, ``event``, ``snippet``, ``spans``, ``score`` and ``parts``.
+
+        See `Event.to_dict`.
+        """
+        return {
+            "session": self.session.to_dict(),
+            "event": self.event.to_dict(),
+            "snippet": self.snippet,
+            "spans": [list(span) for span in self.spans],
+            "score": self.score,
+            "parts": dict(self.parts),
+        }
+
     def _repr_html_(self) -> str | None:
         return as_html(self)
 
@@ -291,3 +385,11 @@ class SessionOverview(Generic[S]):
 
     def __hash__(self) -> int:
         return hash(self.session)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a JSON object: the keys of the session, then ``first_message``, ``event_count``, ``interrupted``."""
+        return self.session.to_dict() | {
+            "first_message": self.first_message,
+            "event_count": self.event_count,
+            "interrupted": self.interrupted,
+        }

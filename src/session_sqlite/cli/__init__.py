@@ -34,8 +34,6 @@ from session_sqlite.cli.console import (
     confirm,
     csv_option,
     db_option,
-    event_for_json,
-    fields_of,
     full_option,
     is_server,
     json_option,
@@ -168,10 +166,10 @@ def list_sessions(
             say_nothing_found(service, "No sessions.", for_programs=as_json or as_csv)
     listed = overviews[:limit]
     if as_json:
-        print_json("[", map(_overview_for_json, listed), "]")
+        print_json("[", (overview.to_dict() for overview in listed), "]")
         return
     if as_csv:
-        rows = map(_overview_for_json, listed)
+        rows = (overview.to_dict() for overview in listed)
         print_csv(CSV_COLUMNS, ([row[name] for name in CSV_COLUMNS] for row in rows))
     elif listed:
         print_text(_table(listed, terminal_width()))
@@ -217,8 +215,8 @@ def show(
             with open_target(sys.stdout if page == "-" else page, service.path) as file:
                 file.writelines(html_page(session, events))
         elif as_json:
-            head = f'{{"session": {json_text(fields_of(session))},\n "events": ['
-            print_json(head, map(event_for_json, events), "]}")
+            head = f'{{"session": {json_text(session.to_dict())},\n "events": ['
+            print_json(head, (event.to_dict() for event in events), "]}")
         else:
             print_conversation(session, events, full=full)
 
@@ -258,14 +256,6 @@ def _overviews(service: SessionService, agent: str | None) -> Iterator[SessionOv
         cursor = page.next_cursor
         if cursor is None:
             return
-
-
-def _overview_for_json(overview: SessionOverview[Session]) -> dict[str, Any]:
-    return fields_of(overview.session) | {
-        "first_message": overview.first_message,
-        "event_count": overview.event_count,
-        **({"interrupted": overview.interrupted} if overview.interrupted else {}),
-    }
 
 
 def _title(overview: SessionOverview[Session]) -> str:

@@ -7,7 +7,6 @@ in UTF-8 whatever encoding the terminal has.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import math
@@ -26,7 +25,7 @@ from typing import Any, Final
 import click
 
 from session_sqlite.errors import SessionNotFoundError
-from session_sqlite.models import ANY, REMOVE, Event, ToolCall, Usage
+from session_sqlite.models import ANY, Event
 from session_sqlite.service import SessionService, others_said
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, database_file, path_text
@@ -343,23 +342,9 @@ def json_text(value: object) -> str:
 
 
 def _for_json(value: object) -> object:
-    if isinstance(value, (Session, Event, ToolCall, Usage)):
-        return event_for_json(value) if isinstance(value, Event) else fields_of(value)
-    if value is REMOVE:
-        return {"$remove": True}  # the form in the file
     if isinstance(value, bytes):
         return {"$base64": True, "encoded": b64encode(value).decode()}  # the form of sqlite-utils
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def fields_of(value: Session | Event | ToolCall | Usage) -> dict[str, Any]:
-    """Returns the fields of a value by name; unlike `dataclasses.asdict` it copies nothing and has no depth limit."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-
-
-def event_for_json(event: Event) -> dict[str, Any]:
-    """Returns an event's fields without its LangChain message."""
-    return {name: value for name, value in fields_of(event).items() if name != "message"}
 
 
 def print_rows(

@@ -20,8 +20,6 @@ from session_sqlite.cli.console import (
     check_format,
     counted,
     csv_option,
-    event_for_json,
-    fields_of,
     full_option,
     has_colours,
     in_one_line,
@@ -66,10 +64,6 @@ INTERRUPTED: Final = 130  # the exit code by which a shell knows that Ctrl-C end
 
 HIT_COLUMNS: Final = (
     "app_name", "user_id", "session_id", "title", "seq", "event_id", "created_at", "author", "snippet", "score",
-)  # fmt: skip
-CALL_COLUMNS: Final = (
-    "app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "invocation_id", "event_id", "call_id",
-    "name", "args", "output", "error", "status", "result_seq", "result_at",
 )  # fmt: skip
 
 USAGE_HEADERS: Final = {
@@ -123,7 +117,7 @@ def search(
         newest_first=newest,
     )
     if as_json:
-        print_json("[", map(_hit_for_json, hits), "]")
+        print_json("[", (hit.to_dict() for hit in hits), "]")
     elif as_csv:
         print_csv(HIT_COLUMNS, map(_hit_row, hits))
     elif hits:
@@ -131,17 +125,6 @@ def search(
     _say_if_empty(service, hits, "Nothing found.", as_json or as_csv)
     if hits.next_cursor is not None:
         click.echo(THERE_ARE_MORE, err=True)
-
-
-def _hit_for_json(hit: SearchHit[Session]) -> dict[str, Any]:
-    return {
-        "session": fields_of(hit.session),
-        "event": event_for_json(hit.event),
-        "snippet": hit.snippet,
-        "spans": hit.spans,
-        "score": hit.score,
-        "parts": dict(hit.parts),
-    }
 
 
 def _hit_row(hit: SearchHit[Session]) -> tuple[object, ...]:
@@ -255,7 +238,7 @@ def tools(
     )
     listed = records[:limit]
     if as_json or as_csv:
-        print_rows(listed, CALL_COLUMNS, as_json=as_json, as_csv=as_csv)
+        print_rows(listed, records.columns, as_json=as_json, as_csv=as_csv)
     elif listed:
         print_text(_calls_table(listed, with_names=name is None))
     _say_if_empty(service, records, "No tool calls.", as_json or as_csv)
@@ -473,7 +456,7 @@ class _Shown:
 
     def __call__(self, session: Session, event: Event) -> None:
         if self.as_json:
-            document = {"app_name": session.app_name, "user_id": session.user_id} | event_for_json(event)
+            document = {"app_name": session.app_name, "user_id": session.user_id} | event.to_dict()
             click.echo(json_text(document).encode())
             return
         if session != self.session and (self.session is None or _key(session) != _key(self.session)):

@@ -22,8 +22,6 @@ from session_sqlite.cli.console import (
     YELLOW,
     confirm,
     counted,
-    event_for_json,
-    fields_of,
     json_option,
     json_text,
     named,
@@ -68,7 +66,7 @@ def fork(
     source = service.get_session(session_id)
     copy = service.fork_session(source, at=_event(at), session_id=new_id, title=title)
     if as_json:
-        print_json("", [fields_of(copy)], "")
+        print_json("", [copy.to_dict()], "")
     else:
         print_text(f"Forked {named(source)} after #{copy.parent_seq}: the copy is session {visible(copy.id)}.")
 
@@ -98,8 +96,8 @@ def rewind(
             raise StaleSessionError(f"{named(session)} has new events meanwhile: nothing was removed, look at it again")
     removed = service.rewind_session(session, turns=turns, to=_event(to)) if to_remove else []
     if as_json:
-        print_json(f'{{"session": {json_text(fields_of(session.refresh()))},\n "removed": [',
-                   map(event_for_json, removed), "]}")  # fmt: skip
+        print_json(f'{{"session": {json_text(session.refresh().to_dict())},\n "removed": [',
+                   (event.to_dict() for event in removed), "]}")  # fmt: skip
     elif removed:
         print_text(f"Removed {_span(removed)} of {named(session)}.")
     else:
