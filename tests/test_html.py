@@ -93,8 +93,9 @@ ALLOWED: dict[str, set[str]] = {
     "div": {"class", "dir", "lang", "tabindex"},
     "h1": {"class", "id", "dir", "lang"}, "h2": {"class"}, "p": {"class", "dir", "lang"}, "dl": {"class"}, "dt": set(),
     "dd": set(), "bdi": {"lang"}, "ol": {"class"}, "ul": {"class", "aria-label"}, "li": {"class"}, "span": {"class"},
-    "b": set(), "strong": set(), "code": {"lang"}, "pre": {"class", "tabindex"}, "time": {"datetime"},
-    "details": {"class"}, "summary": set(), "img": {"src", "alt"}, "mark": set(), "table": set(), "thead": set(),
+    "b": set(), "abbr": {"title"}, "strong": set(), "code": {"lang"}, "pre": {"class", "tabindex"},
+    "time": {"datetime"}, "details": {"class"}, "summary": set(), "img": {"src", "alt"}, "mark": set(),
+    "table": set(), "thead": set(),
     "tbody": set(), "tr": set(), "th": {"scope", "class"}, "td": {"class", "dir", "lang"},
 }  # fmt: skip
 
@@ -343,11 +344,11 @@ def test_a_hit_marks_what_was_found(service: SQLiteSessionService) -> None:
 
 
 def test_lists_show_themselves_as_tables(service: SQLiteSessionService) -> None:
-    session = service.create_session(title="Tea", agent_id="helper")
+    session = service.create_session(session_id="s-1", title="Tea", agent_id="helper")
     session.add_event("user", "hi", actions=[ToolCall("Read")])
     heads = {
-        "session agent events last change Tea helper 1": service.list_sessions(),
-        "session agent events last change Tea helper 1 20": service.session_overviews(),
+        "session id agent events last change Tea s-1 helper 1": service.list_sessions(),
+        "session id agent events last change Tea s-1 helper 1 20": service.session_overviews(),
         "seq author content tools time 1 user hi Read": session.events(),
         "author n user 1": service.query("SELECT author, count(*) AS n FROM events GROUP BY author"),
         "item x": Listing(["x"]),
@@ -356,9 +357,74 @@ def test_lists_show_themselves_as_tables(service: SQLiteSessionService) -> None:
         assert text_of(listing._repr_html_()).startswith(expected)
         assert_only_our_elements(listing._repr_html_())
     service.scope(user_id="other").create_session()
-    everyone = service.list_sessions(user_id=ANY)
-    assert "app / user" in everyone._repr_html_()
     assert "There are more" in service.list_sessions(user_id=ANY, limit=1)._repr_html_()
+
+
+def heads_of(markup: str) -> list[str]:
+    return re.findall(r"<th [^>]*>(.*?)</th>", markup)
+
+
+def test_a_table_of_sessions_has_app_and_user_where_they_differ(service: SQLiteSessionService) -> None:
+    across = service.scope(app_name=ANY, user_id=ANY)
+    service.create_session(title="Tea")
+    for lists in (across.list_sessions, across.session_overviews):
+        assert heads_of(lists()._repr_html_()) == ["session", "id", "events", "last change"]
+    service.scope(user_id="other").create_session(title="Tea")
+    for lists in (across.list_sessions, across.session_overviews):
+        assert heads_of(lists()._repr_html_()) == ["session", "id", "user", "events", "last change"]
+    service.scope(app_name="second").create_session(title="Tea")
+    for lists in (across.list_sessions, across.session_overviews):
+        assert heads_of(lists()._repr_html_()) == ["session", "id", "app", "user", "events", "last change"]
+
+
+def test_a_long_id_is_short_in_a_table_differs_from_the_others_and_is_whole_on_hover() -> None:
+    alike = ["0199aaaa-0000-7000-8000-00000000000a", "0199aaaa-0007-7000-8000-0000000000bb", "0199bbbb", "ünï-代码" * 9]
+    shown = Listing([Session(id, title="Tea") for id in alike])._repr_html_()
+    found = [(attributes["title"], tag) for tag, attributes in Elements(shown).found if tag == "abbr"]
+    assert [whole for whole, _ in found] == [alike[0], alike[1], alike[3]]
+    cut = re.findall(r"<abbr[^>]*>(.*?)…</abbr>", shown)
+    assert len(set(cut)) == len(cut)
+    assert all(whole is not None and whole.startswith(short) for (whole, _), short in zip(found, cut, strict=True))
+    one = Listing([Session(alike[0])])._repr_html_()
+    assert f">{alike[0][:8]}…<" in one
+    assert "0199aaaa-0000…" in shown
+    same = [f"0199aaaa-0000-7000-8000-00000000000{end}" for end in "ab"]
+    assert len(max(re.findall(r"<abbr[^>]*>(.*?)…</abbr>", Listing(map(Session, same))._repr_html_()), key=len)) < 20
+    evil = '"><script>x</script>' * 3
+    hostile = Listing([Session(evil), Session(evil + "2")])._repr_html_()
+    assert_only_our_elements(hostile)
+    assert evil in [attributes.get("title") for tag, attributes in Elements(hostile).found if tag == "abbr"]
+
+
+def test_tool_calls_begin_with_time_name_and_status(service: SQLiteSessionService) -> None:
+    for calls in (service.tool_calls(), service.tool_calls("none")):
+        assert heads_of(calls._repr_html_())[:3] == ["created_at", "name", "status"]
+    service.create_session().add_event("assistant", actions=[ToolCall("Read", {"p": 1}, output="x")])
+    calls = service.tool_calls()
+    assert heads_of(calls._repr_html_())[:3] == ["created_at", "name", "status"] == list(calls[0])[:3]
+    assert (calls[0]["name"], calls[0]["status"], calls[0]["output"]) == ("Read", "ok", "x")
+    assert set(calls.columns) == set(service.query("SELECT * FROM tool_calls").columns)
+
+
+def test_an_empty_list_says_what_it_is_a_list_of(service: SQLiteSessionService) -> None:
+    silent = service.create_session(session_id="silent")
+    said = {
+        "No sessions.": [service.list_sessions(limit=0), service.session_overviews(user_id="nobody")],
+        "Nothing found.": [service.search("tea"), service.search("…"), silent.search("tea")],
+        "No events.": [silent.events(), service.activity()],
+        "No tool calls.": [service.tool_calls(), service.tool_calls("Read", session=silent)],
+        "No usage.": [service.usage()],
+        "No replies.": [service.reply_times()],
+        "No rows.": [service.query("SELECT 1 WHERE 0"), Rows()],
+        "No items.": [Listing()],
+    }
+    lists: list[tuple[str, Any]] = [(words, empty) for words, some in said.items() for empty in some]
+    for words, empty in lists:
+        for one in (empty, copy.copy(empty), pickle.loads(pickle.dumps(empty))):  # noqa: S301  # our own
+            assert words in text_of(one._repr_html_())
+    silent.add_event("user", "tea")
+    for full in (service.list_sessions(), silent.events(), service.search("tea"), service.activity()):
+        assert not any(words in text_of(full._repr_html_()) for words in said)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))

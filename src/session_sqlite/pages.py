@@ -69,7 +69,9 @@ class Page(list[T]):
         return _dataframe([dict(zip(columns, record(item), strict=True)) for item in self], columns)
 
     def _repr_html_(self) -> str:
-        note = _note(self) if self.next_cursor is None else "There are more: next_cursor is set."
+        note = "There are more: next_cursor is set."
+        if self.next_cursor is None:
+            note = _note(self, _IF_EMPTY.get(self._kind(), "No items."))
         return _TABLE_OF.get(self._kind(), html.items_table)(self, note)
 
     def _kind(self) -> type:
@@ -92,10 +94,20 @@ class Rows(list[dict[str, Any]]):
         rows: Iterable[Mapping[str, Any]] = (),
         columns: Sequence[str] = (),
         *,
+        if_empty: str = "No rows.",
         why_empty: WhyEmpty | None = None,
     ) -> None:
+        """Makes the rows.
+
+        Args:
+            rows: The rows.
+            columns: The names of the columns; those of the first row if not given.
+            if_empty: The text that is shown if there are no rows.
+            why_empty: A function that is called when no rows are shown; its text is shown as well.
+        """
         super().__init__(map(dict, rows))
         self.columns = tuple(columns) or tuple(self[0] if self else ())
+        self._if_empty = if_empty
         self._why_empty = why_empty
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,11 +123,14 @@ class Rows(list[dict[str, Any]]):
         return _dataframe(self, self.columns)
 
     def _repr_html_(self) -> str:
-        return html.records_table(self.columns, self, _note(self))
+        return html.records_table(self.columns, self, _note(self, self._if_empty))
 
 
-def _note(shown: Page[Any] | Rows) -> str:
-    return "" if shown or shown._why_empty is None else shown._why_empty()
+def _note(shown: Page[Any] | Rows, if_empty: str) -> str:
+    """Returns what an empty list says: what it is a list of, and why it is empty."""
+    if shown:
+        return ""
+    return f"{if_empty} {'' if shown._why_empty is None else shown._why_empty()}".rstrip()
 
 
 def _without_service(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,6 +234,12 @@ _RECORDS_OF: Final[dict[type, _Record]] = {
     SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
     SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score", "parts"), _hit_record),
     Event: (_EVENT_COLUMNS, _event_record),
+}
+_IF_EMPTY: Final[dict[type, str]] = {
+    SessionRecord: "No sessions.",
+    SessionOverview: "No sessions.",
+    SearchHit: "Nothing found.",
+    Event: "No events.",
 }
 _TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {
     SessionRecord: html.sessions_table,

@@ -325,8 +325,8 @@ SELECT {SESSION_ROW},
   FROM sessions
 """
 TOOL_CALLS = """
-SELECT app_name, user_id, session_id, seq, created_at, agent_id, invocation_id, event_id, call_id, name, args, output,
-       error, status, result_seq, result_at
+SELECT created_at, name, status, args, output, error, app_name, user_id, session_id, seq, agent_id, invocation_id,
+       event_id, call_id, result_seq, result_at
   FROM tool_calls
 """
 TOOL_NAME = "name = :name"

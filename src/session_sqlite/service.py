@@ -937,8 +937,8 @@ class SessionService:
             user_id: The user; the service's if not given, `ANY` for every user.
 
         Returns:
-            A dict for each call with the columns of the view ``tool_calls``; ``args`` is a dict, ``created_at`` and
-            ``result_at`` are datetimes.
+            A dict for each call with the columns of the view ``tool_calls``, first ``created_at``, ``name`` and
+            ``status``; ``args`` is a dict, ``created_at`` and ``result_at`` are datetimes.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -949,7 +949,7 @@ class SessionService:
         limit = codec.optional_number(limit, "limit")
         codec.flag(newest_first, "newest_first")
         records = analytics.tool_calls(self._database, where, limit, newest_first=newest_first)
-        return self._rows(records, session, app_name, user_id)
+        return self._rows(records, "No tool calls.", session, app_name, user_id)
 
     def tool_counts(
         self,
@@ -1002,7 +1002,7 @@ class SessionService:
         """
         groups = analytics.groups_of(by, queries.USAGE_GROUPS)
         where = self._history(session, since, until, app_name, user_id)
-        return self._rows(analytics.usage(self._database, where, groups), session, app_name, user_id)
+        return self._rows(analytics.usage(self._database, where, groups), "No usage.", session, app_name, user_id)
 
     def activity(
         self,
@@ -1025,7 +1025,7 @@ class SessionService:
         """
         groups = analytics.groups_of(by, queries.ACTIVITY_GROUPS)
         where = self._history(session, since, until, app_name, user_id)
-        return self._rows(analytics.activity(self._database, where, groups), session, app_name, user_id)
+        return self._rows(analytics.activity(self._database, where, groups), "No events.", session, app_name, user_id)
 
     def reply_times(
         self,
@@ -1046,7 +1046,7 @@ class SessionService:
             ``asked_at``, ``replied_at`` (datetimes) and ``seconds``. Events whose times are damaged are left out.
         """
         where = self._history(session, since, until, app_name, user_id)
-        return self._rows(analytics.reply_times(self._database, where), session, app_name, user_id)
+        return self._rows(analytics.reply_times(self._database, where), "No replies.", session, app_name, user_id)
 
     def stats(self, *, app_name: str | AnyOf | None = None, user_id: str | AnyOf | None = None) -> dict[str, Any]:
         """Counts the sessions, events, tool calls and tokens of a store; copies are counted as in `usage`.
@@ -1272,9 +1272,14 @@ class SessionService:
         return lambda: others_said(self, app, user)
 
     def _rows(
-        self, records: analytics.Records, session: object, app_name: str | AnyOf | None, user_id: str | AnyOf | None
+        self,
+        records: analytics.Records,
+        if_empty: str,
+        session: object,
+        app_name: str | AnyOf | None,
+        user_id: str | AnyOf | None,
     ) -> Rows:
-        return Rows(*records, why_empty=self._why_empty(session, app_name, user_id))
+        return Rows(*records, if_empty=if_empty, why_empty=self._why_empty(session, app_name, user_id))
 
     # ------------------------------------------------------------ the session that a call names
 

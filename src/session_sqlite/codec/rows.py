@@ -47,9 +47,9 @@ EVENT_COLUMNS: Final = (
     "seq", "agent_id", "branch", "invocation_id", "state", "usage", "tool_call_id", "message_id", "message",
     "supersedes", "copied_from",
 )  # fmt: skip
-TOOL_CALL_COLUMNS: Final = (
-    "app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "invocation_id", "event_id", "call_id",
-    "name", "args", "output", "error", "status", "result_seq", "result_at",
+TOOL_CALL_COLUMNS: Final = (  # as people read them: when, what, and how it went
+    "created_at", "name", "status", "args", "output", "error", "app_name", "user_id", "session_id", "seq", "agent_id",
+    "invocation_id", "event_id", "call_id", "result_seq", "result_at",
 )  # fmt: skip
 
 

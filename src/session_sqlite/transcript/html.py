@@ -43,6 +43,8 @@ BLOCK_CHARACTERS: Final = 20_000  # a plain text is split: the layout of one blo
 ROWS_SHOWN: Final = 50
 CELL_CHARACTERS: Final = 200
 SHORT_CELL: Final = 24
+SHORT_ID: Final = 8  # characters of an id that are shown at least
+LONG_ID: Final = 18  # and at most: a UUIDv7 begins with its time, which two of one moment share
 LONG_CELL: Final = 40
 SUMMARY_CHARACTERS: Final = 120
 STATE_CHARACTERS: Final = 300
@@ -156,9 +158,11 @@ def _sessions_table(
     """
     shown = sessions[:ROWS_SHOWN]
     columns: dict[str, list[object]] = {
-        "session": [session.title or first_message or session.id for session, first_message, _ in shown],
+        "session": [session.title or first_message or "(no title)" for session, first_message, _ in shown],
+        "id": short_ids([session.id for session, _, _ in shown]),
+        "app": [session.app_name for session, _, _ in shown],
+        "user": [session.user_id for session, _, _ in shown],
         "agent": [session.agent_id for session, _, _ in shown],
-        "app / user": [f"{session.app_name} / {session.user_id}" for session, _, _ in shown],
         "events": [events for _, _, events in shown],
         "last change": [_time(session.updated_at, "minutes") for session, _, _ in shown],
     }
@@ -168,8 +172,9 @@ def _sessions_table(
         columns["interrupted"] = list(interrupted)
     if shown and not any(columns["agent"]):
         del columns["agent"]
-    if len(set(columns["app / user"])) == 1:
-        del columns["app / user"]
+    for name in ("app", "user"):
+        if len(set(columns[name])) == 1:
+            del columns[name]
     return table(tuple(columns), zip(*columns.values(), strict=True), of=len(sessions), note=note)
 
 
@@ -218,6 +223,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0,
     )
 
 
+def short_ids(ids: Sequence[str]) -> list[object]:
+    """Returns ids for a table: long ones are cut, where that can be behind their first difference.
+
+    The whole id is the tooltip.
+    """
+    different = len(set(ids))
+    lengths = (length for length in range(SHORT_ID, LONG_ID) if len({id[:length] for id in ids}) == different)
+    short = next(lengths, LONG_ID)
+    return [id if len(id) <= short + 1 else _short(id, id[:short]) for id in ids]
+
+
+def _short(whole: str, shown: str) -> Markup:
+    return Markup(f'<abbr title="{_escaped(whole)}">{_escaped(shown)}…</abbr>')
+
+
 def _note(note: str) -> str:
     return f'<p class="soft">{_escaped(note)}</p>' if note else ""
 
@@ -243,7 +263,7 @@ def _align(rows: Sequence[Sequence[object]], column: int) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, Markup):
-        kind = "t" if value.startswith("<time") else "long"
+        kind = "t" if value.startswith(("<time", "<abbr")) else "long"
         return f'<td dir="auto" class="{kind}">{value}</td>'
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'<td class="n">{_escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
