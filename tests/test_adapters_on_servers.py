@@ -27,6 +27,7 @@ from session_sqlite import (
     SQLiteSessionService,
     ToolCall,
     Usage,
+    history_tools,
     plots,
 )
 from session_sqlite.service import copy_sessions
@@ -69,6 +70,28 @@ async def test_a_history_is_added_to_read_windowed_and_cleared(server: SQLAlchem
     await history.aclear()
     assert history.messages == []
     assert server.get_session("s").last_seq == 6
+
+
+async def test_the_tools_of_a_history_find_and_read_as_on_a_file(server: SQLAlchemySessionService, path: Path) -> None:
+    answers: list[list[str]] = []
+    with SQLiteSessionService(path, app_name="app", user_id="user") as file:
+        for service in (file, server):
+            session = service.create_session(session_id="tea", title="Tea")
+            session.add_events([Event("user", "Which teapot?"), Event("assistant", "The blue one.")])
+            others = service.scope(user_id="other").create_session(session_id="theirs")
+            others.add_event("user", "Which teapot? SECRET")
+            search, listing, read = history_tools(service)
+            answers.append(
+                [
+                    await search.ainvoke({"question": "Which teapot did we take?"}),
+                    listing.invoke({}),
+                    await read.ainvoke({"session_id": "tea", "around": 2}),
+                    read.invoke({"session_id": "theirs"}),
+                ]
+            )
+    assert answers[0] == answers[1]
+    assert "> The blue one." in answers[0][0]
+    assert "SECRET" not in str(answers)
 
 
 def test_a_chain_remembers(server: SQLAlchemySessionService) -> None:

@@ -2,8 +2,9 @@
 
 One local SQLite file holds sessions and the events in them. `SQLiteSessionService` is the service, and
 `SQLAlchemySessionService` has the same interface for a database server. For LangChain, `SQLiteChatMessageHistory` is
-the memory of a chain, `SessionHistoryMiddleware` that of an agent, and `SessionRecorder` records any run. All but the
-first are imported at their first use, so that importing this package loads neither SQLAlchemy nor LangChain.
+the memory of a chain, `SessionHistoryMiddleware` that of an agent, `SessionRecorder` records any run, and with
+`history_tools` an agent searches its user's past. All but the first are imported at their first use, so that importing
+this package loads neither SQLAlchemy nor LangChain.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from session_sqlite.langchain.history import SQLiteChatMessageHistory
     from session_sqlite.langchain.middleware import SessionHistoryMiddleware
     from session_sqlite.langchain.recorder import SessionRecorder
+    from session_sqlite.langchain.tools import history_tools
     from session_sqlite.server_service import SQLAlchemySessionService
 
 __all__ = [
@@ -140,6 +142,7 @@ __all__ = [
     "Usage",
     "UsageGroup",
     "database_file",
+    "history_tools",
 ]
 
 _LAZY = {
@@ -147,6 +150,7 @@ _LAZY = {
     "SQLiteChatMessageHistory": "session_sqlite.langchain.history",
     "SessionHistoryMiddleware": "session_sqlite.langchain.middleware",
     "SessionRecorder": "session_sqlite.langchain.recorder",
+    "history_tools": "session_sqlite.langchain.tools",
 }
 
 

@@ -11,7 +11,6 @@ Needs LangChain 1 (the extra ``agent``).
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
 import threading
 import uuid
@@ -27,14 +26,16 @@ from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFou
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.langchain.sessions import (
-    SessionNames,
+    ToolRun,
     checked_service,
     failures,
+    field_of,
     given_names,
     log_failure,
-    names_in,
+    names_of_run,
     not_written,
     raises_on_error,
+    tool_runs,
 )
 from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, not_run, paired, result_id
 from session_sqlite.langchain.window import TokenCounter, Window
@@ -355,17 +356,14 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         config: Mapping[str, Any] = getattr(runtime, "config", None) or get_config()  # a tool's runtime has its own
         configurable = config.get("configurable") or {}
         context = getattr(runtime, "context", None)
-
-        of_context = {name: _field(context, name) for name in SessionNames._fields}
-        of_run = names_in(of_context, configurable, is_name=lambda value: value is not None and value != "")
-        names = self._given.or_else(of_run)
+        names = self._given.or_else(names_of_run(context, configurable))
         if names.session_id is None:
             raise InvalidInputError(
                 "there is no session for this run: give SessionHistoryMiddleware a session_id, or the run a context or "
                 'a config with one, like {"configurable": {"session_id": "…"}}'
             )
         session = names.session(self._service, "an agent's session")
-        runs = _tool_runs.get()
+        runs = tool_runs.get()
         if self._given.session_id is None and any(run.session == session for run in runs):
             return _session_within(runs[-1])
         return session
@@ -506,7 +504,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def _make_if_within(self, session: Session) -> None:
         """Makes the session of a sub-agent, with a note of the session and the call that it belongs to."""
-        runs = _tool_runs.get()
+        runs = tool_runs.get()
         if runs and session == _session_within(runs[-1]):
             run = runs[-1]
             with self._failures(session):
@@ -526,29 +524,17 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 # ---------------------------------------------------------------- sub-agents
 
 
-class _ToolRun(NamedTuple):
-    """A tool call of an agent with a session, seen from within."""
-
-    session: Session
-    call_id: str
-    tool: str
-
-
-# The tool calls around the running code, the innermost last. An agent that runs inside of one is a sub-agent.
-_tool_runs: contextvars.ContextVar[tuple[_ToolRun, ...]] = contextvars.ContextVar("session_sqlite_tools", default=())
-
-
 @contextmanager
 def _in_tool(session: Session, request: ToolCallRequest) -> Iterator[None]:
     call = request.tool_call
-    token = _tool_runs.set((*_tool_runs.get(), _ToolRun(session, call["id"] or "", call["name"])))
+    token = tool_runs.set((*tool_runs.get(), ToolRun(session, call["id"] or "", call["name"])))
     try:
         yield
     finally:
-        _tool_runs.reset(token)
+        tool_runs.reset(token)
 
 
-def _session_within(run: _ToolRun) -> Session:
+def _session_within(run: ToolRun) -> Session:
     parent = run.session
     id = f"{parent.id}/{run.call_id}"
     if not codec.is_identifier(id):  # too long
@@ -579,13 +565,9 @@ class _Twin(NamedTuple):
     group: dict[int, list[BaseMessage] | None]
 
 
-def _field(context: object, name: str) -> Any:
-    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
-
-
 def _messages_in(state: Any) -> list[BaseMessage]:
     """Returns the messages of a state, which is a dict, a model, or a list of messages itself."""
-    found = state if isinstance(state, list) else _field(state, "messages")
+    found = state if isinstance(state, list) else field_of(state, "messages")
     return [message for message in found or () if isinstance(message, BaseMessage)]
 
 

@@ -7,6 +7,7 @@ the service's app and user. A session belongs to one app and one user.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -87,6 +88,29 @@ def names_in(*places: Mapping[str, Any], is_name: Callable[[Any], bool]) -> Sess
         return None
 
     return SessionNames(named("session_id", "thread_id"), named("app_name"), named("user_id"))
+
+
+def names_of_run(context: object, configurable: Mapping[str, Any]) -> SessionNames:
+    """Returns the names that a run of LangGraph says: in its runtime context, then in its configuration."""
+    of_context = {name: field_of(context, name) for name in SessionNames._fields}
+    return names_in(of_context, configurable, is_name=lambda value: value is not None and value != "")
+
+
+def field_of(context: object, name: str) -> Any:
+    """Returns a field of a mapping or of an object; None if it has no such field."""
+    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)
+
+
+class ToolRun(NamedTuple):
+    """A tool call of an agent with a session, seen from within."""
+
+    session: Session
+    call_id: str
+    tool: str
+
+
+# The tool calls around the running code, the innermost last. An agent that runs inside of one is a sub-agent.
+tool_runs: contextvars.ContextVar[tuple[ToolRun, ...]] = contextvars.ContextVar("session_sqlite_tools", default=())
 
 
 def checked_service(service: object) -> SessionService:
