@@ -1,9 +1,10 @@
 """A conversation and lists of conversations as HTML: a part for a notebook's output, or a whole page.
 
-Everything that a user, a model or a tool wrote is treated as hostile. It enters HTML in one place only (`_escaped`), as
-text: it never becomes a link, an attribute, a style or a script. Of Markdown, only code blocks, code, bold and headings
-are rendered, which can do no harm. An image is shown if the conversation itself holds it, as a PNG, JPEG, GIF or WebP;
-it is encoded again from its bytes. A page has no script, loads nothing, and forbids the browser both.
+Everything that a user, a model or a tool wrote is treated as hostile. It enters HTML in one place only
+(`markup.escaped`), as text: it never becomes an element, a style or a script. Markdown of models is rendered by
+`markdown`, whose elements and links can do no harm; a user's text is shown as it was written. An image is shown if the
+conversation itself holds it, as a PNG, JPEG, GIF or WebP; it is encoded again from its bytes. A page has no script,
+loads nothing, and forbids the browser both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any, Final
 
 from session_sqlite.models import REMOVE, Event, SearchHit, SessionOverview, SessionRecord, ToolCall, as_html
 from session_sqlite.transcript import style
+from session_sqlite.transcript.colours import coloured
+from session_sqlite.transcript.markdown import Renderer, link_start
+from session_sqlite.transcript.markup import Markup, cut, escaped, isolated, lang
 from session_sqlite.transcript.text import (
     Entry,
     Gap,
@@ -31,15 +35,12 @@ from session_sqlite.transcript.text import (
     origin_text,
     time_shown,
     usage_text,
-    visible,
 )
 
 EVENTS_IN_NOTEBOOK: Final = 20  # of one session
 FIRST_IN_NOTEBOOK: Final = 4  # the first events among these; the others are the last
 CHARACTERS_IN_NOTEBOOK: Final = 4_000  # of one text
 IMAGE_CHARACTERS_IN_NOTEBOOK: Final = 1_500_000  # of one image, in base64
-MARKDOWN_CHARACTERS: Final = 200_000  # a longer text is shown plain: a browser may fail on too many code and bold parts
-BLOCK_CHARACTERS: Final = 20_000  # a plain text is split: the layout of one block of millions takes a browser minutes
 ROWS_SHOWN: Final = 50
 CELL_CHARACTERS: Final = 200
 SHORT_CELL: Final = 24
@@ -47,17 +48,12 @@ SHORT_ID: Final = 8  # characters of an id that are shown at least
 LONG_ID: Final = 18  # and at most: a UUIDv7 begins with its time, which two of one moment share
 LONG_CELL: Final = 40
 SUMMARY_CHARACTERS: Final = 120
+LANGUAGE_CHARACTERS: Final = 40
 STATE_CHARACTERS: Final = 300
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 )
-
-
-class Markup(str):
-    """A text that is HTML already, and is not escaped again."""
-
-    __slots__ = ()
 
 
 # ---------------------------------------------------------------- a whole page
@@ -92,7 +88,7 @@ def page_start(title: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(CONTENT_SECURITY_POLICY)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{_escaped(_cut(title, CELL_CHARACTERS))}</title>\n"
+        f"<title>{escaped(cut(title, CELL_CHARACTERS))}</title>\n"
         f"<style>{style.BASE}{style.TRANSCRIPT}{style.PAGE}</style>\n</head>\n<body>\n"
         f'<main class="{style.ROOT}">\n'
     )
@@ -133,8 +129,8 @@ def event_part(event: Event) -> str:
 @as_html.register(SearchHit)
 def hit_part(hit: SearchHit[SessionRecord]) -> str:
     """Returns a hit as a notebook shows it: where it is, and its snippet with the terms marked."""
-    name = _name(hit.session.title or hit.session.id)
-    where = f"{name} · #{_escaped(hit.event.seq)} {_escaped(hit.event.author)} {_time(hit.event.created_at)}"
+    name = isolated(hit.session.title or hit.session.id)
+    where = f"{name} · #{escaped(hit.event.seq)} {escaped(hit.event.author)} {_time(hit.event.created_at)}"
     return _part(f'<p class="soft">{where}</p><p dir="auto">{marked(hit.snippet, hit.spans)}</p>')
 
 
@@ -214,7 +210,7 @@ def items_table(items: Sequence[Any], note: str = "") -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0, note: str = "") -> str:
     """Returns a table whose cells are escaped and cut; ``of`` is the number of rows, if not all are shown."""
     shown = list(rows)
-    heads = "".join(f'<th scope="col"{_align(shown, column)}>{_escaped(name)}</th>' for column, name in enumerate(head))
+    heads = "".join(f'<th scope="col"{_align(shown, column)}>{escaped(name)}</th>' for column, name in enumerate(head))
     body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in shown)
     rest = f'<p class="soft">… and {of - len(shown):,} more</p>' if of > len(shown) else ""
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
@@ -235,20 +231,20 @@ def short_ids(ids: Sequence[str]) -> list[object]:
 
 
 def _short(whole: str, shown: str) -> Markup:
-    return Markup(f'<abbr title="{_escaped(whole)}">{_escaped(shown)}…</abbr>')
+    return Markup(f'<abbr title="{escaped(whole)}">{escaped(shown)}…</abbr>')
 
 
 def _note(note: str) -> str:
-    return f'<p class="soft">{_escaped(note)}</p>' if note else ""
+    return f'<p class="soft">{escaped(note)}</p>' if note else ""
 
 
 def marked(text: str, spans: Iterable[tuple[int, int]]) -> Markup:
     """Returns a text as HTML with parts of it marked."""
     pieces, position = [], 0
     for begin, end in spans:
-        pieces += [_escaped(text[position:begin]), f"<mark>{_escaped(text[begin:end])}</mark>"]
+        pieces += [escaped(text[position:begin]), f"<mark>{escaped(text[begin:end])}</mark>"]
         position = end
-    return Markup("".join([*pieces, _escaped(text[position:])]))
+    return Markup("".join([*pieces, escaped(text[position:])]))
 
 
 def _part(body: str, *, transcript: bool = False) -> str:
@@ -266,11 +262,11 @@ def _cell(value: object) -> str:
         kind = "t" if value.startswith(("<time", "<abbr")) else "long"
         return f'<td dir="auto" class="{kind}">{value}</td>'
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f'<td class="n">{_escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
-    text = _cut(str(value), CELL_CHARACTERS)
+        return f'<td class="n">{escaped(value if isinstance(value, float) else f"{value:,}")}</td>'
+    text = cut(str(value), CELL_CHARACTERS)
     # A short cell, such as a date or a name, stays in one line. A long text gets a wide column, and may break anywhere.
     kind = ' class="t"' if len(text) <= SHORT_CELL else ' class="long"' if len(text) > LONG_CELL else ""
-    return f'<td dir="auto"{kind}{_language(text)}>{_escaped(text)}</td>'
+    return f'<td dir="auto"{kind}{lang(text)}>{escaped(text)}</td>'
 
 
 def _cell_value(value: object) -> object:
@@ -293,12 +289,14 @@ class _Form:
         who: The tag of the line that names an event's author.
         most: At most this many characters of a text; None for all.
         most_of_image: At most this many characters of an image's base64 text; None for all.
+        heading: The level of the headings of events; 0 if they are no headings.
     """
 
     title: str
     who: str
     most: int | None = None
     most_of_image: int | None = None
+    heading: int = 0
 
     def head(self, session: SessionRecord, number: int | None = None) -> str:
         facts = {
@@ -308,7 +306,7 @@ class _Form:
             "agent": session.agent_id,
             "forked from": origin_text(session),
         }
-        shown = [f"<div><dt>{name}</dt><dd>{_name(value)}</dd></div>" for name, value in facts.items() if value]
+        shown = [f"<div><dt>{name}</dt><dd>{isolated(value)}</dd></div>" for name, value in facts.items() if value]
         times: dict[str, datetime | None] = {"created": session.created_at, "last change": session.updated_at}
         shown += [
             f"<div><dt>{name}</dt><dd>{_time(when, 'minutes')} UTC</dd></div>" for name, when in times.items() if when
@@ -316,7 +314,7 @@ class _Form:
         title = session.title or session.id
         anchor = "" if number is None else f' id="session-{number}"'
         return (
-            f'<{self.title} class="title"{anchor} dir="auto"{_language(title)}>{_escaped(title)}</{self.title}>\n'
+            f'<{self.title} class="title"{anchor} dir="auto"{lang(title)}>{escaped(title)}</{self.title}>\n'
             f'<dl class="facts">{"".join(shown)}</dl>\n'
         )
 
@@ -329,9 +327,9 @@ class _Form:
 
     def who_line(self, event: Event) -> str:
         named = {"agent": "" if event.agent_id == event.author else event.agent_id, "branch": event.branch}
-        about = [f"<span>{name} {_name(value)}</span>" for name, value in named.items() if value]
+        about = [f"<span>{name} {isolated(value)}</span>" for name, value in named.items() if value]
         return (
-            f'<{self.who} class="who"><span>#{_escaped(event.seq)}</span> <b>{_name(event.author)}</b> '
+            f'<{self.who} class="who"><span>#{escaped(event.seq)}</span> <b>{isolated(event.author)}</b> '
             f"{_time(event.created_at)} {' '.join(about)}</{self.who}>"
         )
 
@@ -344,21 +342,22 @@ class _Form:
         if event.supersedes:
             yield f'<p class="soft">A summary of the events up to #{event.supersedes}.</p>'
         if event.reasoning:
-            yield f"<details><summary>Reasoning</summary>{''.join(self.prose(event.reasoning))}</details>"
+            reasoning = "".join(self.prose(event.reasoning, is_markdown=True))
+            yield f"<details><summary>Reasoning</summary>{reasoning}</details>"
         if event.author == "tool":
             yield from self.result(event)
         else:
-            yield from self.prose(event.content)
+            yield from self.prose(event.content, is_markdown=event.author != "user")
             yield from self.images(event)
             for position, call in enumerate(event.actions):
                 yield self.call(call, entry.results.get(position))
         if event.state:
             yield f'<ul class="state" aria-label="Changes of state">{"".join(map(_change, event.state.items()))}</ul>'
         if event.usage is not None:
-            yield f'<p class="foot">{_escaped(usage_text(event.usage))}</p>'
+            yield f'<p class="foot">{escaped(usage_text(event.usage))}</p>'
         for shown in (event, *entry.results.values()):
             if shown.interrupted:
-                yield f'<p class="soft">{_escaped(interruption_text(shown))}</p>'
+                yield f'<p class="soft">{escaped(interruption_text(shown))}</p>'
 
     def call(self, call: ToolCall, result: Event | None) -> str:
         """Returns a call with its result, which is its own output or the event that answered it."""
@@ -369,32 +368,32 @@ class _Form:
         parts = []
         if call.args:
             shown = arguments if isinstance(call.args, str) else _pretty(call.args)
-            parts.append(f'<p class="label">Arguments</p>{self.code(shown, wrap=True)}')
+            parts.append(f'<p class="label">Arguments</p>{self.code(shown)}')
         if result is not None:
-            at = f" of #{_escaped(result.seq)} {_time(result.created_at)}"
+            at = f" of #{escaped(result.seq)} {_time(result.created_at)}"
             parts += [f'<p class="label">Result{at}</p>', *self.output(result.content), *self.images(result)]
             if error is not None and error != result.content:
-                parts += ['<p class="label">Error</p>', self.code(error, wrap=True)]
+                parts += ['<p class="label">Error</p>', self.code(error)]
         else:
             if call.output is not None:
                 parts += ['<p class="label">Result</p>', *self.output(call.output)]
             if error is not None:
-                parts += ['<p class="label">Error</p>', self.code(error, wrap=True)]
+                parts += ['<p class="label">Error</p>', self.code(error)]
         summary = (
-            f'<code>{_name(call.name)}</code> <span class="{status}">{shown_status}</span> '
-            f'<span class="soft">{_escaped(_cut(arguments, SUMMARY_CHARACTERS))}</span>'
+            f'<code>{isolated(call.name)}</code> <span class="{status}">{shown_status}</span> '
+            f'<span class="soft">{escaped(cut(arguments, SUMMARY_CHARACTERS))}</span>'
         )
         return f'<details class="call"><summary>{summary}</summary>{"".join(parts)}</details>'
 
     def result(self, event: Event) -> Iterator[str]:
         """Yields a ``tool`` event that belongs to no call before it."""
         errors = [action.error for action in event.actions if action.error is not None]
-        names = ", ".join(_name(action.name) for action in event.actions if action.name)
+        names = ", ".join(isolated(action.name) for action in event.actions if action.name)
         status = '<span class="error">failed</span>' if errors else ""
         body = [*self.output(event.content), *self.images(event)]
         for action in event.actions:
             body += self.output(action.output) if action.output is not None else []
-        body += [self.code(error, wrap=True) for error in errors if error != event.content]
+        body += [self.code(error) for error in errors if error != event.content]
         summary = f"<summary>Result of <code>{names}</code> {status}</summary>"
         yield f'<details class="call">{summary}{"".join(body)}</details>'
 
@@ -402,46 +401,31 @@ class _Form:
         if value is None or value == "":
             yield '<p class="soft">Nothing.</p>'
         elif isinstance(value, str):
-            yield self.code(value, wrap=True)
+            yield self.code(value)
         else:
-            yield self.code(_pretty(value), wrap=True)
+            yield self.code(_pretty(value))
 
     # ------------------------------------------------------------ text
 
-    def prose(self, text: str) -> Iterator[str]:
-        """Yields a text with its code blocks as code."""
-        cut, more = self.cut(text.replace("\r\n", "\n"))
-        if len(cut) > MARKDOWN_CHARACTERS:
-            for start in range(0, len(cut), BLOCK_CHARACTERS):
-                piece = cut[start : start + BLOCK_CHARACTERS]
-                yield f'<div class="text" dir="auto"{_language(piece)}>{_escaped(piece)}</div>'
-            yield more
-            return
-        for language, code, piece in _fenced(cut):
-            if code:
-                yield f'<p class="lang">{_escaped(language)}</p>' if language else ""
-                yield self.code(piece)
-            elif piece.strip():
-                yield from self.paragraphs(piece)
-        yield more
+    def prose(self, text: str, *, is_markdown: bool) -> Iterator[str]:
+        """Yields a text: one of Markdown as what it means, any other as it was written."""
+        text = text.replace("\r\n", "\n")
+        shown = Renderer(self.block_of_code, self.image, self.remote_image, self.heading)
+        yield from shown.blocks(text, self.most) if is_markdown else shown.plain(text, self.most)
+        yield _rest(shown.left_out)
 
-    def paragraphs(self, text: str) -> Iterator[str]:
-        position = 0
-        for image in _IMAGE_IN_TEXT.finditer(text):
-            yield _text_block(text[position : image.start()])
-            yield self.image(image[2], image[3], image[1])
-            position = image.end()
-        yield _text_block(text[position:])
+    def block_of_code(self, text: str, language: str) -> str:
+        """Returns a block of code of a Markdown text."""
+        label = f'<p class="lang">{escaped(cut(language, LANGUAGE_CHARACTERS))}</p>' if language else ""
+        code = coloured(text, language) or escaped(text)
+        return f'{label}<pre tabindex="0"><code>{code}</code></pre>'
 
-    def code(self, text: str, *, wrap: bool = False) -> str:
-        cut, more = self.cut(text.replace("\r\n", "\n"))
+    def code(self, text: str) -> str:
+        """Returns a text as a block of code whose lines are wrapped: arguments, results, what is damaged."""
+        text = text.replace("\r\n", "\n")
+        left_out = 0 if self.most is None else max(len(text) - self.most, 0)
         # The tabindex lets a reader without a mouse reach a block that scrolls.
-        return f'<pre tabindex="0"{" class=wrap" if wrap else ""}><code>{_escaped(cut)}</code></pre>{more}'
-
-    def cut(self, text: str) -> tuple[str, str]:
-        if self.most is None or len(text) <= self.most:
-            return text, ""
-        return text[: self.most], f'<p class="soft">… {len(text) - self.most:,} more characters</p>'
+        return f'<pre tabindex="0" class="wrap"><code>{escaped(text[: self.most])}</code></pre>{_rest(left_out)}'
 
     # ------------------------------------------------------------ images
 
@@ -452,57 +436,32 @@ class _Form:
 
     def image(self, kind: str, data: object, name: str) -> str:
         if not isinstance(data, str) or not kind:
-            return '<p class="soft">[an image that is not in the conversation]</p>'
+            return '<span class="soft">[an image that is not in the conversation]</span>'
         if self.most_of_image is not None and len(data) > self.most_of_image:
-            return f'<p class="soft">[an image of {len(data) * 3 // 4:,} bytes]</p>'
+            return f'<span class="soft">[an image of {len(data) * 3 // 4:,} bytes]</span>'
         if (url := _data_url(kind, data)) is None:
-            return '<p class="soft">[an image that cannot be shown]</p>'
-        return f'<img src="{url}" alt="{_escaped(name)}">'
+            return '<span class="soft">[an image that cannot be shown]</span>'
+        return f'<img src="{url}" alt="{escaped(name)}">'
+
+    def remote_image(self, url: str, name: str) -> str:
+        """Returns a link to an image that is elsewhere, which nothing loads."""
+        mark = escaped(f"[image: {name or url}]")
+        opening = link_start(url)
+        return f"{opening}{mark}</a>" if opening else mark
 
 
-PAGE_FORM: Final = _Form("h1", "h2")
+PAGE_FORM: Final = _Form("h1", "h2", heading=2)
 NOTEBOOK_FORM: Final = _Form("p", "p", CHARACTERS_IN_NOTEBOOK, IMAGE_CHARACTERS_IN_NOTEBOOK)
 
-_OPENING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^`\s]{0,40})[^`]*")
-_MARKED_TEXT = re.compile(
-    r"`(?P<code>[^`\n]{1,300})`|\*\*(?P<bold>[^*\n]{1,300})\*\*|^\#{1,6} +(?P<heading>[^\n]{1,300})$", re.MULTILINE
-)
-_IMAGE_IN_TEXT = re.compile(r"!\[([^\]\n]{0,200})\]\(data:([a-z]{1,20}/[a-z+.-]{1,40});base64,([A-Za-z0-9+/=]+)\)")
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
-_KANA = re.compile("[\u3040-\u30ff]")
-_HANGUL = re.compile("[\uac00-\ud7af]")
 
-
-def _escaped(value: object) -> str:
-    """Returns any value as text that is safe in HTML; all text from outside passes through this function."""
-    return html.escape(visible(value, block=True))
-
-
-def _name(value: object) -> str:
-    text = str(value)
-    return f"<bdi{_language(text)}>{_escaped(_cut(text, CELL_CHARACTERS))}</bdi>"
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _rest(left_out: int) -> str:
+    return f'<p class="soft">… {left_out:,} more characters</p>' if left_out else ""
 
 
 def _time(when: datetime | None, timespec: str = "seconds") -> Markup:
     if when is None:
         return Markup("")
     return Markup(f'<time datetime="{when.isoformat()}">{time_shown(when, timespec)}</time>')
-
-
-def _language(text: str) -> str:
-    """Returns a ``lang`` attribute for Chinese, Japanese or Korean text; else Chinese is drawn in a Japanese font."""
-    start = text[:2000]
-    if start.isascii():
-        return ""
-    if _KANA.search(start):
-        return ' lang="ja"'
-    if _HANGUL.search(start):
-        return ' lang="ko"'
-    return ' lang="zh"' if _HAN.search(start) else ""
 
 
 def _pretty(value: Any) -> str:
@@ -512,48 +471,9 @@ def _pretty(value: Any) -> str:
 def _change(change: tuple[str, Any]) -> str:
     name, value = change
     if value is REMOVE:
-        return f"<li><code>{_name(name)}</code> removed</li>"
+        return f"<li><code>{isolated(name)}</code> removed</li>"
     text = json_text(value)
-    return (
-        f"<li><code>{_name(name)}</code> = <code{_language(text)}>{_escaped(_cut(text, STATE_CHARACTERS))}</code></li>"
-    )
-
-
-def _text_block(text: str) -> str:
-    text = text.strip("\n")
-    if not text.strip():
-        return ""
-    pieces, position = [], 0
-    for match in _MARKED_TEXT.finditer(text):
-        pieces.append(_escaped(text[position : match.start()]))
-        tag = "code" if match.lastgroup == "code" else "strong"
-        pieces.append(f"<{tag}>{_escaped(match[match.lastgroup or 0])}</{tag}>")
-        position = match.end()
-    pieces.append(_escaped(text[position:]))
-    return f'<div class="text" dir="auto"{_language(text)}>{"".join(pieces)}</div>'
-
-
-def _fenced(text: str) -> Iterator[tuple[str, bool, str]]:
-    """Yields the pieces of a text: the language, whether it is code, and the piece.
-
-    A code block that is not closed reaches to the end of the text.
-    """
-    lines: list[str] = []
-    fence = language = ""
-    for line in text.split("\n"):
-        if not fence:
-            if opening := _OPENING_FENCE.fullmatch(line):
-                yield "", False, "\n".join(lines)
-                fence, language = opening[1], opening[2]
-                lines = []
-                continue
-        elif (stripped := line.strip()).startswith(fence) and not stripped.strip(fence[0]):
-            yield language, True, "\n".join(lines)
-            fence = language = ""
-            lines = []
-            continue
-        lines.append(line)
-    yield language, bool(fence), "\n".join(lines)
+    return f"<li><code>{isolated(name)}</code> = <code{lang(text)}>{escaped(cut(text, STATE_CHARACTERS))}</code></li>"
 
 
 # ---------------------------------------------------------------- images

@@ -39,7 +39,9 @@ TRANSCRIPT: Final = """
 .session-sqlite.session-sqlite{
 --user:light-dark(#e3eefd,#1b3050);--model:light-dark(#f3f5f7,#21262d);--system:light-dark(#f3edfb,#2e2542);
 --tool:light-dark(#eaf5ee,#1a2f25);--bad:light-dark(#a3211a,#ff9d95);--good:light-dark(#0d6335,#82d8a7);
---wait:light-dark(#6f4b00,#f0c674);
+--wait:light-dark(#6f4b00,#f0c674);--link:light-dark(#0b57a8,#8ab8ff);
+--key:light-dark(#8a1c8f,#d6a0f5);--string:light-dark(#0b5c32,#9ad8a8);--number:light-dark(#0b4fa0,#8fc1ff);
+--function:light-dark(#6f4200,#f0cf85);
 & .title{font-size:1.35em;line-height:1.3;font-weight:650;margin:.2em 0;overflow-wrap:anywhere}
 & dl.facts{display:flex;flex-wrap:wrap;gap:.1em 1.2em;margin:.2em 0 1em;font-size:.88em;color:var(--soft)}
 & .facts div{display:flex;gap:.4em}
@@ -57,6 +59,23 @@ align-items:baseline;color:var(--soft)}
 & .who b{color:var(--fg);font-weight:650}
 & .text{white-space:pre-wrap;unicode-bidi:plaintext;text-align:start}
 & .text+.text{margin-top:.6em}
+& .md>:first-child{margin-top:0}& .md>:last-child{margin-bottom:0}
+& .md p,& .md ul,& .md ol,& .md blockquote,& .md .scroll{margin:.6em 0}
+& .md p,& .md li,& .md blockquote,& .md h3,& .md h4,& .md h5,& .md h6{unicode-bidi:plaintext;text-align:start}
+& .md ul,& .md ol{padding-inline-start:1.7em;padding-inline-end:0}
+& .md ul{list-style:disc}& .md ul ul{list-style:circle}& .md ol{list-style:decimal}
+& .md li{margin:.15em 0}& .md li>ul,& .md li>ol{margin:.15em 0}
+& .md h3,& .md h4,& .md h5,& .md h6,& .md .h{font-weight:650;line-height:1.35;margin:1em 0 .4em;font-size:1.05em;
+color:inherit}
+& .md h3{font-size:1.2em}& .md h4{font-size:1.1em}
+& .md blockquote{border:0;border-inline-start:3px solid var(--line);padding:0;padding-inline-start:.9em;
+color:var(--soft);background:none}
+& .md hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}
+& .md table{font-size:.95em}
+& .md .r{text-align:end}& .md .m{text-align:center}
+& a{color:var(--link);text-decoration:underline;text-underline-offset:.15em}
+& pre .c{color:var(--soft)}& pre .k{color:var(--key)}& pre .s{color:var(--string)}& pre .n{color:var(--number)}
+& pre .f{color:var(--function)}& pre .b{color:var(--number)}& pre .i{color:var(--good)}& pre .d{color:var(--bad)}
 & pre,& code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:.92em;
 background:var(--code);color:inherit;border-radius:5px;border:0}
 & code{padding:.1em .3em}
