@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from session_sqlite import Event, SessionError, SessionService, SQLiteSessionService, ToolCall
+from session_sqlite import Event, SessionError, SessionService, SQLiteSessionService, ToolCall, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Params, Row, SearchIndex, Transaction
 
@@ -131,6 +131,19 @@ class Observed:
         if key is not None and key not in self.taken:
             self.read_untaken[key] = " ".join(sql.split())
         return self.tx.rows(sql, params)
+
+    def advance(self, key: SessionKey, count: int, now: str) -> object:
+        self._step()
+        self._write("UPDATE sessions, and return its last_seq", key)
+        last_seq = self.tx.advance(key, count, now)
+        self.has_written |= last_seq is not None
+        return last_seq
+
+    def insert_events(self, rows: Sequence[Params]) -> None:
+        for row in rows:
+            self._write(queries.INSERT_EVENT, SessionKey(row["app_name"], row["user_id"], row["session_id"]))
+        self.has_written = True
+        self.tx.insert_events(rows)
 
     def run(self, sql: str, params: Params) -> int:
         self._step()
@@ -264,7 +277,8 @@ WRITES: dict[str, dict[str, Verb]] = {
 READS = {
     "activity", "backup", "check", "close", "convert_events", "export", "find_messages", "get_session", "get_state",
     "get_state_value", "iter_event_chunks", "iter_events", "last_events", "last_seqs", "list_events", "list_sessions",
-    "query", "reply_times", "scope", "search", "session_overviews", "stats", "tool_calls", "tool_counts", "usage",
+    "query", "recall", "reply_times", "scope", "search", "session_overviews", "stats", "tool_calls", "tool_counts",
+    "usage",
 }  # fmt: skip
 CASES = [pytest.param(verb, id=f"{name} {what}".strip()) for name in WRITES for what, verb in WRITES[name].items()]
 ANEW = [Event(author, "young secret") for author in ("user", "assistant") * 3]

@@ -29,9 +29,11 @@ from session_sqlite import (
     Event,
     InvalidInputError,
     QueryError,
+    Session,
     SessionError,
     SessionExistsError,
     SQLAlchemySessionService,
+    SQLiteChatMessageHistory,
     StoreBusyError,
     StoreClosedError,
     StoreError,
@@ -103,6 +105,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.commits_to_cut = 0
+        self.round_trips = 0
+        self._asked = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -119,6 +123,8 @@ class Wire:
     def _forward(self, client: socket.socket, upstream: socket.socket, answers_are_lost: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
+                self.round_trips += not self._asked
+                self._asked = True
                 if self.commits_to_cut and re.search(b"COMMIT(?!TED)", data):
                     self.commits_to_cut -= 1
                     answers_are_lost.set()
@@ -130,6 +136,7 @@ class Wire:
             while data := upstream.recv(65536):
                 if answers_are_lost.is_set():
                     break
+                self._asked = False
                 client.sendall(data)
         self._close(client, upstream)
 
@@ -211,6 +218,26 @@ def test_a_rewind_whose_commit_was_not_answered_is_not_run_twice(
         session.rewind()
     assert wire.commits_to_cut == 0
     assert [event.content for event in session.events()] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "most"),
+    [
+        (lambda session: session.add_event("user", "hello"), 5),  # begin, the session, the event, its words, commit
+        (lambda session: session.add_events([Event("user", "hello"), Event("assistant", "hi")]), 7),
+        (lambda session: session.events(), 1),
+        (lambda session: SQLiteChatMessageHistory(session.id, service=session._service).messages, 1),
+    ],
+    ids=["add_event", "add_events", "events", "messages"],
+)
+def test_a_call_asks_the_server_only_so_often(
+    verb: Callable[[Session], object], most: int, over_wire: SQLAlchemySessionService, wire: Wire
+) -> None:
+    session = over_wire.create_session()
+    session.add_event("user", "first")
+    wire.round_trips = 0
+    verb(session)
+    assert 1 <= wire.round_trips <= most
 
 
 # ---------------------------------------------------------------- connections that end, and servers that do

@@ -58,6 +58,15 @@ class Transaction(Reading, Protocol):
         exist there is nothing to take: the INSERT decides. A transaction of SQLite has locked the whole file already.
         """
 
+    def advance(self, key: SessionKey, count: int, now: str) -> object:
+        """Advances the ``last_seq`` of a session and takes the session, as `lock` does; also moves its ``updated_at``.
+
+        Returns the new ``last_seq``, or whatever a damaged column holds; None if there is no such session.
+        """
+
+    def insert_events(self, rows: Sequence[Params]) -> None:
+        """Writes the rows of new events, and their search words or a note for the index to make them."""
+
     def run(self, sql: str, params: Params) -> int:
         """Runs a statement and returns the number of rows that it changed."""
 
@@ -211,9 +220,6 @@ class SearchIndex(Protocol):
 
     def removed(self, tx: Transaction) -> None:
         """Takes note that events were deleted."""
-
-    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
-        """Takes note of the rows of events that were appended."""
 
     def copied(self, tx: Transaction, key: SessionKey) -> None:
         """Takes note that a session was made by copying the events of another one."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Row, Transaction
+from session_sqlite.database import Transaction
 from session_sqlite.errors import CorruptStoreError, DuplicateEventError, InvalidInputError, StaleSessionError
 from session_sqlite.models import Event
 from session_sqlite.operations import state
@@ -86,31 +86,24 @@ def _insert(tx: Transaction, key: SessionKey, batch: Batch, rows: Sequence[Colum
         row["seq"] = seq
         if row["state"] != "{}":
             delta.update(codec.decode_state(row["state"]))
-    if len(rows) == 1:
-        tx.run(queries.INSERT_EVENT, rows[0])
-    elif rows:
-        tx.run_many(queries.INSERT_EVENT, rows)
+    if rows:
+        tx.insert_events(rows)
     state.write(tx, key, delta, batch.now)
-    if rows and tx.index is not None:
-        tx.index.appended(tx, rows)
 
 
 def _advance(tx: Transaction, key: SessionKey, batch: Batch, count: int) -> int:
     """Advances the session's ``last_seq`` and returns it; takes the session's lock, or makes the session."""
-    advance = {**key.params(), "now": batch.now, "count": count}
-    if not tx.run(queries.ADVANCE_SESSION, advance):
+    last_seq = tx.advance(key, count, batch.now)
+    if last_seq is None:
         if not batch.create:
             raise missing(key)
         row = codec.encode_session(key, agent_id="", title="", metadata=None, state={}, now=batch.now)
         tx.run(queries.INSERT_SESSION, row)
-        tx.run(queries.ADVANCE_SESSION, advance)
-    if not count:
-        return 0
-    return _last_seq(tx.rows(queries.LAST_SEQ, key.params()), key)
+        last_seq = tx.advance(key, count, batch.now)
+    return _checked(last_seq, key) if count else 0
 
 
-def _last_seq(stored: list[Row], key: SessionKey) -> int:
-    last_seq: int = stored[0][0] if stored else 0
+def _checked(last_seq: object, key: SessionKey) -> int:
     if not codec.is_last_seq(last_seq):
         raise CorruptStoreError(f"the last_seq of {key} is damaged: check(repair=True) corrects it")
     return last_seq
@@ -146,7 +139,8 @@ def _split(tx: Transaction, key: SessionKey, batch: Batch) -> tuple[list[Columns
 def _check_expected(tx: Transaction, key: SessionKey, batch: Batch) -> None:
     if batch.expected_seq is None:
         return
-    last_seq = _last_seq(tx.rows(queries.LAST_SEQ, key.params()), key)
+    stored = tx.rows(queries.LAST_SEQ, key.params())
+    last_seq = _checked(stored[0][0] if stored else 0, key)
     if last_seq != batch.expected_seq:
         raise StaleSessionError(
             f"{key} is at seq {last_seq}, not at {batch.expected_seq}: it was changed since; read it again"

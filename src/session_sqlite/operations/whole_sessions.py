@@ -433,9 +433,7 @@ class WholeSessions:
         placed, rows, last_seq = _place(tx, piece, existing[0] if existing else None)
         if not rows:
             return placed
-        tx.run_many(queries.INSERT_EVENT, rows)
-        if tx.index is not None:
-            tx.index.appended(tx, rows)
+        tx.insert_events(rows)
         if existing:
             stored = dict(zip(codec.SESSION_COLUMNS, existing[0], strict=True))
             has_grown = last_seq > stored["last_seq"]

@@ -52,6 +52,7 @@ FIRST_PAUSE: Final = 0.005  # seconds before an operation runs again; the pause 
 LONGEST_PAUSE: Final = 0.5
 RECONNECT_PAUSE: Final = 0.1
 CONFLICTS_WITHOUT_PAUSE: Final = 1
+LOOKED_AT_ONCE: Final = 200  # rows whose texts are looked at together, since most need no change
 LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a text
 _SHOWN_OPTIONS: Final = frozenset({"host", "port"})  # of a URL; the others may have a password
 _QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
@@ -68,61 +69,112 @@ def driver_sql(sql: str) -> str:
     return _NAMES.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
-class ServerTransaction:
-    """A write transaction on one connection."""
+class Statements:
+    """The statements of one connection, run on the driver's own cursor.
 
-    __slots__ = ("_connection", "_dialect", "index", "may_be_done")
+    SQLAlchemy takes as long to run a statement as the driver does, so an append would take twice its time. It still
+    says what an error means: each driver's error becomes the `DBAPIError` that SQLAlchemy would have raised.
+    """
 
-    def __init__(
-        self, connection: Connection, dialect: Dialect, index: ServerSearchIndex, *, may_be_done: bool
-    ) -> None:
+    __slots__ = ("_connection", "_cursor", "_dialect", "_errors")
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
         self._connection = connection
         self._dialect = dialect
-        self.index = index
-        self.may_be_done = may_be_done
+        self._cursor: Any = connection.connection.cursor()
+        self._errors: type[Exception] = connection.dialect.loaded_dbapi.Error
+
+    def execute(self, sql: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Runs one statement in the driver's own form and returns the cursor."""
+        try:
+            self._cursor.execute(sql, params)
+        except self._errors as error:
+            self._fail(error)
+        return self._cursor
 
     def rows(self, sql: str, params: Params) -> list[Row]:
-        """See `Reading.rows`."""
-        return rows_of(self._connection, self._dialect, sql, params)
+        """See `Reading.rows`; texts are as they were before they were stored."""
+        rows: list[Row] = list(self.execute(driver_sql(sql), stored(self._dialect, params)).fetchall())
+        dialect = self._dialect
+        for begin in range(0, len(rows) if dialect.changes_text else 0, LOOKED_AT_ONCE):
+            part = rows[begin : begin + LOOKED_AT_ONCE]
+            if not dialect.keeps("".join([value for row in part for value in row if isinstance(value, str)])):
+                rows[begin : begin + LOOKED_AT_ONCE] = [tuple(map(dialect.value_read, row)) for row in part]
+        return rows
 
     def run(self, sql: str, params: Params) -> int:
         """See `Transaction.run`."""
-        return self._connection.exec_driver_sql(driver_sql(sql), stored(self._dialect, params)).rowcount
+        return int(self.execute(driver_sql(sql), stored(self._dialect, params)).rowcount)
 
     def run_many(self, sql: str, params: Sequence[Params]) -> None:
         """See `Transaction.run_many`."""
         if not params:
             return
         try:
-            self._connection.exec_driver_sql(driver_sql(sql), [stored(self._dialect, one) for one in params])
+            self._cursor.executemany(driver_sql(sql), [stored(self._dialect, one) for one in params])
+        except self._errors as error:
+            self._fail(error)
         except AssertionError as error:  # which psycopg puts in the place of an interrupt at the end of its pipeline
             if not isinstance(error.__context__, KeyboardInterrupt):
                 raise
             self._connection.invalidate()
             raise error.__context__ from None
 
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raises SQLAlchemy's error; a connection that is lost leaves the pool, with all that are older."""
+        self._connection._handle_dbapi_exception(error, None, None, self._cursor, None)
+
+
+class ServerTransaction(Statements):
+    """A write transaction on one connection."""
+
+    __slots__ = ("index", "may_be_done")
+
+    def __init__(
+        self, connection: Connection, dialect: Dialect, index: ServerSearchIndex, *, may_be_done: bool
+    ) -> None:
+        super().__init__(connection, dialect)
+        self.index = index
+        self.may_be_done = may_be_done
+
+    def begin(self) -> None:
+        """Begins the transaction."""
+        try:
+            self._dialect.begin(self._connection.connection.driver_connection)
+        except self._errors as error:
+            self._fail(error)
+
+    def commit(self) -> None:
+        """Commits the transaction."""
+        try:
+            self._dialect.commit(self._connection.connection.driver_connection)
+        except self._errors as error:
+            self._fail(error)
+
+    def insert_events(self, rows: Sequence[Params]) -> None:
+        """See `Transaction.insert_events`."""
+        self.index.insert(self, rows)
+
     def lock(self, *keys: SessionKey) -> set[SessionKey]:
         """See `Transaction.lock`."""
         sql = f"{queries.LAST_SEQ} {self._dialect.for_update}"
         return {key for key in sorted(set(keys)) if self.rows(sql, key.params())}
 
-
-def rows_of(connection: Connection, dialect: Dialect, sql: str, params: Params) -> list[Row]:
-    """Returns the rows of a query, with its texts as they were before they were stored."""
-    result = connection.exec_driver_sql(driver_sql(sql), stored(dialect, params))
-    rows: list[Row] = [tuple(row) for row in result]
-    return [tuple(map(dialect.value_read, row)) for row in rows] if dialect.changes_text else rows
+    def advance(self, key: SessionKey, count: int, now: str) -> object:
+        """See `Transaction.advance`."""
+        params = {**key.params(), "count": count, "now": now}
+        return self._dialect.advanced(self.execute(driver_sql(self._dialect.advance), stored(self._dialect, params)))
 
 
-def stored(dialect: Dialect, params: Params) -> dict[str, Any]:
+def stored(dialect: Dialect, params: Params) -> Params:
     """Returns parameters as the server can keep them: bytes, which only damage leaves in a file, as text."""
     if bytes in map(type, params.values()):
         params = {
             name: value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
             for name, value in params.items()
         }
-    if not dialect.changes_text:
-        return dict(params)
+    if not dialect.changes_text or dialect.keeps("".join([one for one in params.values() if isinstance(one, str)])):
+        return params
     return {name: dialect.stored(value) if isinstance(value, str) else value for name, value in params.items()}
 
 
@@ -163,7 +215,9 @@ class ServerDatabase:
 
     def read(self, sql: str, params: Params, make: Callable[[Row], T]) -> list[T]:
         """See `Database.read`."""
-        rows = self._patiently(lambda connection: rows_of(connection, self.dialect, sql, params), self._busy_timeout)
+        rows = self._patiently(
+            lambda connection: Statements(connection, self.dialect).rows(sql, params), self._busy_timeout
+        )
         return rows if make is tuple else [make(row) for row in rows]  # type: ignore[return-value]  # rows are tuples
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
@@ -172,10 +226,11 @@ class ServerDatabase:
 
         def in_transaction(connection: Connection) -> T:
             nonlocal is_unknown
-            connection.exec_driver_sql(self.dialect.begin)
-            result = work(ServerTransaction(connection, self.dialect, self.index, may_be_done=is_unknown))
+            tx = ServerTransaction(connection, self.dialect, self.index, may_be_done=is_unknown)
+            tx.begin()
+            result = work(tx)
             try:
-                connection.exec_driver_sql("COMMIT")
+                tx.commit()
             except DBAPIError as error:
                 if self.dialect.fault(error) is Fault.DISCONNECTED:
                     is_unknown = True
@@ -330,7 +385,7 @@ class ServerDatabase:
             connection.invalidate()
             return
         try:
-            connection.exec_driver_sql("ROLLBACK")
+            self.dialect.roll_back(connection.connection.driver_connection)
         except Exception:  # noqa: BLE001  # the first error is the one to show
             connection.invalidate()
 
@@ -380,7 +435,7 @@ class ServerDatabase:
                     return list(cursor.fetchall()) if cursor.description else []
 
             self._know_the_server(engine)
-            self.dialect.read_plain_numbers(dbapi_connection)
+            self.dialect.set_up_driver(dbapi_connection)
             self.dialect.set_up(execute, self._busy_timeout)
 
         return engine

@@ -8,6 +8,7 @@ answers are those of the file. Words are written in the transaction that writes 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from typing import Any, Final
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Params, Request, Row, Term, Transaction
+from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session
 from session_sqlite.search import in_order, of_tenant
 from session_sqlite.server.dialects import Dialect
@@ -31,6 +33,16 @@ _SEQ: Final = codec.EVENT_COLUMNS.index("seq")
 INSERT_WORDS: Final = """
 INSERT INTO event_words (row_id, version, words)
 VALUES (:row_id, :version, {})
+"""
+INSERT_WORDS_OF_LAST: Final = """
+INSERT INTO event_words (row_id, version, words)
+VALUES (LAST_INSERT_ID(), :version, {})
+"""
+INSERT_EVENT_WITH_WORDS: Final = f"""
+  WITH written AS ({queries.INSERT_EVENT} RETURNING row_id)
+INSERT INTO event_words (row_id, version, words)
+SELECT row_id, :version, {{}}
+  FROM written
 """
 DELETE_WORDS: Final = """
 DELETE FROM event_words
@@ -67,6 +79,9 @@ class ServerSearchIndex:
     def __init__(self, database: Database, dialect: Dialect) -> None:
         self._database = database
         self._dialect = dialect
+        self._insert_words = INSERT_WORDS.format(dialect.words_value)
+        self._insert_words_of_last = INSERT_WORDS_OF_LAST.format(dialect.words_value)
+        self._insert_event_with_words = INSERT_EVENT_WITH_WORDS.format(dialect.words_value)
 
     def find(self, request: Request, limit: int) -> list[Found]:
         """See `SearchIndex.find`."""
@@ -105,20 +120,27 @@ class ServerSearchIndex:
     def removed(self, tx: Transaction) -> None:
         """See `SearchIndex.removed`."""
 
-    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
-        """See `SearchIndex.appended`."""
+    def insert(self, tx: Transaction, rows: Sequence[Params]) -> None:
+        """Writes the rows of new events with their words, in as few statements as the server allows."""
+        words = [_words_row(_event_of(row)) for row in rows]
+        if self._dialect.has_returning:
+            run(tx, self._insert_event_with_words, [{**row, **more} for row, more in zip(rows, words, strict=True)])
+            return
+        run(tx, queries.INSERT_EVENT, rows)
+        if len(rows) == 1:
+            tx.run(self._insert_words_of_last, words[0])
+            return
         first = rows[0]
         key = SessionKey(first["app_name"], first["user_id"], first["session_id"])
         seqs = [row["seq"] for row in rows]
         where = of_session(key).also("seq BETWEEN :first_seq AND :until_seq", first_seq=min(seqs), until_seq=max(seqs))
         row_ids: dict[int, int] = dict(tx.rows(where.statement(ROW_IDS), where.params))
-        events = [(row_ids[row["seq"]], [row[name] for name in codec.EVENT_COLUMNS]) for row in rows]
-        self._insert(tx, events)
+        run(tx, self._insert_words, [{"row_id": row_ids[seq], **more} for seq, more in zip(seqs, words, strict=True)])
 
     def changed(self, tx: Transaction, before: Row, after: Row) -> None:
         """See `SearchIndex.changed`."""
         tx.run(DELETE_WORDS, {"row_id": before[0]})
-        self._insert(tx, [(after[0], after[1:])])
+        self._insert(tx, [(after[0], codec.decode_event(after[1:]))])
 
     def copied(self, tx: Transaction, key: SessionKey) -> None:
         """See `SearchIndex.copied`."""
@@ -126,7 +148,7 @@ class ServerSearchIndex:
         while True:
             sql = where.statement(queries.EVENTS_WITH_ROW_ID, queries.OLDEST_FIRST + queries.LIMITED)
             rows = tx.rows(sql, where.params)
-            self._insert(tx, [(row[0], row[1:]) for row in rows])
+            self._insert(tx, [(row[0], codec.decode_event(row[1:])) for row in rows])
             if len(rows) < READ_AT_ONCE:
                 return
             where = where.also(queries.AFTER, after=rows[-1][1 + _SEQ])
@@ -140,7 +162,7 @@ class ServerSearchIndex:
             rows = tx.rows(sql, params)
             for row in rows:
                 tx.run(DELETE_WORDS, {"row_id": row[0]})
-            self._insert(tx, [(row[0], row[1:]) for row in rows])
+            self._insert(tx, [(row[0], codec.decode_event(row[1:])) for row in rows])
             return len(rows)
 
         total = 0
@@ -148,21 +170,35 @@ class ServerSearchIndex:
             total += count
         return total
 
-    def _insert(self, tx: Transaction, events: Sequence[tuple[int, Sequence[Any]]]) -> None:
-        rows = []
-        for row_id, columns in events:
-            words = self._words_of(columns)
-            version = NO_WORDS if words is None else search.WORDS_VERSION
-            rows.append({"row_id": row_id, "version": version, "words": words})
-        tx.run_many(INSERT_WORDS.format(self._dialect.words_value), rows)
-
-    def _words_of(self, columns: Sequence[Any]) -> str | None:
-        event = codec.decode_event(columns)
-        words = dict.fromkeys(" ".join(search.index_columns(event).values()).split())
-        tokens = list(dict.fromkeys(_token(word) for word in words if word != search.GAP))
-        return " ".join(tokens) if len(tokens) <= MOST_WORDS else None
+    def _insert(self, tx: Transaction, events: Sequence[tuple[int, Event]]) -> None:
+        tx.run_many(self._insert_words, [{"row_id": row_id, **_words_row(event)} for row_id, event in events])
 
 
+def run(tx: Transaction, sql: str, params: Sequence[Params]) -> None:
+    """Runs a statement once for each set of parameters; one alone takes no batch of the driver's."""
+    if len(params) == 1:
+        tx.run(sql, params[0])
+    else:
+        tx.run_many(sql, params)
+
+
+def _event_of(row: Params) -> Event:
+    return codec.decode_event([row[name] for name in codec.EVENT_COLUMNS])
+
+
+def _words_row(event: Event) -> dict[str, Any]:
+    words = words_text(event)
+    return {"version": NO_WORDS if words is None else search.WORDS_VERSION, "words": words}
+
+
+def words_text(event: Event) -> str | None:
+    """Returns the words of an event as they are stored; None if they are too many."""
+    tokens = {_token(word): None for text in search.field_texts(event).values() if text for word in search.words(text)}
+    tokens.pop(_token(search.GAP), None)
+    return " ".join(tokens) if len(tokens) <= MOST_WORDS else None
+
+
+@functools.lru_cache(maxsize=10_000)  # most words of a conversation were in it before
 def _token(word: str) -> str:
     """Returns a word as ASCII that a server takes for one word."""
     return f"x{word.encode()[:LONGEST_WORD].hex()}"

@@ -101,6 +101,20 @@ class SQLiteTransaction:
                 raise
         return read_damaged_text(self._connection, sql, params, tuple)
 
+    def advance(self, key: SessionKey, count: int, now: str) -> object:
+        """See `Transaction.advance`."""
+        params = key.params()
+        if not self.run(queries.ADVANCE_SESSION, {**params, "count": count, "now": now}):
+            return None
+        last_seq: object = self.rows(queries.LAST_SEQ, params)[0][0]
+        return last_seq
+
+    def insert_events(self, rows: Sequence[Params]) -> None:
+        """See `Transaction.insert_events`."""
+        self.run_many(queries.INSERT_EVENT, rows)
+        if self.index is not None:
+            self.index.appended(self, len(rows))
+
     def run(self, sql: str, params: Params) -> int:
         """Runs a statement and returns the number of rows that it changed."""
         return self._connection.execute(sql, params).rowcount

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import LAST_ROW, Database, Found, Params, Request, Row, Transaction
+from session_sqlite.database import LAST_ROW, Database, Found, Request, Row, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -167,9 +167,9 @@ class SQLiteSearchIndex:
         """See `SearchIndex.removed`."""
         tx.run(statements.LOWER_INDEXED, {})
 
-    def appended(self, tx: Transaction, rows: Sequence[Params]) -> None:
-        """See `SearchIndex.appended`."""
-        self._until_check -= len(rows)
+    def appended(self, tx: Transaction, count: int) -> None:
+        """Takes note of new events: makes the words of some, if too many have none."""
+        self._until_check -= count
         if self._until_check <= 0:
             self._until_check = CHECK_EVERY
             mark, last, is_ours = progress(tx.rows(statements.INDEXED, OUR_WORDS))
