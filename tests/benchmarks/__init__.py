@@ -6,3 +6,10 @@ collector, and compares the medians. The floor is the same work written by hand 
 file that our own release made: the same tables, columns, indexes and durability. Numbers are printed and never
 asserted: a target that is missed is marked, and the exit code is 0.
 """
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the servers of the tests are a module of their folder

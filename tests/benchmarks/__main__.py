@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from .cases import GROUPS, QUICK, Sizes
-from .measuring import Figure, print_table
+from .measuring import Figure, print_missing, print_table
 
 
 def _fsync_seconds(folder: Path) -> float:
@@ -48,6 +48,7 @@ def main() -> None:
             figures += GROUPS[group](folder, sizes)
             print(f"{group}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     print_table(figures)
+    print_missing()
     missed = sum(1 for figure in figures if figure.target is not None and figure.ratio > figure.target)
     print(f"{missed} of {sum(figure.target is not None for figure in figures)} targets missed")
 

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def _id() -> str:
     return f"{time.time_ns():016x}{os.urandom(10).hex()}"
 
 
-def _now() -> str:
+def now() -> str:
+    """Returns the time as it is stored."""
     return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
@@ -129,7 +130,8 @@ def _action(call: Any) -> dict[str, Any]:
     return action
 
 
-def _event_row(event: Event, session: str, seq: int, now: str) -> Row:
+def event_row(event: Event, session: str, seq: int, now: str) -> Row:
+    """Returns the columns of an event."""
     actions = event.actions
     usage = event.usage
     return (
@@ -191,21 +193,21 @@ def _message_row(message: Any, session: str, seq: int, now: str) -> Row:
 
 def _append(connection: sqlite3.Connection, session: str, things: Sequence[Any], make_row: Any) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    now = _now()
-    connection.execute(ADVANCE, (len(things), now, APP, USER, session))
+    at = now()
+    connection.execute(ADVANCE, (len(things), at, APP, USER, session))
     seq = connection.execute(LAST_SEQ, (APP, USER, session)).fetchone()[0] - len(things)
     if len(things) == 1:
-        connection.execute(INSERT, make_row(things[0], session, seq + 1, now))
+        connection.execute(INSERT, make_row(things[0], session, seq + 1, at))
     else:
         connection.executemany(
-            INSERT, [make_row(thing, session, place, now) for place, thing in enumerate(things, seq + 1)]
+            INSERT, [make_row(thing, session, place, at) for place, thing in enumerate(things, seq + 1)]
         )
     connection.execute("COMMIT")
 
 
 def append_events(connection: sqlite3.Connection, session: str, events: Sequence[Event]) -> None:
     """Appends events in one transaction."""
-    _append(connection, session, events, _event_row)
+    _append(connection, session, events, event_row)
 
 
 def append_messages(connection: sqlite3.Connection, session: str, messages: Sequence[BaseMessage]) -> None:
@@ -263,8 +265,13 @@ def _finished(made: Any, fields: dict[str, Any], stored: dict[str, Any], given: 
 
 def read_messages(connection: sqlite3.Connection, session: str) -> list[BaseMessage]:
     """Fetch, parse and bare construction of the messages of `conversation`."""
+    return messages_of(connection.execute(MESSAGES, (APP, USER, session)))
+
+
+def messages_of(rows: Iterable[Row]) -> list[BaseMessage]:
+    """Parse and bare construction, given the rows of `MESSAGES`."""
     made = []
-    for author, content, actions, id, message in connection.execute(MESSAGES, (APP, USER, session)):
+    for author, content, actions, id, message in rows:
         stored = _from_json(message)
         if author == "user":
             made.append(_human(content, id, stored))

@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import BaseMessage
-
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService
 
-from . import by_hand, conversation, searching
-from .measuring import Figure, medians
+from . import by_hand, conversation, on_servers, searching
+from .conversation import require_same
+from .measuring import Figure, medians, missing
 
 
 @dataclass(frozen=True)
@@ -118,32 +117,21 @@ def read_messages(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     ):
         history = SQLiteChatMessageHistory(SESSION, service=ours)
         history.add_messages(messages)
-        _require_same(history.messages, messages)
-        _require_same(by_hand.read_messages(floor, SESSION), messages)
+        require_same(history.messages, messages)
+        require_same(by_hand.read_messages(floor, SESSION), messages)
         figures = medians(
             sizes.rounds, ours=lambda: history.messages, floor=lambda: by_hand.read_messages(floor, SESSION)
         )
         yield Figure(f"read {count:,} messages", figures["ours"], figures["floor"], 1.3)
         community = _community_history(folder / "community.db")
         if community is None:
-            print("langchain-community is not installed: its history is left out (pip install langchain-community)")
+            missing("langchain-community's history: it is not installed (pip install langchain-community)")
             return
         community.add_messages(messages)
         if len(community.messages) != count:
             raise AssertionError("langchain-community's history is not what was added")
         figures = medians(max(3, sizes.rounds // 3), ours=lambda: history.messages, floor=lambda: community.messages)
         yield Figure(f"read {count:,} messages, floor: langchain-community", figures["ours"], figures["floor"], 1 / 5)
-
-
-def _require_same(found: list[BaseMessage], expected: list[BaseMessage]) -> None:
-    """A floor that did less than the work would be none."""
-    for one, other in zip(found, expected, strict=True):
-        if (
-            type(one) is not type(other)
-            or list(one.__dict__.items()) != list(other.__dict__.items())
-            or one.model_fields_set != other.model_fields_set
-        ):
-            raise AssertionError(f"{one!r} is not {other!r}")
 
 
 def _community_history(path: Path) -> Any:
@@ -285,4 +273,5 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "index-size": searching.index_size,
     "index-append": searching.append_with_index,
     "sidebar": searching.sidebar,
+    "servers": on_servers.on_servers,
 }

@@ -81,3 +81,14 @@ def events(count: int) -> list[Event]:
             Event("assistant", ANSWER.format(number % 7, number), reasoning="先看入口。", usage=usage),
         )
     return made[:count]
+
+
+def require_same(found: list[BaseMessage], expected: list[BaseMessage]) -> None:
+    """Raises `AssertionError` unless messages are the same: a floor that did less than the work would be none."""
+    for one, other in zip(found, expected, strict=True):
+        if (
+            type(one) is not type(other)
+            or list(one.__dict__.items()) != list(other.__dict__.items())
+            or one.model_fields_set != other.model_fields_set
+        ):
+            raise AssertionError(f"{one!r} is not {other!r}")

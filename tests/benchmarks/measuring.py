@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,43 @@ def medians(rounds: int, /, *, calls: int = 1, **variants: Callable[[], object])
         calls: How many calls in a row are timed together, for what is too short to be timed alone.
         variants: The functions.
     """
-    for run in variants.values():  # caches, prepared statements, lazy imports
-        run()
+    return rounds_of(rounds, **{name: partial(_timed, run, calls) for name, run in variants.items()})
+
+
+def _timed(run: Callable[[], object], calls: int) -> float:
+    gc.collect()
+    begin = time.perf_counter()
+    results = [run() for _ in range(calls)]
+    seconds = (time.perf_counter() - begin) / calls
+    del results
+    return seconds
+
+
+def rounds_of(rounds: int, /, **variants: Callable[[], float]) -> dict[str, float]:
+    """The median of what each variant returns: seconds that it measured itself. The rounds are those of `medians`."""
+    for measure in variants.values():  # caches, prepared statements, lazy imports
+        measure()
     times: dict[str, list[float]] = {name: [] for name in variants}
     order = list(variants)
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:
-            run = variants[name]
-            gc.collect()
-            begin = time.perf_counter()
-            results = [run() for _ in range(calls)]
-            times[name].append((time.perf_counter() - begin) / calls)
-            del results
+            times[name].append(variants[name]())
     return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+_missing: list[str] = []
+
+
+def missing(what: str) -> None:
+    """Takes note of what cannot be measured here, and why."""
+    _missing.append(what)
+
+
+def print_missing() -> None:
+    """Prints what could not be measured, in red."""
+    for what in _missing:
+        print(f"\033[31mnot run: {what}\033[0m")
 
 
 def _amount(value: float, unit: str) -> str:
