@@ -393,7 +393,7 @@ class Tail:
         return [(one["session_id"], one["seq"], one["content"]) for one in documents]
 
     def ended(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=120)
         return self.process.returncode, out, err
 
 

@@ -115,10 +115,6 @@ class SharedConnection(Connection):
 
     _ending = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._running: set[Call] = set()
-        super().__init__(*args, **kwargs)
-
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Executes a statement; if the connection is closed meanwhile, its rows cannot be fetched."""
         return self._run(lambda: sqlite3.Connection.execute(self, sql, parameters))
@@ -133,19 +129,20 @@ class SharedConnection(Connection):
 
     def _run(self, statement: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
         call = Call(sys._getframe())
+        running: set[Call] = vars(self).setdefault("_running", set())
         try:
-            self._running.add(call)
+            running.add(call)
             if self._ending:
                 raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
             return statement()
         finally:
             call.finish()
-            self._running.discard(call)
+            running.discard(call)
             if self._ending:
                 self.close()
 
     def close(self) -> None:
         """Closes the connection, or has the statement that another thread executes close it at its end."""
         self._ending = True
-        if all(call.ended() for call in tuple(self._running)):
-            super().close()
+        if all(call.ended() for call in tuple(vars(self).get("_running", ()))):
+            Connection.close(self)
