@@ -37,7 +37,7 @@ from session_sqlite.langchain.sessions import (
     raises_on_error,
     tool_runs,
 )
-from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, not_run, paired, result_id
+from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, paired, result_id
 from session_sqlite.langchain.window import TokenCounter, Window
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
@@ -296,12 +296,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         with self._lock:
             for key in [key for key in self._twins if key[0] == session and key[1] in state]:
                 del self._twins[key]
-        if self._mode == "memory":
-            whole = paired(request.messages, no_result)
-            if whole != list(request.messages):
-                asked_ids = {message.id for message in request.messages}
-                before = [*before, *(message for message in whole if message.id not in asked_ids)]
-                request = request.override(messages=cast("Any", whole))
+        whole = paired(request.messages, no_result)
+        if whole != list(request.messages):
+            asked_ids = {message.id for message in request.messages}
+            before = [*before, *(message for message in whole if message.id not in asked_ids)]
+            request = request.override(messages=cast("Any", whole))
         return request, before
 
     def _before_tool(self, session: Session, request: ToolCallRequest, before: Sequence[BaseMessage]) -> _Twin | None:
@@ -376,8 +375,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._note_what_was_left(session, messages)
         messages = self._without_what_was_sent_again(session, messages)
         if self._mode == "record":
-            # LangChain answers malformed calls once the model is asked, when the user's next message is stored already.
-            whole = paired(messages, not_run)
+            # What has no result by now gets none, and the model is told so once it is asked: then the user's next
+            # message would be stored already.
+            whole = paired(messages, no_result)
             shown = {message.id for message in whole}
             self._save(session, [*whole, *(message for message in messages if message.id not in shown)], anew=True)
             return None if messages is given else _instead(messages)

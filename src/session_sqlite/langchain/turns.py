@@ -20,7 +20,7 @@ NO_RESULT: Final = "There is no result: the run ended before this tool call did.
 NOT_RUN: Final = "There is no result: the arguments of this tool call are not valid JSON, so it was not run."
 _RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
 
-NoResult = Callable[[BaseMessage, ToolCall, int], ToolMessage | None]
+NoResult = Callable[[BaseMessage, ToolCall, int], ToolMessage]
 
 
 def calls_to_answer(message: BaseMessage) -> list[ToolCall]:
@@ -60,11 +60,6 @@ def no_result(caller: BaseMessage, call: ToolCall, place: int) -> ToolMessage:
     return ToolMessage(text, tool_call_id=call.id, name=call.name, status="error", id=id)
 
 
-def not_run(caller: BaseMessage, call: ToolCall, place: int) -> ToolMessage | None:
-    """Returns the result of a call that nobody can run; None for any other call, which may have one later."""
-    return no_result(caller, call, place) if isinstance(call.args, str) else None
-
-
 def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> list[BaseMessage]:
     """Returns messages with the results of each reply's calls right behind it, in the order of the calls.
 
@@ -72,7 +67,7 @@ def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> 
 
     Args:
         messages: The messages, in order.
-        missing: Makes the result of a call that has none; where it makes none, the call stays alone.
+        missing: Makes the result of a call that has none.
     """
     calls = {index: made for index, message in enumerate(messages) if (made := calls_to_answer(message))}
     callers: dict[str, int] = {}  # the last reply, so far, that made each call
