@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from session_sqlite.async_service import AsyncSession, AsyncSessionService
+from session_sqlite.attachments import Attachment, AttachmentKind
 from session_sqlite.codec import SessionKey
 from session_sqlite.errors import (
     CorruptStoreError,
@@ -84,6 +85,8 @@ __all__ = [
     "AnyOf",
     "AsyncSession",
     "AsyncSessionService",
+    "Attachment",
+    "AttachmentKind",
     "CheckReport",
     "CorruptStoreError",
     "DuplicateEventError",

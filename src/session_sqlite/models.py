@@ -16,6 +16,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, overload
 
+from session_sqlite.attachments import Attachment, attachments_of
+
 if TYPE_CHECKING:
 
     class Time:
@@ -222,14 +224,19 @@ class Event:
         reason = self.metadata.get("interrupted")
         return reason if isinstance(reason, str) else ""
 
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Returns the images, files, audio and video of its message, whichever provider's blocks they are in."""
+        return attachments_of(self.message, self.metadata)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the event as a JSON object: the form that the command line prints with ``--json``.
 
         The keys are always the same: ``seq``, ``id``, ``session_id``, ``created_at`` (ISO 8601, or None), ``author``,
-        ``content``, ``reasoning``, ``actions`` (see `ToolCall.to_dict`), ``state`` (a deleted key has the value
-        ``{"$remove": true}``), ``metadata``, ``agent_id``, ``branch``, ``invocation_id``, ``usage`` (see
-        `Usage.to_dict`; None if there is none), ``supersedes``, ``copied_from``, ``message_id`` and ``unreadable``. The
-        stored form of the message and the row are left out.
+        ``content``, ``attachments`` (see `Attachment`; with their bytes in base64), ``reasoning``, ``actions`` (see
+        `ToolCall.to_dict`), ``state`` (a deleted key has the value ``{"$remove": true}``), ``metadata``, ``agent_id``,
+        ``branch``, ``invocation_id``, ``usage`` (see `Usage.to_dict`; None if there is none), ``supersedes``,
+        ``copied_from``, ``message_id`` and ``unreadable``. The stored form of the message and the row are left out.
 
         Example:
             >>> Event("user", "Which tea?", seq=1).to_dict()["content"]
@@ -242,6 +249,7 @@ class Event:
             "created_at": _time_text(self.created_at),
             "author": self.author,
             "content": self.content,
+            "attachments": [attachment.to_dict() for attachment in self.attachments],
             "reasoning": self.reasoning,
             "actions": [action.to_dict() for action in self.actions],
             "state": {key: {"$remove": True} if value is REMOVE else value for key, value in self.state.items()},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from session_sqlite import extras
 from session_sqlite.models import Event, SearchHit, SessionOverview, SessionRecord
 from session_sqlite.transcript import html
+from session_sqlite.transcript.text import content_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +218,7 @@ def _overview_record(overview: SessionOverview[SessionRecord]) -> tuple[Any, ...
 def _event_record(event: Event) -> tuple[Any, ...]:
     usage = event.usage
     tokens = (None, None, None) if usage is None else (usage.model, usage.input_tokens, usage.output_tokens)
-    fields = {**event.__dict__, "tools": [action.name for action in event.actions]}
+    fields = {**event.__dict__, "content": content_text(event), "tools": [action.name for action in event.actions]}
     return (*(fields[name] for name in _EVENT_COLUMNS[:-3]), *tokens)
 
 

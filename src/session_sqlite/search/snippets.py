@@ -24,8 +24,14 @@ LOOKED_AT: Final = 1_000_000  # characters in which a snippet is sought; ten tim
 def snippet(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
     """Returns a piece of the first text that has a term, and the places of the terms in it (offsets, ends exclusive).
 
-    However long a text is, a bounded part of it is looked at; if the terms are beyond that, its beginning is shown.
+    However long a text is, a bounded part of it is looked at; if the terms are beyond that, its beginning is shown. At
+    the end stands a mark for each attachment of the event.
     """
+    found, places = _found(event, request)
+    return " ".join(filter(None, [found, *map(str, event.attachments)])), places
+
+
+def _found(event: Event, request: Request) -> tuple[str, tuple[Span, ...]]:
     texts = [text for text in searched_texts(event, request) if text]
     for text in texts:
         for begin, end in _places(text, request.terms):

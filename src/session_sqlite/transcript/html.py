@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from session_sqlite.attachments import Attachment, attachments_in, without_bytes
 from session_sqlite.models import REMOVE, Event, SearchHit, SessionOverview, SessionRecord, ToolCall, as_html
 from session_sqlite.transcript import style
 from session_sqlite.transcript.colours import coloured
@@ -28,6 +29,7 @@ from session_sqlite.transcript.text import (
     Entry,
     Gap,
     arguments_text,
+    content_text,
     entries,
     first_and_last,
     interruption_text,
@@ -193,7 +195,8 @@ def events_table(events: Sequence[Event], note: str = "") -> str:
 
 def _content_cell(event: Event) -> str:
     """Returns the content of an event for a table; an interruption comes first, since a long text is cut."""
-    return f"[{interruption_text(event)}] {event.content}".rstrip() if event.interrupted else event.content
+    content = content_text(event)
+    return f"[{interruption_text(event)}] {content}".rstrip() if event.interrupted else content
 
 
 def records_table(columns: Sequence[str], records: Sequence[Mapping[str, Any]], note: str = "") -> str:
@@ -348,7 +351,7 @@ class _Form:
             yield from self.result(event)
         else:
             yield from self.prose(event.content, is_markdown=event.author != "user")
-            yield from self.images(event)
+            yield from self.attachments(event.attachments, event)
             for position, call in enumerate(event.actions):
                 yield self.call(call, entry.results.get(position))
         if event.state:
@@ -371,7 +374,11 @@ class _Form:
             parts.append(f'<p class="label">Arguments</p>{self.code(shown)}')
         if result is not None:
             at = f" of #{escaped(result.seq)} {_time(result.created_at)}"
-            parts += [f'<p class="label">Result{at}</p>', *self.output(result.content), *self.images(result)]
+            parts += [
+                f'<p class="label">Result{at}</p>',
+                *self.output(result.content),
+                *self.attachments(result.attachments, result),
+            ]
             if error is not None and error != result.content:
                 parts += ['<p class="label">Error</p>', self.code(error)]
         else:
@@ -390,7 +397,7 @@ class _Form:
         errors = [action.error for action in event.actions if action.error is not None]
         names = ", ".join(isolated(action.name) for action in event.actions if action.name)
         status = '<span class="error">failed</span>' if errors else ""
-        body = [*self.output(event.content), *self.images(event)]
+        body = [*self.output(event.content), *self.attachments(event.attachments, event)]
         for action in event.actions:
             body += self.output(action.output) if action.output is not None else []
         body += [self.code(error) for error in errors if error != event.content]
@@ -403,7 +410,8 @@ class _Form:
         elif isinstance(value, str):
             yield self.code(value)
         else:
-            yield self.code(_pretty(value))
+            yield self.code(_pretty(without_bytes(value)))
+            yield from self.attachments(attachments_in(value))
 
     # ------------------------------------------------------------ text
 
@@ -427,26 +435,34 @@ class _Form:
         # The tabindex lets a reader without a mouse reach a block that scrolls.
         return f'<pre tabindex="0" class="wrap"><code>{escaped(text[: self.most])}</code></pre>{_rest(left_out)}'
 
-    # ------------------------------------------------------------ images
+    # ------------------------------------------------------------ attachments
 
-    def images(self, event: Event) -> Iterator[str]:
-        """Yields the images of an event's message."""
-        for number, (kind, data) in enumerate(_images_of(event.message), start=1):
-            yield self.image(kind, data, f"image {number} of event {event.seq}")
+    def attachments(self, attachments: Iterable[Attachment], event: Event | None = None) -> Iterator[str]:
+        """Yields a mark for each attachment, and the image itself if it is one that the message holds."""
+        number = 0
+        for attachment in attachments:
+            number += attachment.kind == "image"
+            of = "" if event is None else f" of event {event.seq}"
+            image = self.shown_image(attachment, attachment.name or f"image {number}{of}")
+            mark = escaped(attachment)
+            opening = link_start(attachment.url)
+            yield f'{image}<p class="soft">{opening}{mark}{"</a>" if opening else ""}</p>'
 
-    def image(self, kind: str, data: object, name: str) -> str:
-        if not isinstance(data, str) or not kind:
-            return '<span class="soft">[an image that is not in the conversation]</span>'
-        if self.most_of_image is not None and len(data) > self.most_of_image:
-            return f'<span class="soft">[an image of {len(data) * 3 // 4:,} bytes]</span>'
-        if (url := _data_url(kind, data)) is None:
-            return '<span class="soft">[an image that cannot be shown]</span>'
-        return f'<img src="{url}" alt="{escaped(name)}">'
+    def shown_image(self, image: Attachment, description: str) -> str:
+        """Returns an image, or nothing if it cannot be shown, or is too large for this form."""
+        if image.kind != "image" or (self.most_of_image is not None and len(image.data) > self.most_of_image):
+            return ""
+        url = _data_url(image.media_type, image.data)
+        return "" if url is None else f'<img src="{url}" alt="{escaped(cut(description, CELL_CHARACTERS))}">'
 
-    def remote_image(self, url: str, name: str) -> str:
+    def image(self, media_type: str, data: str, description: str) -> str:
+        """Returns an image that stands in a text: itself, or a mark for it."""
+        image = Attachment("image", media_type, description, len(data.rstrip("=")) * 3 // 4, data=data)
+        return self.shown_image(image, description) or f'<span class="soft">{escaped(image)}</span>'
+
+    def remote_image(self, url: str, description: str) -> str:
         """Returns a link to an image that is elsewhere, which nothing loads."""
-        mark = escaped(f"[image: {name or url}]")
-        opening = link_start(url)
+        mark, opening = escaped(Attachment("image", name=description, url=url)), link_start(url)
         return f"{opening}{mark}</a>" if opening else mark
 
 
@@ -484,7 +500,6 @@ _IMAGE_STARTS: Final = {
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
-_DATA_URL = re.compile(r"data:([^;,]{1,40});base64,(.*)", re.DOTALL)
 
 
 def _data_url(kind: str, data: str) -> str | None:
@@ -497,32 +512,3 @@ def _data_url(kind: str, data: str) -> str | None:
     if start is None or not start.match(content):
         return None
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _images_of(message: str | None) -> Iterator[tuple[str, object]]:
-    """Yields the media type and base64 text of each image in a stored message; the text is None for a link."""
-    if message is None or '"image' not in message:
-        return
-    try:
-        stored = json.loads(message)
-    except (ValueError, RecursionError):
-        return
-    content = stored.get("content") if isinstance(stored, dict) else None
-    for block in content if isinstance(content, list) else ():
-        if isinstance(block, dict) and block.get("type") in ("image", "image_url"):
-            yield _image_of(block)
-
-
-def _image_of(block: dict[str, Any]) -> tuple[str, object]:
-    """Returns the media type and base64 text of an image block in the form of OpenAI, Anthropic or LangChain."""
-    source = block["source"] if isinstance(block.get("source"), dict) else block
-    kind = source.get("media_type") or source.get("mime_type")
-    data = source.get("base64") or source.get("data")
-    url = source.get("image_url") or source.get("url")
-    if isinstance(url, dict):
-        url = url.get("url")
-    if data is None and isinstance(url, str) and (parts := _DATA_URL.fullmatch(url)):
-        kind, data = parts[1], parts[2]
-    if isinstance(data, dict) and data.get("$") == "bytes":  # the stored form of bytes
-        data = data.get("value")
-    return (kind, data) if isinstance(kind, str) else ("", None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from session_sqlite.attachments import without_bytes
 from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
 from session_sqlite.transcript.text import (
     arguments_text,
@@ -118,8 +119,10 @@ class _Terminal:
             for action in event.actions:
                 yield f"  ← {self.tool(action)}"
             yield from self.cut_text(event.content, "    ")
+            yield from (f"    {visible(attachment)}" for attachment in event.attachments)
         else:
             yield from (f"  {line}".rstrip() for line in lines_of(event.content))
+            yield from (f"  {visible(attachment)}" for attachment in event.attachments)
         for action in event.actions:
             if event.author != "tool":
                 yield from self.cut_line(f"  → {self.tool(action)} ", arguments_text(action))
@@ -148,7 +151,7 @@ class _Terminal:
         """Yields the result of a call; an error that is also the content of the event is left out."""
         if action.output is not None:
             yield from self.cut_text(
-                action.output if isinstance(action.output, str) else json_text(action.output), "    "
+                action.output if isinstance(action.output, str) else json_text(without_bytes(action.output)), "    "
             )
         if action.error is not None and action.error != content:
             yield from self.cut_text(f"error: {action.error}", "    ")

@@ -132,6 +132,11 @@ def arguments_text(call: ToolCall) -> str:
     return json_text(call.args) if call.args else ""
 
 
+def content_text(event: Event) -> str:
+    """Returns the content of an event for a view that is all text: with a mark for each attachment, below it."""
+    return "\n".join(filter(None, [event.content, *map(str, event.attachments)]))
+
+
 def lines_of(text: str) -> list[str]:
     """Returns the lines of a text, with escapes for unsafe characters (see `visible`)."""
     return visible(text.replace("\r\n", "\n"), lines=True).rstrip("\n").split("\n") if text else []

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from session_sqlite import codec
+from session_sqlite.attachments import without_bytes
 from session_sqlite.models import REMOVE, Event, ToolCall, Usage
 from session_sqlite.operations.whole_sessions import StoredSession
 from session_sqlite.transcript import origin_text, time_shown, visible
@@ -71,6 +72,7 @@ def _event(event: Event) -> str:
         parts.append(_code(event.content) if event.content else "")
     elif event.content:
         parts.append(_quote(event.content))
+    parts += [f"*{_line(attachment)}*\n\n" for attachment in event.attachments]
     parts += [_tool(event, action) for action in event.actions]
     if event.state:
         changes = {name: "(removed)" if value is REMOVE else value for name, value in event.state.items()}
@@ -89,7 +91,9 @@ def _tool(event: Event, action: ToolCall) -> str:
         parts.append(f"*Call of {_line(action.name)}*\n\n{args if action.args else ''}")
     if action.output is not None:
         output = action.output
-        parts.append(f"*Output*\n\n{_code(output) if isinstance(output, str) else _code(_json(output), 'json')}")
+        parts.append(
+            f"*Output*\n\n{_code(output) if isinstance(output, str) else _code(_json(without_bytes(output)), 'json')}"
+        )
     if action.error is not None and action.error != event.content:
         parts.append(f"*Error*\n\n{_code(action.error)}")
     return "".join(parts)
