@@ -3,7 +3,7 @@
 Each command opens the store, does one thing and closes it. Commands that only read never make a file. People get text
 whose control characters are made visible; programs get JSON with ``--json``. A failure is one line and exit code 1. The
 commands for search and figures are in `history`, those that change conversations in `life_cycle`, export and import in
-`transfer`.
+`transfer`, and the server for assistants in `assistant`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 import click
 from tabulate import tabulate
 
-from session_sqlite.cli import history, life_cycle, transfer
+from session_sqlite.cli import assistant, history, life_cycle, transfer
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
     GAP,
@@ -243,7 +243,7 @@ def delete(group_db: str | None, db: str | None, session_id: str, app: str | Non
         print_text(f"Deleted {name}.")
 
 
-for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS):
+for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS, *assistant.COMMANDS):
     main.add_command(command)
 
 

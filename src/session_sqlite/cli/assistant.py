@@ -1,0 +1,47 @@
+"""The command that serves the history to an assistant."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from session_sqlite.cli.console import DEFAULT_FILE, chosen, db_option, opened
+from session_sqlite.tools import DEFAULT_TOKENS, LEAST_TOKENS, HistoryTools
+from session_sqlite.transcript import visible
+
+
+@click.command()
+@click.option("--app", metavar="NAME", required=True, help="The app whose sessions it may read.")
+@click.option("--user", metavar="ID", required=True, help="The user whose sessions it may read.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=LEAST_TOKENS),
+    metavar="N",
+    default=DEFAULT_TOKENS,
+    show_default=True,
+    help="The most tokens of an answer: one for four ASCII characters, and one for each other character.",
+)
+@db_option(DEFAULT_FILE)
+@click.pass_obj
+def mcp(group_db: str | None, db: str | None, app: str, user: str, max_tokens: int) -> None:
+    """Serve the conversations of one user to an assistant, over MCP.
+
+    The assistant starts this command, and talks to it over standard input and output; the README has the lines for its
+    settings. It gets three tools that only read: search_history, list_sessions and read_session. Needs the extra
+    "mcp".
+    """
+    with opened(chosen(db, group_db), app, user) as service:
+        history = HistoryTools(service, max_tokens=max_tokens, knows_current=False)
+        try:
+            from session_sqlite.mcp import serve
+        except ImportError as error:
+            package = visible(error.name or "a package")
+            raise click.ClickException(
+                f"this needs {package}, which is not installed, or not in a release that fits: "
+                "pip install 'session-sqlite[mcp]'"
+            ) from error
+        serve(history)
+
+
+COMMANDS: Final = (mcp,)
