@@ -109,6 +109,19 @@ def test_what_a_tool_returned_is_found_and_shown_with_its_name(shop: SQLiteSessi
     assert '#3 assistant, result of "stock"\n> 4 left' in answer
 
 
+def test_what_these_tools_answered_before_is_not_found_again(shop: SQLiteSessionService) -> None:
+    model = ScriptedModel(
+        replies=[calls(("search_history", {"question": QUESTION}, "c1")), AIMessage("It goes after Christmas.")]
+    )
+    agent = create_agent(model, history_tools(shop), middleware=[SessionHistoryMiddleware(shop)])
+    agent.invoke({"messages": [HumanMessage(QUESTION)]}, {"configurable": {"thread_id": "yesterday"}})
+    answer = called(tools_of(shop)["search_history"], NOW, question=QUESTION).text
+    assert 'session "yesterday", events 1 to 4' in answer
+    assert "It goes after Christmas." in answer
+    assert "search_history" not in answer
+    assert answer.count("Only until Christmas") == 1
+
+
 def test_a_long_event_is_cut_around_what_was_asked(shop: SQLiteSessionService) -> None:
     long = f"{'before ' * 2000}The samovar costs 90 euros.{' after' * 2000}"
     shop.create_session(session_id="long").add_event("user", long)

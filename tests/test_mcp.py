@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,6 +145,20 @@ async def test_an_assistant_reads_a_store_on_a_server(kind: str) -> None:
         found = text_of(await client.call_tool("search_history", {"question": "Which teapot did we take?"}))
         assert "> The blue one" in found
         assert "SECRET" not in found
+
+
+async def test_the_settings_that_the_readme_shows_start_a_server(store: Path) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- mcp settings -->\n```json\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None
+    settings = json.loads(shown[1])["mcpServers"]["history"]
+    assert settings["command"] == "session-sqlite"
+    values = {"/home/ada/sessions.db": str(store), "my-app": "shop", "user-123": "ada"}
+    arguments = [*COMMAND[1:], *(values.get(argument, argument) for argument in settings["args"])]
+    started = StdioServerParameters(command=COMMAND[0], args=arguments, env=dict(os.environ))
+    async with Client(stdio_client(started)) as client:
+        assert 'session "茶"' in text_of(await client.call_tool("list_sessions", {}))
+    assert f"session-sqlite {' '.join(settings['args'])}" in readme, "the same for Claude Code"
 
 
 def test_nothing_but_the_protocol_is_printed(store: Path) -> None:

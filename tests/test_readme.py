@@ -256,6 +256,15 @@ def test_the_agent_with_memory_goes_on_in_another_process_in_both_modes() -> Non
     assert again.count("Here you are. oolong: 15 €") == 2
 
 
+def test_the_readme_shows_what_the_agent_that_recalls_prints() -> None:
+    shown = re.search(r"<!-- agent_that_recalls -->\n```text\n(.*?)\n```", README, re.DOTALL)
+    assert shown is not None
+    said = re.sub(r" Lines that begin .*", " …", run_example(ROOT / "examples" / "agent_that_recalls.py"))
+    dates = re.compile(r"\d{4}-\d\d-\d\d")
+    assert dates.sub("", said).split() == dates.sub("", shown[1]).split()
+    assert run_example(ROOT / "examples" / "agent_that_recalls.py").endswith('in session "catalogue".\n')
+
+
 def test_the_terminal_chat_resumes_and_obeys_its_commands() -> None:
     example = ROOT / "examples" / "cli_chat.py"
     assert "I am listening." in run_example(example, "I like oolong.\n")

@@ -29,6 +29,7 @@ DEFAULT_TOKENS: Final = 2_000
 LEAST_TOKENS: Final = 500
 ROOMS: Final = (1_500, 700, 300, 120)  # characters that a text in a passage may have
 LOOKED_AT: Final = 8  # events on each side of a hit among which its neighbours are sought
+MARGIN: Final = 10  # hits beyond those that are needed, since some are left out
 READ_AT_ONCE: Final = 100  # events on each side of a place in a session
 LONGEST_FIRST: Final = 200  # characters of the first message in a list of sessions
 LONGEST_SAID: Final = 80  # characters of an argument that an error repeats
@@ -233,6 +234,7 @@ READ_SESSION: Final = Tool(
     ),
 )
 TOOLS: Final = (SEARCH_HISTORY, LIST_SESSIONS, READ_SESSION)
+_OWN_NAMES: Final = frozenset(tool.name for tool in TOOLS)
 
 
 # ---------------------------------------------------------------- answers
@@ -427,12 +429,12 @@ class HistoryTools:
         hits: list[SearchHit[Session]] = self._service.recall(
             question,
             exclude_session=first[0] if first else None,
-            limit=2 * limit + more if limit else 0,
+            limit=2 * limit + MARGIN + more if limit else 0,
             **where,
         )
         found: list[Passage] = []
         for hit in hits:
-            if hit.session.id in others or shown(hit.event):
+            if hit.session.id in others or shown(hit.event) or _is_echo(hit.event):
                 continue
             passage = self._passage(hit, shown)
             same = next((one for one in found if one.touches(passage)), None)
@@ -602,6 +604,15 @@ def filled(
 def today() -> str:
     """Returns the day of now, in UTC, which a model does not know by itself."""
     return codec.now_text()[:10]
+
+
+def _is_echo(event: Event) -> bool:
+    """Returns whether an event is a call of these tools or its answer, which repeats what is found elsewhere."""
+    return (
+        (event.author == "tool" or not event.content)
+        and bool(event.actions)
+        and all(call.name in _OWN_NAMES for call in event.actions)
+    )
 
 
 def _focus(hit: SearchHit[Session]) -> str:
