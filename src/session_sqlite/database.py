@@ -203,6 +203,26 @@ class Found:
         return cls(row[0], codec.decode_event(row[1:events]), row[events:], score)
 
 
+class Postings(Protocol):
+    """Says which events have the terms of a recall, each of one word, in any of their texts."""
+
+    @property
+    def events(self) -> int:
+        """Returns the number of events in the store."""
+
+    def count(self, term: Term) -> int:
+        """Returns how many events of the store have a term, whosever they are."""
+
+    def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
+        """Returns the events of a request's scope that have a term, the last appended first, at most so many.
+
+        Args:
+            term: The term.
+            among: Only of the events that have any of these; of all if there are none.
+            most: How many at most.
+        """
+
+
 class SearchIndex(Protocol):
     """An index that finds words faster than a scan, with the same answers.
 
@@ -211,6 +231,12 @@ class SearchIndex(Protocol):
 
     def find(self, request: Request, limit: int) -> list[Found]:
         """Returns the first hits in the request's order; every event whose append has returned is found."""
+
+    def with_postings(self, request: Request, use: Callable[[Postings], T]) -> T:
+        """Returns what ``use`` makes of the postings of a request's terms; it may be called twice.
+
+        Every event whose append has returned is in them.
+        """
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """Removes the words of a session's events in a range of seqs: the events are about to be deleted."""

@@ -13,6 +13,7 @@ from session_sqlite import codec
 from session_sqlite.codec import MAX_SEQ
 from session_sqlite.where import Where
 
+LONGEST_PLACE: Final = 2_000  # characters of a text that say how long it is
 RESERVED: Final = frozenset({"key", "usage"})
 
 
@@ -289,6 +290,27 @@ ROW_UP_TO = "events.row_id <= :until_row"
 NEWEST_ROW = "SELECT coalesce(max(row_id), 0) FROM events"
 ROWS = "events.row_id IN ({})"
 NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
+
+EVENT_IN_DAYS = "events.created_at >= :first_day AND events.created_at < :day_after"
+EVENT_IN_ANY_YEAR = "events.created_at LIKE :days"
+# The columns that `recall.Place` is made of.
+_PLACE = f"""
+SELECT {{place}}.row_id, {{place}}.app_name, {{place}}.user_id, {{place}}.session_id, {{place}}.seq,
+       {{place}}.created_at,
+       substr({{place}}.content, 1, {LONGEST_PLACE}), substr({{place}}.reasoning, 1, {LONGEST_PLACE}),
+       substr({{place}}.actions, 1, {LONGEST_PLACE})
+"""
+PLACES = f"""
+{_PLACE.format(place="events")}
+  FROM events
+"""
+PLACES_BESIDE = f"""
+{_PLACE.format(place="near")}
+  FROM events
+  JOIN events AS near
+    ON near.app_name = events.app_name AND near.user_id = events.user_id AND near.session_id = events.session_id
+   AND near.seq BETWEEN events.seq - :reach AND events.seq + :reach
+"""
 
 # The columns that `search.quick_test` reads, so that only events that may match are read whole.
 SEARCHED_TEXTS = """

@@ -50,7 +50,7 @@ from session_sqlite.operations.retention import EraseReport, PruneReport, Redact
 from session_sqlite.operations.summaries import OlderPart, Summarizer
 from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
-from session_sqlite.search import FIELDS, parse, snippet, terms_of
+from session_sqlite.search import FIELDS, asked, parse, snippet
 from session_sqlite.session import Session, attached
 from session_sqlite.transfer import copying
 from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
@@ -895,18 +895,15 @@ class SessionService:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        terms = terms_of(codec.text(question, "question"))
+        asked_for = asked(codec.text(question, "question"), codec.now_text()[:10])
         limit = codec.whole_number(limit, "limit")
         others = self._other_sessions(exclude_session, app_name, user_id)
-        request = self._search_request(terms, session, author, FIELDS, since, until, False, app_name, user_id)
-        request = replace(
-            request, clauses=(*request.clauses, *others.conditions), params={**request.params, **others.params}
-        )
+        request = self._search_request(asked_for.terms, session, author, FIELDS, since, until, False, app_name, user_id)
         why_empty = self._why_empty(session, app_name, user_id)
         if not request.terms or limit == 0:
             self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
             return Page(of=SearchHit, why_empty=why_empty)
-        recalled = recalling.recall(self._database, request, limit)
+        recalled = recalling.find(self._database, request, others, asked_for.period, limit)
         hits = [replace(self._hit(found, request), parts=parts) for found, parts in recalled]
         return Page(hits, of=SearchHit, why_empty=why_empty)
 

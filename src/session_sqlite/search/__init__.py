@@ -5,8 +5,8 @@ All but `scanning` is pure functions. A search itself is a `Request` to the port
 
 from session_sqlite.search.indexing import TOOL_SCOPE, index_columns, scope_word, scope_words
 from session_sqlite.search.matching import FIELDS, Span, field_texts, quick_test, score, searched_texts
-from session_sqlite.search.recall import terms_of
-from session_sqlite.search.scanning import in_order, of_tenant, scan
+from session_sqlite.search.recall import asked
+from session_sqlite.search.scanning import ScannedPostings, in_order, of_tenant, scan, terms_in
 from session_sqlite.search.snippets import LOOKED_AT, SNIPPET_CHARACTERS, cut, locate, snippet
 from session_sqlite.search.words import (
     GAP,
@@ -29,7 +29,9 @@ __all__ = [
     "SNIPPET_CHARACTERS",
     "TOOL_SCOPE",
     "WORDS_VERSION",
+    "ScannedPostings",
     "Span",
+    "asked",
     "cut",
     "field_texts",
     "fold",
@@ -45,6 +47,6 @@ __all__ = [
     "score",
     "searched_texts",
     "snippet",
-    "terms_of",
+    "terms_in",
     "words",
 ]

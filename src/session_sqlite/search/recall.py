@@ -1,87 +1,271 @@
-"""Recall: what a question asks for, and how well events answer it.
+"""Recall: what a question asks for, and how well events answer it. Pure functions.
 
-A *question* is a sentence in any language. Its words without a meaning of their own (`STOP_WORDS`) do not count; each
-of the others is a term that is looked for by its stem as a prefix, and any of them is enough. An event has its own
-score by the terms in it, the rare ones counting more, and something for the scores of the events beside it and of its
-session: an answer is often the turn after the one that has the question's words.
+A *question* is a sentence in any language. Words without a meaning of their own (see `stop_words`) do not count.
+Each of the others is a term: a Latin word by its stem as a prefix, a character of Chinese, Japanese or Korean as it is.
+Any term is enough. The words of a date are no terms: they name a *period*, see `dates`.
+
+*Gathering* finds the events that have terms, the rare ones first. Words that many events have do not cost time: they
+are looked for only among the events that have a rarer one.
+
+*Scoring*: an event's own score is by BM25, with each term counted once in an event. A term counts also for the events
+beside, though less, and a little for the whole session. An answer is often the turn after the one that has the
+question's words, so an event that ends with a question mark hands most of its score to the next one.
+
+The weights were measured; ``python -m tests.benchmarks --only recall`` prints what they reach. Pairs of Chinese
+characters as further terms found no more than the characters alone; nor did stems that are cut more, or words counted
+as often as an event has them.
 """
 
 from __future__ import annotations
 
+import functools
+import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from session_sqlite.database import Term
+from session_sqlite.database import Postings, Term
+from session_sqlite.search.dates import Period, without_dates
+from session_sqlite.search.stop_words import with_meaning
+from session_sqlite.search.unicode_table import is_single
 from session_sqlite.search.words import GAP, words
 
-LONGEST_QUESTION: Final = 10_000  # characters that are read, half of them from the end
+LONGEST_QUESTION: Final = 4_000  # characters that are read, half of them from the end
 MOST_TERMS: Final = 40
-STOP_WORDS: Final = frozenset(
-    """
-    a about all also am an and any are as at be been being but by can could did do does doing done for from had has have
-    having he her hers him his how i if in into is it its just me my no nor not of on or our ours out over own she so
-    some such than that the their theirs them then there these they this those to too under until up very was we were
-    what when where which while who whom whose why will with would you your yours s t d ll ve re m don
-    的 了 吗 呢 吧 啊 我 你 他 她 它 们 是 在 有 和 就 都 也 还 这 那 个 什 么 怎 哪 谁 几 多 少 与 及 或 过 曾 经 给
-    """.split()  # noqa: SIM905  # words, as one reads them
-)
 
+# ---------------------------------------------------------------- the question
 
-def terms_of(question: str) -> tuple[Term, ...]:
-    """Returns what is looked for, each once."""
-    if len(question) > LONGEST_QUESTION:
-        half = LONGEST_QUESTION // 2
-        question = f"{question[:half]}\n{question[-half:]}"
-    found = dict.fromkeys(word for word in words(question) if word != GAP and word not in STOP_WORDS)
-    return tuple(Term((stem(word),), len(word) > 1) for word in found)[:MOST_TERMS]
-
-
-def stem(word: str) -> str:
-    """Returns the part of a word that its other forms begin with, too."""
-    if not word.isascii():
-        return word
-    for ending in ("ing", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+SHORTEST_STEM: Final = 4
+ENDINGS: Final = ("ing", "ies", "ed", "es", "s")
+DROPPED_AT_THE_END: Final = "ey"
+NOT_DOUBLED: Final = "aeioulsz"
 
 
 @dataclass(frozen=True)
-class Place:
-    """The place of an event, and its own score.
+class Question:
+    """The terms of a question, and the time that it names.
 
     Attributes:
-        row_id: The order of appending in the whole store.
-        session: The app, the user and the session.
-        seq: The place in the session.
-        length: The number of characters.
-        own: The score of its own words.
+        terms: Any of them is enough.
+        period: The time that it names; None if it names none.
     """
+
+    terms: tuple[Term, ...]
+    period: Period | None
+
+
+def asked(question: str, now: str) -> Question:
+    """Returns what a question asks for.
+
+    Args:
+        question: The question; of a very long one only the two ends are read.
+        now: The present day, as ``2026-01-31``, for words such as *yesterday*.
+
+    Example:
+        >>> asked("Which movies did we see on May 3rd?", "2026-01-31").terms
+        (Term(words=('movi',), prefix=True), Term(words=('see',), prefix=False))
+    """
+    if len(question) > LONGEST_QUESTION:
+        half = LONGEST_QUESTION // 2
+        question = f"{question[:half]}\n{question[-half:]}"
+    rest, period = without_dates(question, now)
+    # A question that is nothing but a date is looked for by its words.
+    return Question(_terms(rest) or _terms(question), period)
+
+
+def _terms(question: str) -> tuple[Term, ...]:
+    found = with_meaning(word for word in words(question) if word != GAP)
+    return tuple(dict.fromkeys(map(_term, found)))[:MOST_TERMS]
+
+
+def _term(word: str) -> Term:
+    stemmed = stem(word)
+    return Term((stemmed,), len(stemmed) >= SHORTEST_STEM and not is_single(ord(word[0])))
+
+
+def stem(word: str) -> str:
+    """Returns the part of a word that its other forms begin with, too; short words and numbers are left as they are.
+
+    Example:
+        >>> [stem(word) for word in ("movies", "movie", "running", "stopped", "recipe", "tea", "3pm")]
+        ['movi', 'movi', 'runn', 'stop', 'recip', 'tea', '3pm']
+    """
+    if not word.isascii() or not word.isalpha():
+        return word
+    for ending in ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
+            word = word[: -len(ending)]
+            break
+    if len(word) > SHORTEST_STEM and word[-1] in DROPPED_AT_THE_END:
+        word = word[:-1]
+    if len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in NOT_DOUBLED:
+        word = word[:-1]
+    return word
+
+
+# ---------------------------------------------------------------- gathering
+
+MOST_ROWS: Final = 10_000  # events of rare terms; their numbers are read, and nothing else
+MOST_COMMON_TERMS: Final = 4
+TOO_COMMON: Final = 0.25  # of all events; a term that more of them have says little
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The events that have terms.
+
+    Attributes:
+        terms: The terms of each event, by its row.
+        weights: How much each term counts.
+    """
+
+    terms: Mapping[int, Sequence[Term]]
+    weights: Mapping[Term, float]
+
+    def best_first(self) -> list[int]:
+        """Returns the rows, those with the most weight first, and the latest first among equals."""
+        weight = self.weights.__getitem__
+        sums = {row: sum(map(weight, terms)) for row, terms in self.terms.items()}
+        return sorted(sums, key=lambda row: (-sums[row], -row))
+
+
+def gather(terms: Sequence[Term], postings: Postings) -> Gathered:
+    """Returns the events that have terms: those with the rarest, as long as they are not too many."""
+    events = postings.events
+    counted = [(count, term) for term in terms if (count := postings.count(term))]
+    counted.sort(key=lambda one: (one[0], one[1].words))
+    rare: list[Term] = []
+    common: list[Term] = []
+    total = 0
+    for count, term in counted:
+        total += count
+        if not rare or total <= MOST_ROWS:
+            rare.append(term)
+        elif count <= TOO_COMMON * events and len(common) < MOST_COMMON_TERMS:
+            common.append(term)
+    held: dict[int, list[Term]] = {}
+    for term in rare:
+        for row in postings.rows(term, (), MOST_ROWS):
+            held.setdefault(row, []).append(term)
+    for term in common:
+        for row in postings.rows(term, rare, MOST_ROWS):
+            if row in held:
+                held[row].append(term)
+    return Gathered(held, {term: _weight(count, events) for count, term in counted})
+
+
+def _weight(count: int, events: int) -> float:
+    """Returns how much a term counts that so many of all events have."""
+    return math.log(1 + (max(events - count, 0) + 0.5) / (count + 0.5))
+
+
+# ---------------------------------------------------------------- scoring
+
+MOST_PLACES: Final = 200  # events that are scored
+BESIDE: Final = {-3: 0.2, -2: 0.35, -1: 0.6, 1: 0.6, 2: 0.35, 3: 0.2}
+REACH: Final = max(BESIDE)
+AFTER_A_QUESTION: Final = 0.9
+OF_A_QUESTION: Final = 0.8
+OF_THE_SESSION: Final = 0.2
+OF_THE_PERIOD: Final = 1.0
+QUESTION_MARKS: Final = ("?", "\uff1f", "\u061f", "\u037e")
+
+
+class Place(NamedTuple):
+    """The place of an event, with what its score needs."""
 
     row_id: int
     session: tuple[str, str, str]
     seq: int
+    time: str
     length: int
-    own: float
+    asks: bool
 
 
-def weight(frequency: int, events: int) -> float:
-    """Returns how much a term counts that so many of all events have."""
-    return math.log(1 + (events - frequency + 0.5) / (frequency + 0.5))
+@functools.lru_cache(maxsize=10_000)
+def _of_length(length: int) -> float:
+    """Returns how much a term counts in an event of a length: less in a longer one, but not in proportion."""
+    return 1 / (1 + 0.25 * math.log2(1 + length / 100))
 
 
-def ranked(places: Sequence[Place]) -> list[tuple[Place, Mapping[str, float]]]:
-    """Returns the events, the best first, each with the parts of its score."""
-    own = {(place.session, place.seq): place.own for place in places}
-    of_session: dict[tuple[str, str, str], list[float]] = {}
+@dataclass(frozen=True)
+class Scores:
+    """The sums over the terms, by the place of an event: of its own words, of those beside it, and of its session.
+
+    A place is a session and a seq, as one number: tuples would take half of the time of a recall.
+    """
+
+    words: Mapping[int, float]
+    neighbours: Mapping[int, float]
+    sessions: Mapping[int, float]
+    numbers: Mapping[tuple[str, str, str], int]
+
+    def key(self, session: tuple[str, str, str], seq: int) -> int:
+        """Returns a place as a number."""
+        return self.numbers[session] * _PLACES_OF_A_SESSION + REACH + seq
+
+    def best(self, most: int) -> list[int]:
+        """Returns the best places, by what is known of them without reading their events."""
+        words, sessions = self.words.get, self.sessions
+        keys = self.neighbours.keys() | self.words.keys()
+        sums = {
+            key: words(key, 0.0) + self.neighbours.get(key, 0.0) + sessions[key // _PLACES_OF_A_SESSION] for key in keys
+        }
+        return heapq.nlargest(most, sums, key=lambda key: (sums[key], key))
+
+    def parts_of(self, place: Place, period: Period | None) -> dict[str, float]:
+        """Returns the parts of an event's score, without those that are nothing; none if only its session has terms."""
+        key = self.key(place.session, place.seq)
+        words, neighbours = self.words.get(key, 0.0), self.neighbours.get(key, 0.0)
+        if not words and not neighbours:
+            return {}
+        share = OF_A_QUESTION if place.asks else 1.0
+        session = self.sessions[self.numbers[place.session]]
+        parts = {"words": share * words, "neighbours": share * neighbours, "session": share * session}
+        if period is not None and period.includes(place.time):
+            parts["time"] = OF_THE_PERIOD * sum(parts.values())
+        return {name: part for name, part in parts.items() if part}
+
+
+_PLACES_OF_A_SESSION: Final = 2**64  # a seq is smaller, and there is room before the first and behind the last
+
+
+def scored(places: Iterable[Place], gathered: Gathered) -> Scores:
+    """Returns the scores of events that have terms, and of the places beside them."""
+    numbers: dict[tuple[str, str, str], int] = {}
+    of_terms: dict[Term, list[tuple[int, Place]]] = {}
     for place in places:
-        of_session.setdefault(place.session, []).append(place.own)
-    best = {session: sum(sorted(scores, reverse=True)[:3]) for session, scores in of_session.items()}
-    found = []
-    for place in places:
-        beside = sum(own.get((place.session, place.seq + step), 0.0) for step in (-1, 1))
-        parts = {"words": place.own, "neighbours": 0.25 * beside, "session": 0.3 * best[place.session] / 3}
-        found.append((place, {name: part for name, part in parts.items() if part}))
-    return sorted(found, key=lambda one: (-sum(one[1].values()), -one[0].row_id))
+        key = numbers.setdefault(place.session, len(numbers)) * _PLACES_OF_A_SESSION + REACH + place.seq
+        for term in gathered.terms.get(place.row_id, ()):
+            of_terms.setdefault(term, []).append((key, place))
+    words: dict[int, float] = {}
+    neighbours: dict[int, float] = {}
+    sessions = dict.fromkeys(numbers.values(), 0.0)
+    steps = list(BESIDE.items())
+    for term in sorted(of_terms, key=lambda term: term.words):
+        weight = gathered.weights[term]
+        own: dict[int, float] = {}
+        beside: dict[int, float] = {}
+        for key, place in of_terms[term]:
+            value = weight * _of_length(place.length)
+            own[key] = value
+            for step, share in steps:
+                passed = value * (AFTER_A_QUESTION if step == 1 and place.asks else share)
+                near = key + step
+                if passed > beside.get(near, 0.0):
+                    beside[near] = passed
+        for key, value in own.items():
+            words[key] = words.get(key, 0.0) + value
+        for key, value in beside.items():
+            more = value - own.get(key, 0.0)
+            if more > 0:
+                neighbours[key] = neighbours.get(key, 0.0) + more
+        for session in {key // _PLACES_OF_A_SESSION for key in own}:
+            sessions[session] += OF_THE_SESSION * weight
+    return Scores(words, neighbours, sessions, numbers)
+
+
+def asks(text: str) -> bool:
+    """Returns True for a text that ends with a question mark."""
+    return text.rstrip().endswith(QUESTION_MARKS)

@@ -1,15 +1,17 @@
-"""Searching without an index: every event in a search's scope is read and tested."""
+"""Searching and recalling without an index: every event in the scope is read and tested."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from session_sqlite import queries
-from session_sqlite.database import Database, Found, Request
+from session_sqlite import codec, queries
+from session_sqlite.database import Database, Found, Request, Row, Term
+from session_sqlite.models import Event
+from session_sqlite.search.indexing import index_columns
 from session_sqlite.search.matching import score
 from session_sqlite.where import Where, with_ids
 
@@ -55,3 +57,53 @@ def of_tenant(request: Request) -> Where:
         if name is not None:
             where = where.also(condition)
     return where
+
+
+class ScannedPostings:
+    """The postings of a request's terms, from reading events; see `Postings`."""
+
+    def __init__(self, database: Database, request: Request, rows: Sequence[int]) -> None:
+        self.events = len(rows)
+        self._counts = dict.fromkeys(request.terms, 0)
+        self._rows: dict[Term, list[int]] = {term: [] for term in request.terms}
+        scope = [(_COLUMN[name], value) for name, value in (
+            ("app_name", request.app_name), ("user_id", request.user_id), ("session_id", request.session_id),
+        ) if value is not None]  # fmt: skip
+        events = Where((queries.ROWS,)).statement(queries.EVENTS_WITH_ROW_ID, queries.NEWEST_ROWS_FIRST)
+        newest = sorted(rows, reverse=True)
+        for begin in range(0, len(newest), EVENTS_AT_ONCE):
+            sql, ids = with_ids(events, newest[begin : begin + EVENTS_AT_ONCE])
+            for row in database.read(sql, ids, tuple):
+                is_own = all(row[column] == value for column, value in scope)
+                for term in terms_in(codec.decode_event(row[1:]), request.terms):
+                    self._counts[term] += 1
+                    if is_own:
+                        self._rows[term].append(row[0])
+
+    @classmethod
+    def of_all(cls, database: Database, request: Request, after_row: int = 0) -> ScannedPostings:
+        """Returns the postings from reading all events of the store, or those after a row."""
+        where = Where((queries.ROW_AFTER,), {"after_row": after_row})
+        return cls(database, request, database.read(where.statement(queries.EVENT_ROWS), where.params, _row_id))
+
+    def count(self, term: Term) -> int:
+        """See `Postings.count`."""
+        return self._counts[term]
+
+    def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
+        """See `Postings.rows`."""
+        wanted = {row for one in among for row in self._rows[one]}
+        return list(islice((row for row in self._rows[term] if not among or row in wanted), most))
+
+
+_COLUMN: Final = {name: 1 + place for place, name in enumerate(codec.EVENT_COLUMNS)}
+
+
+def _row_id(row: Row) -> int:
+    return int(row[0])
+
+
+def terms_in(event: Event, terms: Sequence[Term]) -> list[Term]:
+    """Returns the terms, each of one word, that are in any text of an event."""
+    said = f" {' '.join(index_columns(event).values())} "
+    return [term for term in terms if f" {term.words[0]}{'' if term.prefix else ' '}" in said]

@@ -38,6 +38,9 @@ def plain_number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
+NO_WORDS: Final[Mapping[str, bool]] = {}
+
+
 class Dialect:
     """One kind of server.
 
@@ -88,8 +91,8 @@ class Dialect:
         """Returns the ``last_seq`` that a cursor's `advance` has set; None if there is no such session."""
         raise NotImplementedError
 
-    def words_query(self, tokens: Mapping[str, bool]) -> str:
-        """Returns the query for all of some words, of which those that are true are prefixes."""
+    def words_query(self, tokens: Mapping[str, bool], any_of: Mapping[str, bool] = NO_WORDS) -> str:
+        """Returns the query for all of some words, and for any of others; those that are true are prefixes."""
         raise NotImplementedError
 
     def index_of_words(self) -> str:
@@ -276,9 +279,11 @@ SELECT events.row_id,
         row = cursor.fetchone()
         return None if row is None else row[0]
 
-    def words_query(self, tokens: Mapping[str, bool]) -> str:
+    def words_query(self, tokens: Mapping[str, bool], any_of: Mapping[str, bool] = NO_WORDS) -> str:
         """See `Dialect.words_query`."""
-        return " & ".join(f"{token}:*" if is_prefix else token for token, is_prefix in tokens.items())
+        alternatives = " | ".join(f"{token}:*" if is_prefix else token for token, is_prefix in any_of.items())
+        words = [f"{token}:*" if is_prefix else token for token, is_prefix in tokens.items()]
+        return " & ".join([*words, f"({alternatives})"] if alternatives else words)
 
     def index_of_words(self) -> str:
         """See `Dialect.index_of_words`."""
@@ -496,9 +501,11 @@ SELECT events.row_id,
         """See `Dialect.advanced`."""
         return cursor.lastrowid if cursor.rowcount else None
 
-    def words_query(self, tokens: Mapping[str, bool]) -> str:
+    def words_query(self, tokens: Mapping[str, bool], any_of: Mapping[str, bool] = NO_WORDS) -> str:
         """See `Dialect.words_query`."""
-        return " ".join(f"+{token}*" if is_prefix else f"+{token}" for token, is_prefix in tokens.items())
+        alternatives = " ".join(f"{token}*" if is_prefix else token for token, is_prefix in any_of.items())
+        words = " ".join(f"+{token}*" if is_prefix else f"+{token}" for token, is_prefix in tokens.items())
+        return f"{words} +({alternatives})" if alternatives else words
 
     def index_of_words(self) -> str:
         """See `Dialect.index_of_words`."""

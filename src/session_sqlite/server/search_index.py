@@ -9,19 +9,21 @@ answers are those of the file. Words are written in the transaction that writes 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Params, Request, Row, Term, Transaction
+from session_sqlite.database import Database, Found, Params, Postings, Request, Row, Term, Transaction
 from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session
 from session_sqlite.search import in_order, of_tenant
 from session_sqlite.server.dialects import Dialect
 from session_sqlite.where import Where, with_ids
+
+T = TypeVar("T")
 
 LONGEST_WORD: Final = 40  # bytes: MySQL indexes no word of more than 84 characters; a longer one is cut on both sides
 MOST_WORDS: Final = 40_000  # of one event: PostgreSQL's vectors end at 1 MB; an event with more is always read
@@ -61,6 +63,23 @@ SELECT events.row_id
         SELECT row_id FROM event_words WHERE version > :version) AS candidates
     ON candidates.row_id = events.row_id
 """
+COUNT_WITH_WORDS: Final = """
+SELECT count(*)
+  FROM event_words
+ WHERE version = :version AND {}
+"""
+EVENTS_WITH_WORDS: Final = """
+SELECT events.row_id
+  FROM events
+  JOIN event_words
+    ON event_words.row_id = events.row_id
+"""
+HAS_WORDS_OF_VERSION: Final = "event_words.version = :version"
+ROWS_OF_OTHER_VERSIONS: Final = """
+SELECT row_id FROM event_words WHERE version < :version
+ UNION
+SELECT row_id FROM event_words WHERE version > :version
+"""
 NO_WORDS: Final = 0  # the version of an event that has too many
 WITHOUT_WORDS: Final = """
 SELECT events.row_id, {}
@@ -90,6 +109,10 @@ class ServerSearchIndex:
             latest = list(islice(matches, RANKED))
             matches = chain(in_order(latest, request, len(latest)), matches)
         return list(islice((found for found in matches if found.row_id not in request.seen), limit))
+
+    def with_postings(self, request: Request, use: Callable[[Postings], T]) -> T:
+        """See `SearchIndex.with_postings`."""
+        return use(_Postings(self._database, self._dialect, request))
 
     def _matches(self, request: Request) -> Iterator[Found]:
         """Yields the hits, the last appended first."""
@@ -196,6 +219,43 @@ def words_text(event: Event) -> str | None:
     tokens = {_token(word): None for text in search.field_texts(event).values() if text for word in search.words(text)}
     tokens.pop(_token(search.GAP), None)
     return " ".join(tokens) if len(tokens) <= MOST_WORDS else None
+
+
+class _Postings:
+    """The postings of a request's terms in the index; see `Postings`.
+
+    Events with words of another version, or with too many, are read; they are few.
+    """
+
+    def __init__(self, database: Database, dialect: Dialect, request: Request) -> None:
+        self._database = database
+        self._dialect = dialect
+        self._tenant = of_tenant(request)
+        unusual = database.read(ROWS_OF_OTHER_VERSIONS, {"version": search.WORDS_VERSION}, lambda row: int(row[0]))
+        self._read = search.ScannedPostings(database, request, unusual)
+        self.events = self._number(queries.COUNT_ALL_EVENTS, {})
+
+    def count(self, term: Term) -> int:
+        """See `Postings.count`."""
+        params = {"version": search.WORDS_VERSION, "match": self._dialect.words_query(*_alternatives(term, ()))}
+        return self._number(COUNT_WITH_WORDS.format(self._dialect.words_match), params) + self._read.count(term)
+
+    def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
+        """See `Postings.rows`."""
+        where = self._tenant.also(HAS_WORDS_OF_VERSION, version=search.WORDS_VERSION).also(
+            self._dialect.words_match, match=self._dialect.words_query(*_alternatives(term, among))
+        )
+        sql = where.statement(EVENTS_WITH_WORDS, queries.NEWEST_ROWS_FIRST + queries.LIMITED)
+        found = self._database.read(sql, {**where.params, "limit": most}, lambda row: int(row[0]))
+        return sorted([*found, *self._read.rows(term, among, most)], reverse=True)[:most]
+
+    def _number(self, sql: str, params: Params) -> int:
+        return self._database.read(sql, params, lambda row: int(row[0]))[0]
+
+
+def _alternatives(term: Term, among: Sequence[Term]) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Returns the tokens of a term, and those of which an event must have any, as `Dialect.words_query` takes them."""
+    return _tokens_of([term]), {token: is_prefix for one in among for token, is_prefix in _tokens_of([one]).items()}
 
 
 @functools.lru_cache(maxsize=10_000)  # most words of a conversation were in it before

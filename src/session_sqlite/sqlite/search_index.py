@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import LAST_ROW, Database, Found, Request, Row, Transaction
+from session_sqlite.database import LAST_ROW, Database, Found, Postings, Request, Row, Term, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -32,6 +32,8 @@ from session_sqlite.search import in_order, of_tenant, scan
 from session_sqlite.sqlite import statements
 from session_sqlite.where import Where, with_ids
 
+T = TypeVar("T")
+
 CHUNK_EVENTS: Final = 1000  # events that one transaction indexes, in some 50 ms
 CATCH_UP_PATIENCE: Final = 0.05  # seconds; a search that waits longer for other writers scans instead
 CHECK_EVERY: Final = 500  # appended events
@@ -39,6 +41,7 @@ SCANNED_SESSION: Final = 100  # events: reading such a session takes less time t
 SCANNED_SESSION_WITH_PREFIX: Final = 2000  # for a prefix FTS5 first collects the events of every word with it
 RANKED_IN_SESSION: Final = 40  # hits: two pages
 READ_AT_ONCE: Final = 20  # events of a session that may match
+FEW_ROWS: Final = 1000  # events that have a term of a recall
 CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
 BEYOND_SEQ: Final = 2**63 - 1
 LONGEST_TAIL: Final = 20_000  # events behind the mark; with more of them appending indexes as well
@@ -85,6 +88,20 @@ class SQLiteSearchIndex:
             found += self._indexed(indexed, limit - len(found))
         return found
 
+    def with_postings(self, request: Request, use: Callable[[Postings], T]) -> T:
+        """See `SearchIndex.with_postings`."""
+        try:
+            return use(_Postings(self._database, request, *self._catch_up()))
+        except CorruptStoreError:  # as in `find`
+            try:
+                self._database.write(_start_over)
+                return use(_Postings(self._database, request, *self._catch_up()))
+            except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
+                pass
+        except StoreFullError:
+            pass
+        return use(search.ScannedPostings.of_all(self._database, request))
+
     def _in_short_session(self, request: Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
         where = of_tenant(request).also(queries.ROW_UP_TO) & Where(request.clauses)
@@ -128,11 +145,8 @@ class SQLiteSearchIndex:
         return found
 
     def _hits(self, request: Request, limit: int, *, newest_first: bool) -> list[Found]:
-        # With a single tenant the scope term matches every row and only costs time.
         tenants = ("app_name" in request.params, "user_id" in request.params)
-        scoped = request.session_id is not None or (
-            all(tenants) and bool(self._database.read(statements.HAS_OTHERS, request.params, tuple)[0][0])
-        )
+        scoped = bool(_scope(self._database, request))
         where = of_tenant(request).with_values(
             match=match_expression(request, scoped=scoped),
             limit=limit,
@@ -203,6 +217,48 @@ class SQLiteSearchIndex:
         self._database.write(work)
 
 
+class _Postings:
+    """The postings of a request's terms in the index; see `Postings`. Events behind the mark are scanned."""
+
+    def __init__(self, database: Database, request: Request, mark: int, last: int) -> None:
+        self._database = database
+        self._mark = mark
+        self._tail = search.ScannedPostings.of_all(database, request, mark) if last > mark else None
+        self._scope = _scope(database, request)
+        self._known: dict[Term, list[int]] = {}
+        self.events = self._number(statements.COUNT_INDEXED) + (0 if self._tail is None else self._tail.events)
+
+    def count(self, term: Term) -> int:
+        """See `Postings.count`."""
+        behind = 0 if self._tail is None else self._tail.count(term)
+        if not self._scope:  # counting is reading the rows, unless they are many
+            rows = self._rows(term, (), FEW_ROWS)
+            if len(rows) < FEW_ROWS:
+                self._known[term] = rows
+                return len(rows) + behind
+        return self._number(statements.COUNT_HITS, match=f"{_ANY_TEXT} : {_phrase(term)}") + behind
+
+    def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
+        """See `Postings.rows`."""
+        found = [] if self._tail is None else self._tail.rows(term, among, most)
+        if not among and term in self._known:
+            return (found + self._known[term])[:most]
+        return found + self._rows(term, among, most - len(found))
+
+    def _rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
+        conditions = [self._scope, f"{_ANY_TEXT} : {_phrase(term)}"]
+        if among:
+            conditions.append(f"{_ANY_TEXT} : ({' OR '.join(map(_phrase, among))})")
+        params = {"match": " AND ".join(filter(None, conditions)), "until_row": self._mark, "limit": most}
+        return self._database.read(statements.ROWS_OF_HITS, params, lambda row: int(row[0]))
+
+    def _number(self, sql: str, **params: Any) -> int:
+        return self._database.read(sql, {**params, "until_row": self._mark}, lambda row: int(row[0]))[0]
+
+
+_ANY_TEXT: Final = f"{{{' '.join(search.FIELDS)}}}"
+
+
 def _start_over(tx: Transaction) -> None:
     tx.run(statements.EMPTY_INDEX, {})
     tx.run(statements.FORGET_INDEXED, {})
@@ -265,17 +321,35 @@ def match_expression(request: Request, *, scoped: bool) -> str:
     Without ``scoped`` the query ignores user and session: the conditions on events select them. A search in ``tools``
     alone also finds the content of a tool's own event, which is the output of the call.
     """
-    parts = []
-    if scoped and request.app_name is not None and request.user_id is not None:
-        parts.append(f'scope : "{search.scope_word(request.app_name, request.user_id, request.session_id)}"')
+    parts = [_scope_part(request)] if scoped else []
     columns = "{" + " ".join(request.fields) + "}"
     for term in request.terms:
-        phrase = f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
+        phrase = _phrase(term)
         part = f"{columns} : {phrase}"
         if request.tools_alone:
             part = f'(({part}) OR (content : {phrase} AND scope : "{search.TOOL_SCOPE}"))'
         parts.append(part)
-    return " AND ".join(parts)
+    return " AND ".join(filter(None, parts))
+
+
+def _phrase(term: Term) -> str:
+    return f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
+
+
+def _scope_part(request: Request) -> str:
+    """Returns the condition for a request's user or session; nothing under `ANY`."""
+    if request.app_name is None or request.user_id is None:
+        return ""
+    return f'scope : "{search.scope_word(request.app_name, request.user_id, request.session_id)}"'
+
+
+def _scope(database: Database, request: Request) -> str:
+    """Returns the condition for a request's user or session, if anything else is in the store."""
+    part = _scope_part(request)
+    # With a single tenant the scope term matches every row and only costs time.
+    if part and request.session_id is None and not database.read(statements.HAS_OTHERS, request.params, tuple)[0][0]:
+        return ""
+    return part
 
 
 def _params(row: Row) -> dict[str, Any]:
