@@ -1004,6 +1004,39 @@ def test_a_question_that_is_tried_again_without_an_id_is_there_once(
     assert [text for _, text in shown(service)] == ["q0", "a0", "q1", "a1"]
 
 
+@pytest.mark.parametrize("steps", [1, 6])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole conversation", "question alone"])
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_a_client_that_keeps_no_tool_calls_doubles_nothing_also_when_a_run_ended_in_a_tool(
+    service: SQLiteSessionService, run: Run, mode: Any, whole: bool, steps: int
+) -> None:
+    @tool
+    def flaky() -> str:
+        """Fails."""
+        raise RuntimeError("no line")
+
+    model = ScriptedModel(
+        replies=[
+            AIMessage("a0"),
+            *(calls(("add", {"a": number, "b": 1}, f"c{number}"), text=f"{number}.") for number in range(steps)),
+            calls(("flaky", {}, "c"), text="Then."),
+            AIMessage("a1"),
+            AIMessage("a2"),
+        ]
+    )
+    agent = agent_of(model, SessionHistoryMiddleware(service, mode=mode), tools=[add, flaky])
+    before = [("user", "q0"), ("assistant", "a0")] if whole else []
+    run(agent, said("q0"), S)
+    with pytest.raises(RuntimeError):
+        run(agent, {"messages": [*before, ("user", "q1")]}, S)
+    run(agent, {"messages": [*before, ("user", "q1")]}, S)
+    run(agent, {"messages": [*before, ("user", "q1"), ("assistant", "a1"), ("user", "q1")]}, S)
+    said_by_both = [text for author, text in shown(service) if author != "tool"]
+    made = [f"{number}." for number in range(steps)]
+    assert said_by_both == ["q0", "a0", "q1", *made, "Then.", "a1", "q1", "a2"]
+    assert_accepted(model.seen[-1])
+
+
 @pytest.mark.parametrize("mode", ["memory", "record"])
 def test_equal_questions_stay_two(service: SQLiteSessionService, run: Run, mode: Any) -> None:
     model = ScriptedModel(replies=[AIMessage("ok") for _ in range(5)])

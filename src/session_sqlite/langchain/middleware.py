@@ -98,7 +98,8 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     A client may send its whole conversation with each question, also if its messages have no ids: what the run is given
     and the session ends with already (same kinds, same contents, in order) is not added again, if there is a reply in
-    it or if it is a question without a reply, which is tried again. Otherwise what is said twice stands twice.
+    it or if it is a question without a reply, which is tried again. The client need not send tool calls and results
+    again. Otherwise what is said twice stands twice.
 
     What ``SummarizationMiddleware`` writes is stored as a summary: later runs begin with it, as they do with that of
     `SessionService.summarize_session`, and nothing is deleted. A tool call that never got a result (the process ended,
@@ -442,7 +443,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             known = self._service.find_messages(session, _ids(messages))
             messages = self._with_results_in_place(session, messages, known)
             unknown = [message for message in messages if message.id not in known]
-            again = stored_again(self._service, session, unknown, needs_ids=True, in_order=paired, may_lack=_is_ours)
+            again = stored_again(
+                self._service, session, unknown, needs_ids=True, in_order=paired, may_lack=_is_ours,
+                may_lack_tools=not known,  # a state that has the question has what it led to
+            )  # fmt: skip
             if again:
                 stored = {message.id: old for message, old in zip(unknown, again, strict=False)}
                 whole = [stored.get(message.id, message) for message in messages]

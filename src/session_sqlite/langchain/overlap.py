@@ -6,7 +6,8 @@ these tell what the session has already. If they have none (or others at each re
 in order.
 
 It counts only if it has a reply of ours in it, or if it ends with a question that the session has no reply to: then the
-client tries again after a failure. Anything else that is said twice was said twice.
+client tries again after a failure. A client may keep the questions and the replies alone, without the tool calls
+between them. Anything else that is said twice was said twice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from session_sqlite.errors import SessionNotFoundError
+from session_sqlite.langchain.turns import calls_to_answer
 from session_sqlite.langchain.window import with_id
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
@@ -60,6 +62,7 @@ def stored_again(
     needs_ids: bool = False,
     in_order: Callable[[list[BaseMessage]], list[BaseMessage]] = list,
     may_lack: Callable[[BaseMessage], bool] = lambda _: False,
+    may_lack_tools: bool = False,
 ) -> list[BaseMessage]:
     """Returns the stored messages that the given ones begin with again; empty if nothing was sent again.
 
@@ -70,16 +73,19 @@ def stored_again(
         needs_ids: Every message that is returned gets an id (see `with_id`).
         in_order: Puts the stored messages into the order in which a model was shown them.
         may_lack: Returns whether a client may not know of a message.
+        may_lack_tools: Whether a client may not know of the tool calls and results between a question and its reply,
+            or behind a question whose run ended in a tool.
     """
     try:
-        latest = map(_what_is_said, _messages(service.list_events(session, newest_first=True, limit=LATEST)))
-        if set(latest).isdisjoint(map(_what_is_said, given)):
+        latest = _messages(service.list_events(session, newest_first=True, limit=LATEST))
+        ended_in_a_tool = may_lack_tools and bool(latest) and _is_of_a_tool(latest[0])
+        if not ended_in_a_tool and set(map(_what_is_said, latest)).isdisjoint(map(_what_is_said, given)):
             return []
         newest_first: list[Event] = []
         count = 0
         for event in service.iter_events(session, newest_first=True):
             newest_first.append(with_id(event) if needs_ids else event)
-            count += len(_messages([event]))
+            count += sum(not (may_lack_tools and _is_of_a_tool(message)) for message in _messages([event]))
             if count >= len(given) and event.author == "user":
                 break
     except SessionNotFoundError:
@@ -89,11 +95,18 @@ def stored_again(
     stored = in_order(as_stored)
     # Results of parallel calls are stored as they arrive: a client has them in that order, or in that of the calls.
     orders = [stored] if stored == as_stored else [stored, as_stored]
-    for known in [*orders, *([message for message in order if not may_lack(message)] for order in orders)]:
+    orders += [[message for message in order if not may_lack(message)] for order in orders]
+    if may_lack_tools:
+        orders.append([message for message in stored if not _is_of_a_tool(message)])
+    for known in orders:
         count = overlap(given, known)
         if count > len(best):
             best = known[-count:]
     return best
+
+
+def _is_of_a_tool(message: BaseMessage) -> bool:
+    return isinstance(message, ToolMessage) or bool(calls_to_answer(message))
 
 
 def _messages(events: Iterable[Event]) -> list[BaseMessage]:
