@@ -174,6 +174,21 @@ ABOUT_SESSIONS: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
             "user_id": NOT_A_SCOPE,
         },
     ),
+    "search_sessions": (
+        {"query": "x"},
+        {
+            "query": [*NOT_TEXT, None, "\ud800"],
+            "order": ["", "oldest", "NEWEST", 5, None, True, ["newest"], b"best"],
+            "agent_id": NOT_AN_OPTIONAL_ID,
+            "metadata": [*NOT_A_MAPPING, {1: 1}, {"a": b"x"}, {"a": REMOVE}, {"a": math.nan}, {"\ud800": 1}],
+            "updated_after": NOT_A_TIME,
+            "updated_before": NOT_A_TIME,
+            "limit": NOT_A_NUMBER,
+            "cursor": [*NOT_TEXT, "", "garbage", "W10", "é", "\ud800"],
+            "app_name": NOT_A_SCOPE,
+            "user_id": NOT_A_SCOPE,
+        },
+    ),
 }  # fmt: skip
 CASES = [(verb, name) for verb, (_, wrong) in ABOUT_SESSIONS.items() for name in wrong]
 

@@ -163,6 +163,19 @@ READS: Final[dict[str, list[Verb]]] = {
         lambda s, p: s.search("tea", fields="content", since=NOW - timedelta(days=999), user_id=ANY),
         lambda s, p: s.search("tea")._repr_html_(),
     ],
+    "recall": [
+        lambda s, p: s.recall("Which tea?"),
+        lambda s, p: s.recall("Which tea?", session="s", author="user", since=NOW - timedelta(days=999)),
+        lambda s, p: s.recall("tea", exclude_session="t", user_id=ANY)._repr_html_(),
+    ],
+    "search_sessions": [
+        lambda s, p: s.search_sessions("tea", order="best"),
+        lambda s, p: s.search_sessions("te", metadata={"m": 1}, agent_id="a", app_name=ANY, user_id=ANY),
+        lambda s, p: paged(lambda c: s.search_sessions("t te", limit=1, cursor=c, user_id=ANY)),
+        lambda s, p: paged(lambda c: s.search_sessions("te", order="best", limit=1, cursor=c, user_id=ANY)),
+        lambda s, p: s.search_sessions("tea")._repr_html_(),
+        lambda s, p: s.search_sessions("tea").to_dataframe(),
+    ],
     "tool_calls": [
         lambda s, p: s.tool_calls(),
         lambda s, p: s.tool_calls("f", session="s", newest_first=True, limit=5, status="ok"),

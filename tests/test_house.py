@@ -220,6 +220,7 @@ def test_the_types_of_choices_and_filters_are_what_the_verbs_take() -> None:
     assert set(get_args(filters.ImportFormat)) == {"auto", *FORMATS}
     assert set(get_args(filters.ExportFormat)) == {"auto", *EXPORT_FORMATS}
     assert get_args(filters.SearchField) == search.FIELDS
+    assert get_args(filters.SessionOrder) == ("newest", "best")
     assert get_args(filters.ToolStatus) == analytics.TOOL_STATUSES
     assert set(get_args(filters.UsageGroup)) == set(queries.USAGE_GROUPS)
     assert set(get_args(filters.ActivityGroup)) == set(queries.ACTIVITY_GROUPS)

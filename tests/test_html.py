@@ -489,6 +489,7 @@ def test_an_empty_list_has_the_columns_of_a_full_one(year: SQLiteSessionService)
         "sessions": (year.list_sessions(), year.list_sessions(**nobody)),
         "overviews": (year.session_overviews(), year.session_overviews(limit=0)),
         "hits": (year.search("hello"), year.search("nothing like it")),
+        "session hits": (year.search_sessions("hello"), year.search_sessions("nothing like it")),
         "hits of no words": (year.search("hello"), year.search("…")),
         "hits of a session": (session.search("hello"), none.search("hello")),
         "events": (session.events(), none.events()),

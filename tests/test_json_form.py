@@ -111,7 +111,7 @@ def test_the_command_line_prints_the_same_form(session: Session, service: SQLite
     assert shown == {"session": session.to_dict(), "events": [event.to_dict() for event in session.events()]}
     (overview,) = service.session_overviews()
     assert printed(service, "list", "--json") == [overview.to_dict()]
-    assert list(overview.to_dict()) == [*SESSION_KEYS, "first_message", "event_count", "interrupted"]
+    assert list(overview.to_dict()) == [*SESSION_KEYS, "first_message", "event_count", "interrupted", "last_activity"]
     hits = service.search("tea")
     assert printed(service, "search", "tea", "--json") == [hit.to_dict() for hit in hits]
     assert list(hits[0].to_dict()) == ["session", "event", "snippet", "spans", "score", "parts"]

@@ -277,8 +277,8 @@ WRITES: dict[str, dict[str, Verb]] = {
 READS = {
     "activity", "backup", "check", "close", "convert_events", "export", "find_messages", "get_session", "get_state",
     "get_state_value", "iter_event_chunks", "iter_events", "last_events", "last_seqs", "list_events", "list_sessions",
-    "query", "recall", "reply_times", "scope", "search", "session_overviews", "stats", "tool_calls", "tool_counts",
-    "usage",
+    "query", "recall", "reply_times", "scope", "search", "search_sessions", "session_overviews", "stats",
+    "tool_calls", "tool_counts", "usage",
 }  # fmt: skip
 CASES = [pytest.param(verb, id=f"{name} {what}".strip()) for name in WRITES for what, verb in WRITES[name].items()]
 ANEW = [Event(author, "young secret") for author in ("user", "assistant") * 3]

@@ -183,6 +183,12 @@ OTHERS = {
     "a search of everything": lambda service, session: service.search("word", app_name=ANY, user_id=ANY),
     "a search of a user in all apps": lambda service, session: service.search("word", app_name=ANY),
     "a search of tools": lambda service, session: service.search("read", fields=["tools"]),
+    "a search of sessions": lambda service, session: service.search_sessions("wor"),
+    "a search of sessions by rank": lambda service, session: service.search_sessions("wor 3", order="best"),
+    "a search of sessions for nothing": lambda service, session: service.search_sessions("nothing"),
+    "a search of sessions for one letter": lambda service, session: service.search_sessions("w"),
+    "a search of sessions of everybody": lambda service, session: service.search_sessions("wor", app_name=ANY,
+    user_id=ANY),
     "a search behind appends": lambda service, session: (session.add_event("user", "word"), service.search("word")),
 }  # fmt: skip
 

@@ -88,8 +88,8 @@ VERBS: dict[str, Callable[[Any, Any], Any]] = {
 }
 # What makes a session if there is none makes one of the caller's own.
 NOT_ABOUT_ONE_SESSION = {
-    "create_session", "list_sessions", "replace_events", "session_overviews", "stats", "query", "close", "scope",
-    "iter_event_chunks", "prune", "backup", "check", "last_seqs", "import_",
+    "create_session", "list_sessions", "replace_events", "search_sessions", "session_overviews", "stats", "query",
+    "close", "scope", "iter_event_chunks", "prune", "backup", "check", "last_seqs", "import_",
 }  # fmt: skip
 STRANGERS = {"another user": ("app", "stranger"), "another app": ("other", "owner"), "both": ("other", "stranger")}
 
@@ -165,6 +165,7 @@ def test_nothing_of_anothers_is_in_any_list(service: Any, stranger: str) -> None
     assert view.list_sessions(metadata={"k": SECRET}) == []
     assert view.session_overviews() == []
     assert view.search(SECRET) == []
+    assert view.search_sessions(SECRET) == []
     assert view.tool_calls() == []
     assert view.usage() == []
     assert view.activity() == []
@@ -202,6 +203,7 @@ def test_names_are_compared_exactly(service: Any, kind: str) -> None:
     view = service.scope(user_id=user)
     assert view.list_sessions() == []
     assert view.search(SECRET) == []
+    assert view.search_sessions(SECRET) == []
     assert view.delete_session(ID) is False
 
 
@@ -227,6 +229,7 @@ EMPTY_LISTS: dict[str, Callable[[Any], Any]] = {
     "list_sessions of an agent": lambda one: one.list_sessions(agent_id="nobody"),
     "session_overviews": lambda one: one.session_overviews(),
     "search": lambda one: one.search(SECRET),
+    "search_sessions": lambda one: one.search_sessions(SECRET),
     "tool_calls": lambda one: one.tool_calls(),
     "usage": lambda one: one.usage(),
     "activity": lambda one: one.activity(),

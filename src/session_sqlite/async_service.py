@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from session_sqlite.filters import EventFilters, LimitedEventFilters, SessionArgument
-from session_sqlite.models import AnyOf, Event, SearchHit, SessionOverview, SessionRecord
+from session_sqlite.models import AnyOf, Event, SearchHit, SessionHit, SessionOverview, SessionRecord
 from session_sqlite.operations.summaries import Summarizer, ask
 from session_sqlite.pages import Page
 from session_sqlite.service import SessionService
@@ -54,6 +54,10 @@ def awaited(
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, Page[SearchHit[AsyncSession]]]]: ...
 @overload
 def awaited(
+    verb: Callable[Concatenate[Any, P], Page[SessionHit[Session]]], /
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, Page[SessionHit[AsyncSession]]]]: ...
+@overload
+def awaited(
     verb: Callable[Concatenate[Any, P], Page[SessionOverview[Session]]], /
 ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, Page[SessionOverview[AsyncSession]]]]: ...
 @overload
@@ -77,6 +81,8 @@ def _as_async(answer: Any, service: AsyncSessionService) -> Any:
         return AsyncSession(answer, service)
     if isinstance(answer, (SearchHit, SessionOverview)):
         return replace(answer, session=_as_async(answer.session, service))
+    if isinstance(answer, SessionHit):
+        return replace(answer, session=_as_async(answer.session, service), hit=_as_async(answer.hit, service))
     if isinstance(answer, Page):
         answer[:] = [_as_async(item, service) for item in answer]
     return answer
@@ -259,6 +265,7 @@ class AsyncSessionService:
 
     search = awaited(SessionService.search)
     recall = awaited(SessionService.recall)
+    search_sessions = awaited(SessionService.search_sessions)
     tool_calls = awaited(SessionService.tool_calls)
     tool_counts = awaited(SessionService.tool_counts)
     last_seqs = awaited(SessionService.last_seqs)

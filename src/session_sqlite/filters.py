@@ -19,6 +19,7 @@ ImportFormat = Literal[
     "agno", "google-adk", "google-adk-json", "openai-batch", "sharegpt",
 ]  # fmt: skip
 SearchField = Literal["content", "reasoning", "tools"]
+SessionOrder = Literal["newest", "best"]
 ToolStatus = Literal["pending", "ok", "error"]
 UsageGroup = Literal["day", "month", "model", "app_name", "user_id", "session_id", "agent_id"]
 ActivityGroup = Literal["day", "month", "author", "app_name", "user_id", "session_id", "agent_id"]

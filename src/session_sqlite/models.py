@@ -384,20 +384,63 @@ class SessionOverview(Generic[S]):
         first_message: The text of the user's first event; None if there is none.
         event_count: The number of its events.
         interrupted: What ended its last run without a complete reply (see `Event.interrupted`); empty if nothing did.
+        last_activity: The time at which it last changed, by which lists are ordered: its ``updated_at``.
     """
 
     session: S
     first_message: str | None
     event_count: int
     interrupted: str = ""
+    if TYPE_CHECKING:
+        last_activity: Time = Time()
+    else:
+        last_activity: datetime | None = None
 
     def __hash__(self) -> int:
         return hash(self.session)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns a JSON object: the keys of the session, then ``first_message``, ``event_count``, ``interrupted``."""
+        """Returns a JSON object: the keys of the session, then those of its other attributes."""
         return self.session.to_dict() | {
             "first_message": self.first_message,
             "event_count": self.event_count,
             "interrupted": self.interrupted,
+            "last_activity": _time_text(self.last_activity),
+        }
+
+
+@dataclass(frozen=True)
+class SessionHit(Generic[S]):
+    """A session that a search of sessions found, as a list of conversations shows it.
+
+    Attributes:
+        session: The session.
+        first_message: The text of the user's first event; None if there is none.
+        event_count: The number of its events.
+        last_activity: The time at which it last changed: its ``updated_at``.
+        hit: The event that has the most words of the query, the latest of several; None if only the title has any.
+        title_spans: The places of the query's words in the title: pairs of character offsets, the ends exclusive.
+    """
+
+    session: S
+    first_message: str | None
+    event_count: int
+    if TYPE_CHECKING:
+        last_activity: Time = Time()
+    else:
+        last_activity: datetime | None = None
+    hit: SearchHit[S] | None = None
+    title_spans: tuple[tuple[int, int], ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.session)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a JSON object: the keys of the session, then those of its other attributes."""
+        return self.session.to_dict() | {
+            "first_message": self.first_message,
+            "event_count": self.event_count,
+            "last_activity": _time_text(self.last_activity),
+            "hit": None if self.hit is None else self.hit.to_dict(),
+            "title_spans": [list(span) for span in self.title_spans],
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from session_sqlite import extras
-from session_sqlite.models import Event, SearchHit, SessionOverview, SessionRecord
+from session_sqlite.models import Event, SearchHit, SessionHit, SessionOverview, SessionRecord
 from session_sqlite.transcript import html
 from session_sqlite.transcript.text import content_text
 
@@ -201,6 +201,7 @@ def _dataframe(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
 _SESSION_COLUMNS: Final = (
     "id", "app_name", "user_id", "agent_id", "title", "metadata", "created_at", "updated_at", "last_seq", "parent_id",
 )  # fmt: skip
+_OVERVIEW_COLUMNS: Final = ("first_message", "event_count", "last_activity")
 _EVENT_COLUMNS: Final = (
     "session_id", "seq", "id", "created_at", "author", "content", "reasoning", "tools", "agent_id", "branch",
     "invocation_id", "state", "metadata", "model", "input_tokens", "output_tokens",
@@ -212,7 +213,17 @@ def _session_record(session: SessionRecord) -> tuple[Any, ...]:
 
 
 def _overview_record(overview: SessionOverview[SessionRecord]) -> tuple[Any, ...]:
-    return (*_session_record(overview.session), overview.first_message, overview.event_count)
+    return (
+        *_session_record(overview.session), overview.first_message, overview.event_count, overview.last_activity,
+    )  # fmt: skip
+
+
+def _session_hit_record(found: SessionHit[SessionRecord]) -> tuple[Any, ...]:
+    event, snippet = (None, None) if found.hit is None else (found.hit.event, found.hit.snippet)
+    return (
+        *_session_record(found.session), found.first_message, found.event_count, found.last_activity,
+        *((None, None) if event is None else (event.seq, event.author)), snippet,
+    )  # fmt: skip
 
 
 def _event_record(event: Event) -> tuple[Any, ...]:
@@ -232,19 +243,22 @@ _Record = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
 _ANY_RECORD: Final[_Record] = (("item",), lambda item: (item,))
 _RECORDS_OF: Final[dict[type, _Record]] = {
     SessionRecord: (_SESSION_COLUMNS, _session_record),
-    SessionOverview: ((*_SESSION_COLUMNS, "first_message", "event_count"), _overview_record),
     SearchHit: (("title", "session_id", "seq", "created_at", "author", "snippet", "score", "parts"), _hit_record),
+    SessionOverview: ((*_SESSION_COLUMNS, *_OVERVIEW_COLUMNS), _overview_record),
+    SessionHit: ((*_SESSION_COLUMNS, *_OVERVIEW_COLUMNS, "seq", "author", "snippet"), _session_hit_record),
     Event: (_EVENT_COLUMNS, _event_record),
 }
 _IF_EMPTY: Final[dict[type, str]] = {
     SessionRecord: "No sessions.",
     SessionOverview: "No sessions.",
+    SessionHit: "No sessions found.",
     SearchHit: "Nothing found.",
     Event: "No events.",
 }
 _TABLE_OF: Final[dict[type, Callable[[Sequence[Any], str], str]]] = {
     SessionRecord: html.sessions_table,
     SessionOverview: html.overviews_table,
+    SessionHit: html.session_hits_table,
     SearchHit: html.hits_table,
     Event: html.events_table,
 }

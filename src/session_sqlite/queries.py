@@ -317,11 +317,18 @@ SEARCHED_TEXTS = """
 SELECT events.seq, events.row_id, events.content, events.reasoning, events.actions
   FROM events
 """
+# The same of several sessions, for a search that says which sessions have its words.
+TEXTS_OF_SESSIONS = """
+SELECT events.session_id, events.seq, events.row_id, events.author, events.content, events.reasoning, events.actions
+  FROM events
+"""
+EVENT_IN_SESSIONS = "events.session_id IN ({})"
 EVENT_BEFORE = "events.seq < :before_seq"
 LAST_EVENTS_FIRST = "ORDER BY events.seq DESC LIMIT :limit"
 
 # ---------------------------------------------------------------- over the views
 
+WITH_IDS = "id IN ({})"
 OVERVIEWS = f"""
 SELECT {SESSION_ROW},
        (SELECT first.content

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, get_args
 
 from session_sqlite import codec, queries, transfer
 from session_sqlite.codec import SessionKey
@@ -27,10 +27,11 @@ from session_sqlite.filters import (
     ImportFormat,
     SearchField,
     SessionArgument,
+    SessionOrder,
     ToolStatus,
     UsageGroup,
 )
-from session_sqlite.models import ANY, AnyOf, Event, SearchHit, SessionOverview, SessionRecord
+from session_sqlite.models import ANY, AnyOf, Event, SearchHit, SessionHit, SessionOverview, SessionRecord
 from session_sqlite.operations import (
     agent_messages,
     analytics,
@@ -41,6 +42,7 @@ from session_sqlite.operations import (
     recalling,
     retention,
     searching,
+    session_search,
     sessions,
     summaries,
     windows,
@@ -50,7 +52,7 @@ from session_sqlite.operations.retention import EraseReport, PruneReport, Redact
 from session_sqlite.operations.summaries import OlderPart, Summarizer
 from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
-from session_sqlite.search import FIELDS, asked, parse, snippet
+from session_sqlite.search import FIELDS, asked, locate, parse, snippet, terms_typed
 from session_sqlite.session import Session, attached
 from session_sqlite.transfer import copying
 from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
@@ -227,14 +229,7 @@ class SessionService:
         limit = codec.optional_number(limit, "limit")
         wanted = _metadata_of(metadata)
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)
-        if agent_id is not None:
-            listing.narrow(queries.OF_AGENT, agent_id=codec.identifier(agent_id, "agent_id", optional=True))
-        for name, when, condition in (
-            ("updated_after", updated_after, queries.UPDATED_AFTER),
-            ("updated_before", updated_before, queries.UPDATED_BEFORE),
-        ):
-            if when is not None:
-                listing.narrow(condition, **{name: codec.time_text(codec.utc(when, name))})
+        _narrow(listing, agent_id, updated_after, updated_before)
         listed, next_cursor = sessions.page(self._database, listing, wanted, limit, self._session)
         return Page(listed, next_cursor, of=Session, why_empty=self._why_empty(None, app_name, user_id))
 
@@ -256,8 +251,9 @@ class SessionService:
         rows, next_cursor = sessions.overviews(self._database, listing, limit)
         width = len(codec.SESSION_COLUMNS)
         listed = [
-            SessionOverview(self._session(row[:width]), row[-3], row[-2], codec.decode_interrupted(row[-1]))
+            SessionOverview(session, row[-3], row[-2], codec.decode_interrupted(row[-1]), session.updated_at)
             for row in rows
+            for session in (self._session(row[:width]),)
         ]
         return Page(listed, next_cursor, of=SessionOverview, why_empty=self._why_empty(None, app_name, user_id))
 
@@ -907,6 +903,67 @@ class SessionService:
         hits = [replace(self._hit(found, request), parts=parts) for found, parts in recalled]
         return Page(hits, of=SearchHit, why_empty=why_empty)
 
+    def search_sessions(
+        self,
+        query: str,
+        *,
+        order: SessionOrder = "newest",
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
+        limit: int | None = DEFAULT_SEARCH_LIMIT,
+        cursor: str | None = None,
+        app_name: str | AnyOf | None = None,
+        user_id: str | AnyOf | None = None,
+    ) -> Page[SessionHit[Session]]:
+        """Finds sessions by words in their titles and events, one hit a session: the search of a sidebar.
+
+        Each word of the query is in the title or in any event of the session. Words and phrases are those of `search`,
+        but the last word is a prefix, so that every letter that is typed narrows what is found; anything but white
+        space behind it makes it whole. A single letter or digit is looked for in titles alone. A Chinese character is
+        a word, and is looked for in events too, as is every character of a script that writes no spaces, and an emoji.
+        A query without words finds nothing.
+
+        Args:
+            query: The words, as a person types them.
+            order: ``"newest"``: the latest change first, as in `list_sessions`. ``"best"``: most words in the title
+                first, then most words in one event, then that event's score; the latest 100 are ranked among
+                themselves, and those before follow in their order.
+            agent_id: Only sessions of this agent.
+            metadata: Only sessions whose metadata has each of these keys at its top level, with an equal JSON value.
+            updated_after: Only sessions that changed after this time (exclusive).
+            updated_before: Only sessions that last changed before this time (exclusive).
+            limit: At most this many; None for all.
+            cursor: The ``next_cursor`` of the page before, of the same search. No session is on two pages; one that
+                changes between two pages is before the first of them, and found by a new search.
+            app_name: The app; the service's if not given, `ANY` for every app.
+            user_id: The user; the service's if not given, `ANY` for every user.
+
+        Raises:
+            InvalidInputError: The query is too long.
+        """
+        text = codec.text(query, "query")
+        limit = codec.optional_number(limit, "limit")
+        if order not in get_args(SessionOrder):
+            raise InvalidInputError(f"order must be one of {', '.join(get_args(SessionOrder))}")
+        app, user = self._scope(app_name, user_id)
+        listing = sessions.Listing(app, user)
+        _narrow(listing, agent_id, updated_after, updated_before)
+        request = session_search.SessionRequest(terms_typed(text), _metadata_of(metadata), order == "best")
+        scope = ("session hits", text, order, repr(app), repr(user), repr(sorted(listing.where.params.items())),
+                 codec.encode_json(dict(request.metadata), "metadata"))  # fmt: skip
+        position = None if cursor is None else codec.decode_cursor(cursor, scope, request.position_types)
+        why_empty = self._why_empty(None, app_name, user_id)
+        if not request.terms or limit == 0:
+            self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
+            return Page(of=SessionHit, why_empty=why_empty)
+        found, position = session_search.page(self._database, request, listing, position, limit)
+        rows = sessions.overviews_of(self._database, (match.key for match in found))
+        hits = [self._session_hit(match, rows[match.key], request) for match in found if match.key in rows]
+        next_cursor = None if position is None else codec.encode_cursor(scope, position)
+        return Page(hits, next_cursor, of=SessionHit, why_empty=why_empty)
+
     def tool_calls(
         self,
         name: str | None = None,
@@ -1408,6 +1465,28 @@ class SessionService:
     def _hit(self, found: Found, request: Request) -> SearchHit[Session]:
         text, spans = snippet(found.event, request)
         return SearchHit(found.event, self._session(found.session_row), text, spans, found.score)
+
+    def _session_hit(
+        self, match: session_search.SessionMatch, row: Row, request: session_search.SessionRequest
+    ) -> SessionHit[Session]:
+        session = self._session(match.row)
+        hit = None if match.hit is None else self._hit(match.hit, request.in_event(match.in_best))
+        spans = tuple(locate(session.title, request.terms)) if match.in_title else ()
+        return SessionHit(session, row[-3], row[-2], session.updated_at, hit, spans)
+
+
+def _narrow(
+    listing: sessions.Listing, agent_id: str | None, updated_after: datetime | None, updated_before: datetime | None
+) -> None:
+    """Adds the conditions of `SessionService.list_sessions`, but for the metadata."""
+    if agent_id is not None:
+        listing.narrow(queries.OF_AGENT, agent_id=codec.identifier(agent_id, "agent_id", optional=True))
+    for name, when, condition in (
+        ("updated_after", updated_after, queries.UPDATED_AFTER),
+        ("updated_before", updated_before, queries.UPDATED_BEFORE),
+    ):
+        if when is not None:
+            listing.narrow(condition, **{name: codec.time_text(codec.utc(when, name))})
 
 
 def _fields(fields: object) -> tuple[str, ...]:

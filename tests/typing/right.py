@@ -29,6 +29,7 @@ from session_sqlite import (
     SearchHit,
     Session,
     SessionArgument,
+    SessionHit,
     SessionKey,
     SessionOverview,
     SessionRecord,
@@ -63,6 +64,9 @@ def listing(service: SessionService, session: Session, whose: SessionArgument) -
     assert_type(session.recall("Which tea?", limit=3), Page[SearchHit[Session]])
     assert_type(service.list_sessions(app_name=ANY, limit=None), Page[Session])
     assert_type(service.session_overviews()[0], SessionOverview[Session])
+    assert_type(service.session_overviews()[0].last_activity, datetime)
+    assert_type(service.search_sessions("tea", order="best", limit=None), Page[SessionHit[Session]])
+    assert_type(service.search_sessions("tea")[0].hit, SearchHit[Session] | None)
     assert_type(service.get_session("s").add_event("user", "hello", actions=[ToolCall("find")]), Event)
     assert_type(service.last_seqs(), dict[SessionKey, int])
     service.tool_calls("find", status="error")
@@ -114,6 +118,8 @@ async def awaited(service: AsyncSessionService, convert: Callable[[Event], int])
     assert_type(await service.recall("Which tea?"), Page[SearchHit[AsyncSession]])
     assert_type((await service.search("tea"))[0].session, AsyncSession)
     assert_type(await service.session_overviews(), Page[SessionOverview[AsyncSession]])
+    assert_type(await service.search_sessions("tea"), Page[SessionHit[AsyncSession]])
+    assert_type((await service.search_sessions("tea"))[0].hit, SearchHit[AsyncSession] | None)
     assert_type(await service.fork_session(session, at=3), AsyncSession)
     assert_type(await service.append_event(session, Event("user", "hello")), Event)
     assert_type(await service.list_events("s", author="user", limit=3), Page[Event])

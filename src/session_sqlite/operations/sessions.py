@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries
@@ -12,6 +13,7 @@ from session_sqlite.errors import CorruptStoreError, InvalidInputError, SessionE
 from session_sqlite.models import ANY, AnyOf, SessionRecord
 from session_sqlite.operations import appending, state
 from session_sqlite.operations.lookup import missing, of_scope
+from session_sqlite.where import IDS_AT_ONCE, with_ids
 
 S = TypeVar("S", bound=SessionRecord)
 
@@ -28,7 +30,7 @@ class Listing:
     Within one app and user the index on (app_name, user_id, updated_at, id) gives the order; across them, SQL sorts.
     """
 
-    def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None) -> None:
+    def __init__(self, app: str | AnyOf, user: str | AnyOf, cursor: str | None = None) -> None:
         self.where = of_scope(app, user)
         self._scope = ("sessions", repr(app), repr(user))
         is_across = app is ANY or user is ANY
@@ -52,15 +54,20 @@ class Listing:
             where, order = where.with_values(limit=limit), order + queries.LIMITED
         rows = database.read(where.statement(select, order), where.params, tuple)
         if rows:
-            self._position = _position_of(rows[-1])
+            self._position = position_of(rows[-1])
         return rows
+
+    def start_after(self, position: Sequence[str]) -> None:
+        """Continues after the place of a session (see `position_of`)."""
+        self._position = position
 
     def cursor_after(self, row: Row) -> str:
         """Returns the cursor for the sessions after a row."""
-        return codec.encode_cursor(self._scope, _position_of(row))
+        return codec.encode_cursor(self._scope, position_of(row))
 
 
-def _position_of(row: Row) -> tuple[str, str, str, str]:
+def position_of(row: Row) -> tuple[str, str, str, str]:
+    """Returns the place of a session's row in a list, as a cursor holds it."""
     columns = dict(zip(codec.SESSION_COLUMNS, row, strict=False))
     updated_at = columns["updated_at"]
     if not isinstance(updated_at, str):
@@ -77,16 +84,14 @@ def page(
     make: Callable[[Row], S],
 ) -> tuple[list[S], str | None]:
     """Returns a page of sessions that have all of the metadata, and the cursor of the next page."""
-    for index, (name, value) in enumerate(list(metadata.items())[:MAX_METADATA_CONDITIONS]):
-        pattern = {f"metadata_{index}": codec.metadata_pattern(name, value)}
-        listing.narrow(queries.METADATA_LIKE.format(index), **pattern)
+    narrow_by_metadata(listing, metadata)
     matches: list[tuple[Row, S]] = []
     sought = None if limit is None else limit + 1
     at_once = FILTERED_AT_ONCE if metadata else sought
     while True:
         rows = listing.read(database, queries.SESSIONS, at_once)
         sessions = [(row, make(row)) for row in rows]
-        matches += [(row, session) for row, session in sessions if _has_metadata(session, metadata)]
+        matches += [(row, session) for row, session in sessions if has_metadata(session, metadata)]
         if at_once is None or len(rows) < at_once or (sought is not None and len(matches) >= sought):
             break
     kept = matches[:limit]
@@ -94,7 +99,15 @@ def page(
     return [session for _, session in kept], listing.cursor_after(kept[-1][0]) if has_more else None
 
 
-def _has_metadata(session: SessionRecord, wanted: Mapping[str, Any]) -> bool:
+def narrow_by_metadata(listing: Listing, metadata: Mapping[str, Any]) -> None:
+    """Adds the conditions by which SQL leaves out most sessions without the metadata; see `has_metadata`."""
+    for index, (name, value) in enumerate(list(metadata.items())[:MAX_METADATA_CONDITIONS]):
+        pattern = {f"metadata_{index}": codec.metadata_pattern(name, value)}
+        listing.narrow(queries.METADATA_LIKE.format(index), **pattern)
+
+
+def has_metadata(session: SessionRecord, wanted: Mapping[str, Any]) -> bool:
+    """Returns True if the metadata of a session has each of the keys, with an equal value."""
     return all(
         name in session.metadata and codec.same_json(session.metadata[name], value) for name, value in wanted.items()
     )
@@ -106,6 +119,23 @@ def overviews(database: Database, listing: Listing, limit: int | None) -> tuple[
     kept = rows if limit is None else rows[:limit]
     return kept, listing.cursor_after(kept[-1]) if len(kept) < len(rows) and kept else None
 
+
+def overviews_of(database: Database, keys: Iterable[SessionKey]) -> dict[SessionKey, Row]:
+    """Returns the rows of `queries.OVERVIEWS` of some sessions, those that still exist, by their keys."""
+    by_owner: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key in keys:
+        by_owner[key.app_name, key.user_id].append(key.session_id)
+    found: dict[SessionKey, Row] = {}
+    for (app, user), ids in by_owner.items():
+        where = of_scope(app, user).also(queries.WITH_IDS)
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            sql, names = with_ids(where.statement(queries.OVERVIEWS), ids[start : start + IDS_AT_ONCE])
+            for row in database.read(sql, {**where.params, **names}, tuple):
+                found[SessionKey(app, user, row[_ID])] = row
+    return found
+
+
+_ID: Final = codec.SESSION_COLUMNS.index("id")
 
 # ---------------------------------------------------------------- changes
 

@@ -5,6 +5,7 @@ All but `scanning` is pure functions. A search itself is a `Request` to the port
 
 from session_sqlite.search.indexing import TOOL_SCOPE, index_columns, scope_word, scope_words
 from session_sqlite.search.matching import FIELDS, Span, field_texts, quick_test, score, searched_texts
+from session_sqlite.search.narrowing import is_one_letter, present, terms_typed
 from session_sqlite.search.recall import asked
 from session_sqlite.search.scanning import ScannedPostings, in_order, of_tenant, scan, terms_in
 from session_sqlite.search.snippets import LOOKED_AT, SNIPPET_CHARACTERS, cut, locate, snippet
@@ -37,9 +38,11 @@ __all__ = [
     "fold",
     "in_order",
     "index_columns",
+    "is_one_letter",
     "locate",
     "of_tenant",
     "parse",
+    "present",
     "quick_test",
     "scan",
     "scope_word",
@@ -48,5 +51,6 @@ __all__ = [
     "searched_texts",
     "snippet",
     "terms_in",
+    "terms_typed",
     "words",
 ]

@@ -20,7 +20,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from session_sqlite.attachments import Attachment, attachments_in, without_bytes
-from session_sqlite.models import REMOVE, Event, SearchHit, SessionOverview, SessionRecord, ToolCall, as_html
+from session_sqlite.models import (
+    REMOVE,
+    Event,
+    SearchHit,
+    SessionHit,
+    SessionOverview,
+    SessionRecord,
+    ToolCall,
+    as_html,
+)
 from session_sqlite.transcript import style
 from session_sqlite.transcript.colours import coloured
 from session_sqlite.transcript.markdown import Renderer, link_start
@@ -182,6 +191,22 @@ def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
     rows = [(hit.session.title or hit.session.id, hit.event.author, marked(hit.snippet, hit.spans),
              _time(hit.event.created_at, "minutes")) for hit in hits[:ROWS_SHOWN]]  # fmt: skip
     return table(head, rows, of=len(hits), note=note)
+
+
+def session_hits_table(hits: Sequence[SessionHit[SessionRecord]], note: str = "") -> str:
+    """Returns the hits of a search of sessions as a table, with the terms marked in titles and snippets."""
+    head = ("session", "found", "events", "last change")
+    rows = [(_title_cell(hit), "" if hit.hit is None else marked(hit.hit.snippet, hit.hit.spans), hit.event_count,
+             _time(hit.last_activity, "minutes")) for hit in hits[:ROWS_SHOWN]]  # fmt: skip
+    return table(head, rows, of=len(hits), note=note)
+
+
+def _title_cell(hit: SessionHit[SessionRecord]) -> object:
+    """Returns the title of a session, else its first message or its id, for a table."""
+    session = hit.session
+    return (
+        marked(session.title, hit.title_spans) if hit.title_spans else session.title or hit.first_message or session.id
+    )
 
 
 def events_table(events: Sequence[Event], note: str = "") -> str:
