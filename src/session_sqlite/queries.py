@@ -255,6 +255,12 @@ INSERT_STATE = """
 INSERT INTO state (app_name, user_id, session_id, "key", value, updated_at)
 VALUES (:app_name, :user_id, :session_id, :key, :value, :updated_at)
 """
+UPDATE_STATE = f"""
+UPDATE state
+   SET value = :value,
+       updated_at = :updated_at
+ WHERE {OF_SESSION} AND "key" = :key
+"""
 DELETE_STATE_VALUE = f"""
 DELETE FROM state
  WHERE {OF_SESSION} AND "key" = :key

@@ -54,14 +54,25 @@ def add(tx: Transaction, key: SessionKey, values: Mapping[str, Any], now: str) -
 def write(tx: Transaction, key: SessionKey, delta: Mapping[str, Any], now: str) -> None:
     """Writes the rows of a change of state.
 
-    It deletes a row and inserts it again, since every server has another syntax for an upsert.
+    Sessions share the rows of a user and of an app: transactions take them in one order, so that none waits for one
+    that waits for it.
     """
-    for name, new in delta.items():
+    for name, new in sorted(delta.items()):
         row: dict[str, Any] = dict(codec.state_owner(key, name))
-        tx.run(queries.DELETE_STATE_VALUE, row)
-        if new is not REMOVE:
-            encoded = codec.encode_json(new, f"state[{name!r}]")
-            tx.run(queries.INSERT_STATE, {**row, "value": encoded, "updated_at": now})
+        if new is REMOVE:
+            tx.run(queries.DELETE_STATE_VALUE, row)
+            continue
+        put(tx, {**row, "value": codec.encode_json(new, f"state[{name!r}]"), "updated_at": now})
+
+
+def put(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Writes one row, over the one of its key if there is one.
+
+    The row is changed in its place: to delete it and insert it again makes the transactions of a server deadlock, and
+    so does MySQL's upsert.
+    """
+    if not tx.run(queries.UPDATE_STATE, row):
+        tx.run(queries.INSERT_STATE, row)
 
 
 def present(reading: Reading, key: SessionKey) -> dict[str, Any]:

@@ -393,9 +393,7 @@ class WholeSessions:
 
         def work(tx: Transaction) -> None:
             if lacks(tx):
-                tx.run(queries.DELETE_STATE_VALUE, params)
-                encoded = codec.encode_json(shared.value, shared.name)
-                tx.run(queries.INSERT_STATE, {**params, "value": encoded, "updated_at": now})
+                state.put(tx, {**params, "value": codec.encode_json(shared.value, shared.name), "updated_at": now})
 
         if lacks(Reads(self._database)):
             self._database.write(work)
