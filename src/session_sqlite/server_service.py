@@ -26,6 +26,8 @@ class SQLAlchemySessionService(SessionService):
             ``mysql+pymysql://…``. The tables are made if they are not there. The password is in no error and no log.
         app_name: The app of calls that name none; `ANY` to read across apps.
         user_id: The user of calls that name none; `ANY` to read across users.
+        read_only: Only read a store that is there, with an account that needs no more rights than that; a write is a
+            `ReadOnlyStoreError`.
         max_event_bytes: The most text that one event may have, in bytes of UTF-8.
         pool_size: How many connections are open at the most; a call waits for one to be free.
         busy_timeout: How many seconds a call waits for other writers, for a connection, or for a server that is gone
@@ -33,7 +35,8 @@ class SQLAlchemySessionService(SessionService):
 
     Raises:
         InvalidInputError: The URL is malformed, names a SQLite file, or a server that is not served.
-        StoreError: The server cannot be reached, or refuses the account.
+        StoreError: The server cannot be reached, or refuses the account, or is too old.
+        ReadOnlyStoreError: The tables are not there, and the account may not make them.
         NewerSchemaError: A newer release has changed the store.
     """
 
@@ -43,6 +46,7 @@ class SQLAlchemySessionService(SessionService):
         *,
         app_name: str | AnyOf = "default",
         user_id: str | AnyOf = "default",
+        read_only: bool = False,
         max_event_bytes: int = codec.DEFAULT_MAX_EVENT_BYTES,
         pool_size: int = DEFAULT_POOL_SIZE,
         busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
@@ -52,5 +56,6 @@ class SQLAlchemySessionService(SessionService):
         check_seconds(busy_timeout, "busy_timeout")
         if codec.whole_number(pool_size, "pool_size") < 1:
             raise InvalidInputError("pool_size must be 1 or more")
-        database = ServerDatabase(url, pool_size=pool_size, busy_timeout=busy_timeout)
+        codec.flag(read_only, "read_only")
+        database = ServerDatabase(url, pool_size=pool_size, busy_timeout=busy_timeout, read_only=read_only)
         super().__init__(database, app_name=app_name, user_id=user_id, max_event_bytes=max_event_bytes)

@@ -167,7 +167,7 @@ def service_of(
             raise click.ClickException(
                 f"a server needs {package}, which is not installed: pip install 'session-sqlite[server]'"
             ) from error
-        return SQLAlchemySessionService(store.strip(), **scope)
+        return SQLAlchemySessionService(store.strip(), read_only=read_only, **scope)
     file = absolute(store)
     if file != MEMORY and not may_make and not os.path.exists(file):
         raise click.ClickException(

@@ -9,7 +9,7 @@ from session_sqlite import search
 from session_sqlite.database import Params, Row, Transaction
 from session_sqlite.pages import CheckReport, Finding
 from session_sqlite.server.dialects import Dialect
-from session_sqlite.server.schema import SCHEMA_VERSION
+from session_sqlite.server.schema import SCHEMA_VERSION, SERVER_VERSION
 from session_sqlite.server.search_index import ServerSearchIndex
 
 T = TypeVar("T")
@@ -39,7 +39,6 @@ SELECT count(*)
  WHERE event_words.row_id IS NULL OR event_words.version NOT IN (0, :version)
 """
 COUNT_EVENTS: Final = "SELECT count(*) FROM events"
-SERVER_VERSION: Final = "SELECT version()"
 
 
 class Store(Protocol):

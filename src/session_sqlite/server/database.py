@@ -43,7 +43,7 @@ from session_sqlite.pages import CheckReport, Rows, distinct
 from session_sqlite.server.checking import check
 from session_sqlite.server.dialects import Dialect, Fault, dialect_of
 from session_sqlite.server.hosts import Hosts
-from session_sqlite.server.schema import migrate
+from session_sqlite.server.schema import migrate, needs_migration
 from session_sqlite.server.search_index import ServerSearchIndex
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ LONGEST_PAUSE: Final = 0.5
 RECONNECT_PAUSE: Final = 0.1
 CONFLICTS_WITHOUT_PAUSE: Final = 1
 LOOKED_AT_ONCE: Final = 200  # rows whose texts are looked at together, since most need no change
+MOST_RACES: Final = 12  # that an operation may lose; what loses more contradicts rows that are there
 LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a text
 _SHOWN_OPTIONS: Final = frozenset({"host", "port"})  # of a URL; the others may have a password
 _QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
@@ -183,8 +184,9 @@ class ServerDatabase:
 
     path = None
 
-    def __init__(self, url: object, *, pool_size: int, busy_timeout: float) -> None:
+    def __init__(self, url: object, *, pool_size: int, busy_timeout: float, read_only: bool) -> None:
         self._busy_timeout = busy_timeout
+        self.read_only = read_only
         self._closed = False
         self._closing = threading.Lock()
         self.url = _checked_url(url)
@@ -192,7 +194,7 @@ class ServerDatabase:
         self._hosts = Hosts(self.url, is_used=self.dialect.name == "mysql")
         self.engine = self._new_engine(pool_size)
         try:
-            self._patiently(lambda connection: migrate(connection, self.dialect, str(self)), busy_timeout)
+            self._open()
         except (TypeError, ValueError, LookupError):  # of PyMySQL
             self.engine.dispose()
             raise InvalidInputError("url has an option that the driver does not take") from None
@@ -201,6 +203,13 @@ class ServerDatabase:
             raise
         self.index = ServerSearchIndex(self, self.dialect)
         _LIVE.add(self)
+
+    def _open(self) -> None:
+        def is_behind(connection: Connection) -> bool:
+            return needs_migration(connection, self.dialect, str(self), read_only=self.read_only)
+
+        if self._patiently(is_behind, self._busy_timeout):
+            self._patiently(lambda connection: migrate(connection, self.dialect), self._busy_timeout, writes=True)
 
     def __str__(self) -> str:
         shown = {name: value for name, value in self.url.query.items() if name in _SHOWN_OPTIONS}
@@ -222,6 +231,9 @@ class ServerDatabase:
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """See `Database.write`."""
+        self._check_open()
+        if self.read_only:
+            raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
         is_unknown = False
 
         def in_transaction(connection: Connection) -> T:
@@ -240,7 +252,8 @@ class ServerDatabase:
             return result
 
         with contextlib.suppress(_UnknownOutcomeError):
-            return self._patiently(in_transaction, self._busy_timeout if patience is None else patience)
+            patience = self._busy_timeout if patience is None else patience
+            return self._patiently(in_transaction, patience, writes=True)
         raise StoreError(
             f"the connection to {self} was lost while a change was committed: it may or may not have happened, so look "
             "before you try again"
@@ -248,6 +261,7 @@ class ServerDatabase:
 
     def purge(self) -> list[str]:
         """See `Database.purge`."""
+        self._check_open()
         return [f"the files of the server of {self}: how long they keep deleted text is a matter of its settings"]
 
     def close(self) -> None:
@@ -323,7 +337,7 @@ class ServerDatabase:
 
     # ------------------------------------------------------------ running, and running again
 
-    def _patiently(self, work: Callable[[Connection], T], patience: float) -> T:
+    def _patiently(self, work: Callable[[Connection], T], patience: float, *, writes: bool = False) -> T:
         """Runs something on a connection until it works, fails for good, or the time is over."""
         deadline = time.monotonic() + patience
         pause = FIRST_PAUSE
@@ -340,17 +354,19 @@ class ServerDatabase:
                 )
             except DBAPIError as error:
                 fault = self.dialect.fault(error)
-                failure = self.error(error, fault)
+                failure = self.error(error, fault, writes=writes, is_lasting=tries >= MOST_RACES)
             except SQLAlchemyError as error:
                 fault = Fault.OTHER
                 failure = StoreError(f"the store {self} failed: {type(error).__name__}")
             # Raised outside of `except`: the driver's error quotes the values of a statement, and a context is printed.
-            if fault not in {Fault.CONFLICT, Fault.DISCONNECTED} or time.monotonic() >= deadline:
+            is_away = fault in {Fault.DISCONNECTED, Fault.STANDBY}
+            is_conflict = fault is Fault.CONFLICT or (fault is Fault.RACE and tries < MOST_RACES)
+            if not (is_away or is_conflict) or time.monotonic() >= deadline:
                 raise failure
             tries += 1
-            if fault is Fault.DISCONNECTED:
+            if is_away:
                 pause = max(pause, RECONNECT_PAUSE)
-            if tries > CONFLICTS_WITHOUT_PAUSE or fault is Fault.DISCONNECTED:
+            if tries > CONFLICTS_WITHOUT_PAUSE or is_away:
                 time.sleep(min(random.uniform(0, pause), max(0.0, deadline - time.monotonic())))  # noqa: S311  # spreads
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -362,6 +378,10 @@ class ServerDatabase:
         except DBAPIError:
             self._hosts.failed(None)  # a node of a cluster that was cut off takes connections, and nothing else
             raise
+        except RuntimeError:  # of PyMySQL, at the passwords of MySQL 8
+            raise StoreError(
+                f"the server of {self} asks for the password in a way that needs a package: pip install cryptography"
+            ) from None
         try:
             try:
                 yield connection
@@ -380,7 +400,7 @@ class ServerDatabase:
         """Ends the transaction that failed; a connection that cannot is not used again."""
         if connection.invalidated or connection.closed:
             return
-        if isinstance(error, DBAPIError) and self.dialect.fault(error) is Fault.DISCONNECTED:
+        if isinstance(error, DBAPIError) and self.dialect.fault(error) in {Fault.DISCONNECTED, Fault.STANDBY}:
             self._hosts.failed(connection)
             connection.invalidate()
             return
@@ -389,23 +409,37 @@ class ServerDatabase:
         except Exception:  # noqa: BLE001  # the first error is the one to show
             connection.invalidate()
 
-    def error(self, error: DBAPIError, fault: Fault) -> SessionError:
+    def error(self, error: DBAPIError, fault: Fault, *, writes: bool, is_lasting: bool) -> SessionError:
         """Our error for the driver's: what happened and what to do, and none of the statement's values."""
         name = _kind_of(error)
-        if fault in {Fault.CONFLICT, Fault.BUSY}:
+        if fault is Fault.DISORDER or (fault is Fault.RACE and is_lasting):
+            return CorruptStoreError(
+                f"the rows of the store {self} contradict each other, and nothing was written: check(repair=True) "
+                f"mends the numbers of events ({name})"
+            )
+        if fault in {Fault.CONFLICT, Fault.RACE, Fault.BUSY}:
             return StoreBusyError(f"the store {self} is locked by another writer: try again ({name})")
         if fault is Fault.DISCONNECTED:
             return StoreError(f"the server of {self} cannot be reached: check that it runs, and try again ({name})")
         if fault is Fault.FULL:
             return StoreFullError(f"there is no room on the server of {self}: nothing was written, free some ({name})")
-        if fault is Fault.READ_ONLY:
-            return ReadOnlyStoreError(f"the store {self} may not be written ({name})")
+        if fault in {Fault.READ_ONLY, Fault.STANDBY}:
+            return ReadOnlyStoreError(
+                f"the server of {self} takes no changes: connect to the one that does, or open the store with "
+                f"read_only=True ({name})"
+            )
         if fault is Fault.TOO_LARGE:
             return EventTooLargeError(f"the server of {self} takes no value of that size: raise its limit ({name})")
         if fault is Fault.MISSING:
             return CorruptStoreError(f"the store {self} lacks a table or column of its own: restore it from a backup")
         if fault is Fault.DENIED:
             return StoreError(f"the server of {self} refuses the account or the database: check the URL ({name})")
+        if fault is Fault.FORBIDDEN and writes:
+            return ReadOnlyStoreError(
+                f"the account may not write the store {self}: grant it that, or use read_only=True ({name})"
+            )
+        if fault is Fault.FORBIDDEN:
+            return StoreError(f"the account may not read the store {self}: grant it its tables and views ({name})")
         return StoreError(f"the store {self} failed: {name}")
 
     # ------------------------------------------------------------ connections
@@ -437,6 +471,8 @@ class ServerDatabase:
             self._know_the_server(engine)
             self.dialect.set_up_driver(dbapi_connection)
             self.dialect.set_up(execute, self._busy_timeout)
+            if self.read_only:
+                execute(self.dialect.begin_read_only[0])
 
         return engine
 

@@ -6,30 +6,38 @@ A statement of `queries` runs as it stands on each of them. A `Dialect` says the
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from session_sqlite import queries
-from session_sqlite.errors import InvalidInputError
+from session_sqlite.errors import InvalidInputError, StoreBusyError
 
 DUPLICATE_KEY_NAME: Final = 1061  # of MySQL
+DUPLICATE_ENTRY: Final = 1062
+ORDER_CONSTRAINT: Final = "events_in_order"  # no two events of a session have one seq
 
 
 class Fault(enum.Enum):
     """The meanings that a driver's error can have for the operation that met it."""
 
     CONFLICT = "another transaction came between: run the operation again"
+    RACE = "the INSERT or DELETE of another was first; if it stays so, rows contradict each other"
+    DISORDER = "a session has events beyond its last_seq"
     DISCONNECTED = "the server or the way to it is gone: connect again and run the operation again"
     BUSY = "another transaction held a lock for too long"
     FULL = "the server's disk is full"
-    READ_ONLY = "the server or the account may not write"
+    READ_ONLY = "the server may not write"
+    STANDBY = "the server may not write now: it follows another, which may be back in a moment"
     TOO_LARGE = "the server takes no value of that size"
     MISSING = "a table or column is not there"
     TIMED_OUT = "a statement took longer than it may"
-    DENIED = "the account may not do that, or the password is wrong"
+    DENIED = "the server lets the account not in: a wrong password, or no such database"
+    FORBIDDEN = "the account has no right to do that"
     OTHER = "anything else"
 
 
@@ -46,6 +54,7 @@ class Dialect:
 
     Attributes:
         name: SQLAlchemy's name for it.
+        oldest: The names of the products, each with the first version that has all that is needed.
         identifier: The column type of an identifier: at most 128 characters, compared byte by byte.
         short_text: The type of other text that an index has.
         long_text: The type of text of any length.
@@ -67,6 +76,7 @@ class Dialect:
     """
 
     name: str
+    oldest: Mapping[str, tuple[int, ...]]
     identifier: str
     short_text: str
     long_text: str
@@ -90,6 +100,14 @@ class Dialect:
     def advanced(self, cursor: Any) -> int | None:
         """Returns the ``last_seq`` that a cursor's `advance` has set; None if there is no such session."""
         raise NotImplementedError
+
+    def too_old(self, version: str) -> str:
+        """Returns what is wrong with a version, given what the server says of itself; empty if it will do."""
+        product = next((name for name in self.oldest if name in version), list(self.oldest)[-1])
+        numbers = re.search(r"\d+(\.\d+)*", version.removeprefix("5.5.5-"))  # which MariaDB once put in front
+        if numbers is None or tuple(map(int, numbers[0].split("."))) >= self.oldest[product]:
+            return ""
+        return f"{product} {numbers[0]} is too old: {'.'.join(map(str, self.oldest[product]))} or newer is needed"
 
     def words_query(self, tokens: Mapping[str, bool], any_of: Mapping[str, bool] = NO_WORDS) -> str:
         """Returns the query for all of some words, and for any of others; those that are true are prefixes."""
@@ -169,7 +187,11 @@ class Dialect:
         raise NotImplementedError
 
     def take_migration_lock(self, connection: Connection) -> None:
-        """Waits until no other process changes the schema; the end of the connection gives it up."""
+        """Waits until no other process changes the schema; the end of the connection gives it up.
+
+        Raises:
+            StoreBusyError: Another process has it for longer than the store waits for locks.
+        """
         raise NotImplementedError
 
     def limit_statements(self, connection: Connection, seconds: float) -> None:
@@ -184,6 +206,7 @@ class PostgreSQL(Dialect):
     """PostgreSQL, by psycopg 3."""
 
     name = "postgresql"
+    oldest = MappingProxyType({"PostgreSQL": (12,)})
     identifier = 'varchar(128) COLLATE "C"'
     short_text = 'varchar(256) COLLATE "C"'
     long_text = 'text COLLATE "C"'
@@ -239,16 +262,16 @@ SELECT events.row_id,
     _FAULTS: Final[Mapping[str, Fault]] = {
         "40001": Fault.CONFLICT,  # serialization_failure
         "40P01": Fault.CONFLICT,  # deadlock_detected
-        "23505": Fault.CONFLICT,  # unique_violation: the INSERT of another was first
-        "23503": Fault.CONFLICT,  # foreign_key_violation: the session went in between
+        "23505": Fault.RACE,  # unique_violation
+        "23503": Fault.RACE,  # foreign_key_violation: the session went in between
         "55P03": Fault.BUSY,  # lock_not_available
-        "25006": Fault.DISCONNECTED,  # read_only_sql_transaction: this is a standby, the primary is elsewhere
+        "25006": Fault.STANDBY,  # read_only_sql_transaction
         "53100": Fault.FULL,  # disk_full
         "53300": Fault.DISCONNECTED,  # too_many_connections: there may be room in a moment
         "54000": Fault.TOO_LARGE,  # program_limit_exceeded
         "42P01": Fault.MISSING,  # undefined_table
         "42703": Fault.MISSING,  # undefined_column
-        "42501": Fault.DENIED,  # insufficient_privilege
+        "42501": Fault.FORBIDDEN,  # insufficient_privilege
         "57014": Fault.TIMED_OUT,  # query_canceled
         "28P01": Fault.DENIED,  # invalid_password
         "28000": Fault.DENIED,  # invalid_authorization_specification
@@ -256,7 +279,8 @@ SELECT events.row_id,
     }
 
     # What a server says that refuses a connection: such an error has no code.
-    _DENIALS: Final = ("authentication failed", "no pg_hba.conf entry", "does not exist", "is not permitted to log in")
+    _DENIALS: Final = ("authentication failed", "no pg_hba.conf entry", "does not exist", "is not permitted to log in",
+                       "no password supplied", "permission denied for database", "rejects connection")  # fmt: skip
 
     def keeps(self, text: str) -> bool:
         """See `Dialect.keeps`."""
@@ -330,6 +354,10 @@ SELECT events.row_id,
     def fault(self, error: DBAPIError) -> Fault:
         """See `Dialect.fault`."""
         state: str | None = getattr(error.orig, "sqlstate", None)
+        if state == "23505" and error.orig.diag.constraint_name == ORDER_CONSTRAINT:  # type: ignore[union-attr]  # psycopg's
+            return Fault.DISORDER
+        if state == "0A000" and "read-write mode during recovery" in str(error.orig):  # BEGIN READ WRITE on a standby
+            return Fault.STANDBY
         if state is not None and state in self._FAULTS:
             return self._FAULTS[state]
         if state is None and any(words in str(error.orig) for words in self._DENIALS):
@@ -355,7 +383,6 @@ SELECT events.row_id,
 
     def take_migration_lock(self, connection: Connection) -> None:
         """See `Dialect.take_migration_lock`. The number is "SSQL" in ASCII."""
-        connection.exec_driver_sql("SET lock_timeout = 0")
         connection.exec_driver_sql("SELECT pg_advisory_lock(1397969228)")
 
     def limit_statements(self, connection: Connection, seconds: float) -> None:
@@ -377,6 +404,7 @@ class MySQL(Dialect):
     """
 
     name = "mysql"
+    oldest = MappingProxyType({"MariaDB": (10, 6), "MySQL": (8, 0, 21)})  # the first with JSON_TABLE and JSON_VALUE
     row_id = "bigint AUTO_INCREMENT"
     # A value given to LAST_INSERT_ID comes back with the answer, as that of an AUTO_INCREMENT does.
     advance = queries.ADVANCE_SESSION.replace("last_seq + :count", "LAST_INSERT_ID(last_seq + :count)")
@@ -412,17 +440,20 @@ SELECT events.row_id,
 
     _FAULTS: Final[Mapping[int, Fault]] = {
         1213: Fault.CONFLICT,  # deadlock; of a Galera cluster: another node was first
-        1062: Fault.CONFLICT,  # duplicate key: the INSERT of another was first
-        1452: Fault.CONFLICT,  # foreign key: the session went in between
+        1062: Fault.RACE,  # duplicate key
+        1452: Fault.RACE,  # foreign key: the session went in between
         1020: Fault.CONFLICT,  # the record has changed since it was read
         1205: Fault.BUSY,  # lock wait timeout
         1047: Fault.DISCONNECTED,  # a Galera node that was cut off answers this to everything, ROLLBACK included
         1040: Fault.DISCONNECTED,  # too many connections: there may be room in a moment
+        1203: Fault.DISCONNECTED,  # the same of one account
+        1226: Fault.DISCONNECTED,
         1053: Fault.DISCONNECTED,  # the server shuts down
         1180: Fault.DISCONNECTED,  # error during COMMIT: nobody knows whether it happened
         1927: Fault.DISCONNECTED,  # the connection was killed
         1290: Fault.READ_ONLY,  # --read-only
         1792: Fault.READ_ONLY,  # a transaction that cannot write
+        1836: Fault.READ_ONLY,  # innodb_read_only
         1021: Fault.FULL,  # disk full
         1114: Fault.FULL,  # the table is full
         1153: Fault.TOO_LARGE,  # max_allowed_packet
@@ -430,10 +461,23 @@ SELECT events.row_id,
         1406: Fault.TOO_LARGE,  # data too long for a column
         1146: Fault.MISSING,  # no such table
         1054: Fault.MISSING,  # unknown column
-        1044: Fault.DENIED,
+        1044: Fault.DENIED,  # no right to the database
         1045: Fault.DENIED,  # wrong password
         1049: Fault.DENIED,  # no such database
-        1142: Fault.DENIED,
+        1129: Fault.DENIED,  # the host is blocked
+        1130: Fault.DENIED,  # the host may not connect
+        1251: Fault.DENIED,  # a way to sign in that the driver does not know
+        1698: Fault.DENIED,  # an account of MariaDB without a password, for the socket only
+        1820: Fault.DENIED,  # the password has expired
+        1862: Fault.DENIED,
+        2059: Fault.DENIED,
+        3118: Fault.DENIED,  # the account is locked; of MariaDB: 4151
+        4151: Fault.DENIED,
+        1142: Fault.FORBIDDEN,  # a table
+        1143: Fault.FORBIDDEN,  # a column
+        1227: Fault.FORBIDDEN,
+        1345: Fault.FORBIDDEN,  # EXPLAIN of a view
+        1370: Fault.FORBIDDEN,
         1317: Fault.TIMED_OUT,
         1969: Fault.TIMED_OUT,  # max_statement_time of MariaDB
         3024: Fault.TIMED_OUT,  # max_execution_time of MySQL
@@ -480,7 +524,9 @@ SELECT events.row_id,
 
     def fault(self, error: DBAPIError) -> Fault:
         """See `Dialect.fault`."""
-        number: int | None = next(iter(getattr(error.orig, "args", ())), None)
+        number, text = (*getattr(error.orig, "args", ()), None, "")[:2]
+        if number == DUPLICATE_ENTRY and str(text).rstrip("'").endswith(ORDER_CONSTRAINT):  # the index is named last
+            return Fault.DISORDER
         if number is not None and number in self._FAULTS:
             return self._FAULTS[number]
         return Fault.DISCONNECTED if self._is_lost(error) else Fault.OTHER
@@ -522,7 +568,9 @@ SELECT events.row_id,
 
     def take_migration_lock(self, connection: Connection) -> None:
         """See `Dialect.take_migration_lock`. On a cluster it is one node's; each step may run twice at once."""
-        connection.exec_driver_sql("SELECT GET_LOCK('session_sqlite_schema', 60)")
+        sql = "SELECT GET_LOCK('session_sqlite_schema', @@SESSION.lock_wait_timeout)"
+        if connection.exec_driver_sql(sql).scalar() != 1:
+            raise StoreBusyError("another process changes the schema of the store: try again")
 
     def limit_statements(self, connection: Connection, seconds: float) -> None:
         """See `Dialect.limit_statements`."""

@@ -12,9 +12,9 @@ from typing import Final
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from session_sqlite.errors import NewerSchemaError
+from session_sqlite.errors import NewerSchemaError, StoreError
 from session_sqlite.queries import EVENT_ROW
-from session_sqlite.server.dialects import Dialect
+from session_sqlite.server.dialects import ORDER_CONSTRAINT, Dialect, Fault
 
 # The columns of the file's tables, by kind: a dialect says which type a kind has.
 SESSIONS: Final = {
@@ -73,7 +73,7 @@ def create_sessions_events_and_state(dialect: Dialect) -> Iterator[str]:
         "events",
         EVENTS,
         "PRIMARY KEY (row_id)",
-        "CONSTRAINT events_in_order UNIQUE (app_name, user_id, session_id, seq)",
+        f"CONSTRAINT {ORDER_CONSTRAINT} UNIQUE (app_name, user_id, session_id, seq)",
         "FOREIGN KEY (app_name, user_id, session_id) REFERENCES sessions (app_name, user_id, id) ON DELETE CASCADE",
     )
     yield _table(dialect, "state", STATE, 'PRIMARY KEY (app_name, user_id, session_id, "key")')
@@ -287,55 +287,70 @@ SELECT app_name,
 """,
 }
 
-STEPS: Final[tuple[Callable[[Dialect], Iterator[str]], ...]] = (
+Step = Callable[[Dialect], Iterator[str]]
+STEPS: Final[tuple[Step, ...]] = (
     create_sessions_events_and_state,
     create_words,
     create_views,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
+SERVER_VERSION: Final = "SELECT version()"
 CREATE_VERSION: Final = "CREATE TABLE IF NOT EXISTS session_schema (version integer NOT NULL)"
 VERSION: Final = "SELECT max(version) FROM session_schema"
 
 
-def migrate(connection: Connection, dialect: Dialect, store: str) -> None:
-    """Runs the steps that the store has not seen; any number of processes may do so at once.
+def needs_migration(connection: Connection, dialect: Dialect, store: str, *, read_only: bool) -> bool:
+    """Returns True if there are steps that the store has not seen.
 
     Raises:
         NewerSchemaError: A newer release has changed the store.
+        StoreError: There are such steps, and the store is ``read_only``; or the server is too old.
     """
-    version = _version(connection)
-    if version < SCHEMA_VERSION:
-        dialect.take_migration_lock(connection)
-        try:
-            connection.exec_driver_sql(CREATE_VERSION)
-            version = _version(connection)
-            for number in range(version, SCHEMA_VERSION):
-                for statement in STEPS[number](dialect):
-                    _run(connection, dialect, statement)
-                connection.exec_driver_sql(f"INSERT INTO session_schema (version) VALUES ({number + 1})")
-        finally:
-            connection.invalidate()  # which gives up the lock
+    if fault := dialect.too_old(str(connection.exec_driver_sql(SERVER_VERSION).scalar())):
+        raise StoreError(f"the server of {store} cannot keep a store: {fault}")
+    version = _version(connection, dialect)
     if version > SCHEMA_VERSION:
         raise NewerSchemaError(
             f"the store {store} was written by a newer release (schema {version}, this one knows {SCHEMA_VERSION}): "
             "upgrade session-sqlite"
         )
+    if version < SCHEMA_VERSION and read_only:
+        if version:
+            raise StoreError(f"the store {store} has an older schema: open it once without read_only to update it")
+        raise StoreError(f"there is no store in {store}: without read_only it would be made")
+    return version < SCHEMA_VERSION
 
 
-def _run(connection: Connection, dialect: Dialect, statement: str) -> None:
+def migrate(connection: Connection, dialect: Dialect) -> None:
+    """Runs the steps that the store has not seen; any number of processes may do so at once."""
+    dialect.take_migration_lock(connection)
     try:
-        connection.exec_driver_sql(statement)
-    except DBAPIError as error:
-        if not dialect.is_made_already(error):
-            raise
+        connection.exec_driver_sql(CREATE_VERSION)
+        for number in range(_version(connection, dialect), SCHEMA_VERSION):
+            make(connection, dialect, STEPS[number])
+            connection.exec_driver_sql(f"INSERT INTO session_schema (version) VALUES ({number + 1})")
+    finally:
+        connection.invalidate()  # which gives up the lock
 
 
-def _version(connection: Connection) -> int:
+def make(connection: Connection, dialect: Dialect, step: Step) -> None:
+    """Runs one step; what it makes may be there already."""
+    for statement in step(dialect):
+        try:
+            connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            if not dialect.is_made_already(error):
+                raise
+
+
+def _version(connection: Connection, dialect: Dialect) -> int:
     try:
         version = connection.exec_driver_sql(VERSION).scalar()
-    except DBAPIError:  # no table: nothing was made yet
-        return 0
+    except DBAPIError as error:
+        if dialect.fault(error) is not Fault.MISSING:
+            raise
+        return 0  # no table: nothing was made yet
     return int(version or 0)
 
 
