@@ -64,16 +64,20 @@ def main(path: str | None = None) -> None:
         memory = create_agent(ShopModel(), [price_of], middleware=[SessionHistoryMiddleware(service)])
         recorder = SessionHistoryMiddleware(service, mode="record")
         record = create_agent(ShopModel(), [price_of], middleware=[recorder], checkpointer=InMemorySaver())
+        print(f"The file: {service.path}")
+        remembers = False
         for mode, agent in (("memory", memory), ("record", record)):
             config: Any = {"configurable": {"thread_id": f"shop-{mode}"}}
             earlier = SQLiteChatMessageHistory(f"shop-{mode}", service=service).messages
-            print(f"\nMode {mode!r}: the session has {len(earlier)} messages from earlier runs.")
+            remembers = remembers or bool(earlier)
+            print(f"\nMode {mode!r} remembers {len(earlier) or 'no'} messages from earlier runs.")
             if mode == "record" and earlier:
                 agent.update_state(config, {"messages": earlier}, as_node="model")
             for line in ("What did I ask about?", f"How much is the {'oolong' if earlier else 'sencha'}?"):
                 state = agent.invoke({"messages": [{"role": "user", "content": line}]}, config)
                 print(f"  user      | {line}\n  assistant | {state['messages'][-1].text}")
         print(f"\nAll tool calls so far: {[(call['args']['tea'], call['status']) for call in service.tool_calls()]}")
+        print("It knew the first price from the file alone." if remembers else "Run it again: a new process remembers.")
 
 
 if __name__ == "__main__":

@@ -326,6 +326,17 @@ def test_a_small_hostile_file_costs_neither_minutes_nor_the_memory(tmp_path: Pat
     assert int(peak) * unit < MEMORY
 
 
+@pytest.mark.parametrize("bomb", ["a string", "escapes"])
+def test_a_file_that_unpacks_to_far_too_much_is_said_to_do_so(
+    service: SQLiteSessionService, tmp_path: Path, bomb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_files, "SMALL_BYTES", 1024 * 1024)
+    path = tmp_path / "bomb"
+    path.write_bytes(zipped(BOMBS[bomb]))
+    with pytest.raises(InvalidInputError, match="unpacks to far more"):
+        service.import_(path)
+
+
 # ---------------------------------------------------------------- pipes and devices
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -1621,7 +1621,7 @@ def test_the_deprecated_base_is_imported_in_one_place_and_its_methods_are_our_ow
 def test_without_langchain_the_error_names_the_extra() -> None:
     code = "import sys; sys.modules['langchain'] = None\nfrom session_sqlite import SessionHistoryMiddleware"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pip install session-sqlite[agent]" in result.stderr
+    assert "pip install 'session-sqlite[agent]'" in result.stderr
     assert (
         subprocess.run([sys.executable, "-c", code.replace("SessionHistoryMiddleware", "SessionRecorder")]).returncode
         == 0

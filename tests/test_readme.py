@@ -1,40 +1,85 @@
-"""What the documentation shows runs: every Python block of the README, and every example."""
+"""What the documentation shows runs: every Python and console block of the README, and every example.
+
+What a Python block prints stands in a comment behind it, or in a ``text`` block below the Python block. A ``console``
+block has commands behind ``$``, each with its output. ``…`` stands for any text, and alone on a line for any lines.
+"""
 
 import ast
 import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tokenize
+import zipfile
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import backends
 import pytest
+from click.testing import CliRunner
 
 from session_sqlite import SQLiteSessionService
+from session_sqlite.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 # The one with a window needs a screen: see test_desktop.py.
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "desktop_chat.py")
 
-PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+RUN_BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$(?:\s*^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+WITHOUT_BLOCKS = ANY_BLOCK.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), README)
 
 
-def sections() -> dict[str, list[str]]:
-    """The Python blocks under each ``##`` heading, padded with blank lines so that line numbers are the README's."""
-    without_blocks = ANY_BLOCK.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), README)
-    headings = [(0, "top"), *((match.start(), match[1]) for match in re.finditer(r"(?m)^## +(.+)$", without_blocks))]
-    found: dict[str, list[str]] = {}
-    for block in PYTHON_BLOCK.finditer(README):
+@dataclass
+class Shown:
+    """A block that is run.
+
+    Attributes:
+        language: ``python`` or ``console``.
+        code: The block, behind as many blank lines as stand before it in the README.
+        output: The text of the ``text`` block below it; None if there is none.
+        is_before: True for what people had before they came here: it runs in a process of its own, where other
+            packages may warn as they like.
+    """
+
+    language: str
+    code: str
+    output: str | None
+    is_before: bool
+
+    @property
+    def line(self) -> int:
+        return len(self.code) - len(self.code.lstrip("\n")) + 1
+
+
+def sections() -> dict[str, list[Shown]]:
+    """The blocks that are run, under each ``##`` heading."""
+    titles = re.finditer(r"(?m)^## +(.+)$", WITHOUT_BLOCKS)
+    headings = [(0, "top"), *((match.start(), match[1]) for match in titles)]
+    found: dict[str, list[Shown]] = {}
+    for block in RUN_BLOCK.finditer(README):
         heading = next(title for start, title in reversed(headings) if start <= block.start())
-        found.setdefault(heading, []).append("\n" * README.count("\n", 0, block.start(1)) + block[1])
+        code = "\n" * README.count("\n", 0, block.start(2)) + block[2]
+        is_before = README[: block.start()].rstrip().rpartition("\n\n")[2].startswith("Before")
+        found.setdefault(heading, []).append(Shown(block[1], code, block[3], is_before))
     return found
+
+
+def is_shown(stated: str, printed: str) -> bool:
+    """True if a text is what was printed, but for what ``…`` stands for and for white space at the ends of lines."""
+    pattern = ""
+    for line in stated.rstrip().splitlines():
+        if line.strip() == "…":
+            pattern += r"(?:.*\n)*?"
+        else:
+            pattern += ".*".join(re.escape(part) for part in line.rstrip().split("…")) + r"[ \t]*\n"
+    return re.fullmatch(pattern, printed.rstrip() + "\n") is not None
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +89,31 @@ def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("PYTHONUTF8", "1")
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mplconfigdir"))
+    with zipfile.ZipFile(tmp_path / "chatgpt-export.zip", "w") as archive:
+        archive.writestr(
+            "conversations.json",
+            json.dumps(
+                [talk("a", "Which tea?", "Try an oolong."), talk("b", "Where do I see maple leaves?", "In Kyoto.")]
+            ),
+        )
+
+
+def talk(id: str, question: str, answer: str) -> dict[str, Any]:
+    """A conversation as ChatGPT exports it."""
+    at = datetime(2026, 1, 1, 10, tzinfo=UTC).timestamp()
+    said = [(f"{id}1", None, "user", question), (f"{id}2", f"{id}1", "assistant", answer)]
+    mapping = {
+        name: {
+            "id": name,
+            "parent": before,
+            "message": {
+                "id": name, "author": {"role": role}, "create_time": at, "recipient": "all",
+                "content": {"content_type": "text", "parts": [text]},
+            },
+        }
+        for name, before, role, text in said
+    }  # fmt: skip
+    return {"id": id, "title": question, "create_time": at, "mapping": mapping, "current_node": said[-1][0]}
 
 
 @dataclass
@@ -134,31 +204,71 @@ def is_value(comment: str) -> bool:
 ON_A_SERVER = '["SESSION_SQLITE_URL"]'  # what a block that needs a server says
 
 
-def assert_prints_what_it_states(blocks: list[str]) -> None:
+def assert_prints_what_it_states(blocks: list[Shown]) -> None:
     namespace: dict[str, Any] = {"__name__": "readme"}
-    for code in blocks:
-        block = Block(code)
+    for shown in blocks:
+        if shown.language == "console":
+            assert_commands_print_what_is_stated(shown)
+            continue
+        if shown.is_before:
+            run_program("-W", "ignore", "-c", shown.code)
+            continue
+        block = Block(shown.code)
         block.run(str(ROOT / "README.md"), namespace)
+        if shown.output is not None:  # then a comment behind a print is prose
+            printed = "\n".join(block.outputs)
+            assert is_shown(shown.output, printed), f"README.md:{shown.line}: the output below is not this:\n{printed}"
+            continue
         for claim in block.claims:
             assert claim.holds(), f"README.md:{claim.lines[-1]} states {claim.stated!r}, and shows {claim.shown}"
-        assert block.unstated == [], "a print in the README without a comment that states what it prints"
+        assert block.unstated == [], f"README.md:{shown.line}: a print, and nothing states what it prints"
         assert any(claim.stated.replace("…", "").strip(" []()") for claim in block.claims), "nothing worth seeing"
 
 
-def test_the_readme_prints_what_its_comments_state() -> None:
+def assert_commands_print_what_is_stated(shown: Shown) -> None:
+    """Runs the commands of a console block; what is printed for people on the error output is output, too."""
+    for command, stated in re.findall(r"(?m)^\$ (.+)\n((?:(?!\$ ).*\n)*)", shown.code):
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "session-sqlite", f"README.md:{shown.line}: {program} is no command of ours"
+        result = CliRunner().invoke(main, arguments)
+        assert is_shown(stated, result.output), f"README.md:{shown.line}: {command} prints this:\n{result.output}"
+
+
+def needs_a_server(blocks: list[Shown]) -> bool:
+    return any(ON_A_SERVER in shown.code for shown in blocks)
+
+
+def test_the_readme_prints_what_it_states() -> None:
     """As a reader meets them: the file that one section makes is there for the next; names are a section's own."""
     for blocks in sections().values():
-        if not any(ON_A_SERVER in code for code in blocks):
+        if not needs_a_server(blocks):
             assert_prints_what_it_states(blocks)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
-def test_the_readme_prints_on_a_server_what_its_comments_state(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_prints_on_a_server_what_it_states(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SESSION_SQLITE_URL", backends.empty_store(kind))
-    on_a_server = [blocks for blocks in sections().values() if any(ON_A_SERVER in code for code in blocks)]
+    on_a_server = [blocks for blocks in sections().values() if needs_a_server(blocks)]
     assert on_a_server
     for blocks in on_a_server:
         assert_prints_what_it_states(blocks)
+
+
+@pytest.mark.parametrize(
+    ("stated", "printed", "is_true"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a\nb", "a\nc\n", False),
+        ("a … c", "a b c", True),
+        ("a … c", "a b\n c", False),
+        ("a\n…\nd", "a\nb\nc\nd", True),
+        ("a\n…\nd", "a\nd", True),
+        ("a\n…\nd", "a\nb", False),
+        ("", "a", False),
+    ],
+)
+def test_an_output_that_differs_is_found(stated: str, printed: str, is_true: bool) -> None:
+    assert is_shown(stated, printed) == is_true
 
 
 @pytest.mark.parametrize(
@@ -197,11 +307,10 @@ def test_no_example_or_notebook_states_an_output_that_nobody_compares() -> None:
 
 
 def test_what_the_readme_erases_is_nowhere_in_the_file() -> None:
-    for title, blocks in sections().items():
-        namespace: dict[str, Any] = {"__name__": "readme"}
-        for code in blocks:
-            Block(code).run(title, namespace)
-        if title.startswith("Branch"):
+    for blocks in sections().values():
+        if not needs_a_server(blocks):
+            assert_prints_what_it_states(blocks)
+        if any(".erase(" in shown.code for shown in blocks):
             break
     files = [path for path in Path().iterdir() if path.name.startswith("sessions.db")]
     assert files
@@ -212,13 +321,62 @@ def test_what_the_readme_erases_is_nowhere_in_the_file() -> None:
 
 def test_no_python_block_of_the_readme_escapes() -> None:
     assert "<!-- no test -->" not in README
-    fences = re.findall(r"^[ \t]*(?:```|~~~)[ \t]*(py\w*)", README, re.MULTILINE | re.IGNORECASE)
-    assert len(fences) == sum(map(len, sections().values())), "a Python block that is indented, or not called python"
+    fences = re.findall(r"^[ \t]*(?:```|~~~)[ \t]*(py\w*|console)", README, re.MULTILINE | re.IGNORECASE)
+    assert len(fences) == sum(map(len, sections().values())), "a block that is indented, or not called python"
+
+
+def test_every_verb_in_a_shell_block_of_the_readme_is_a_command() -> None:
+    blocks = "".join(re.findall(r"(?ms)^```bash\n(.*?)^```$", README))
+    verbs = set(re.findall(r"(?m)^session-sqlite (?:--?\w+ \S+ )*([a-z]+)", blocks))
+    assert verbs
+    assert verbs <= set(main.commands)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def test_every_link_in_the_readme_leads_somewhere() -> None:
+    anchors = {anchor(title) for title in re.findall(r"(?m)^#+ +(.+)$", WITHOUT_BLOCKS)}
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"", WITHOUT_BLOCKS)
+    for link in {one or other for one, other in links}:
+        if link.startswith("#"):
+            assert link[1:] in anchors, link
+        elif not link.startswith("https://"):
+            assert (ROOT / link.partition("#")[0]).exists(), link
+
+
+def test_every_section_of_the_readme_is_in_its_contents() -> None:
+    titles = re.findall(r"(?m)^## +(.+)$", WITHOUT_BLOCKS)
+    contents = WITHOUT_BLOCKS.split("\n## Contents\n")[1].split("\n## ")[0]
+    linked = re.findall(r"\(#([^)]+)\)", contents)
+    assert linked == [anchor(title) for title in titles[titles.index("Contents") + 1 :]]
+
+
+def test_the_readme_prints_no_warning_and_says_how_to_keep_one_out() -> None:
+    """Warnings are errors here; LangChain's own on its deprecated chains is ignored by pytest's configuration."""
+    section = README.split("\n## Memory for a chain\n")[1].split("\n## ")[0]
+    code = "".join(shown.code for shown in sections()["Memory for a chain"])
+    assert "deprecated" in section
+    result = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def run_example(example: Path, typed: str = "") -> str:
+    return run_program(str(example), typed=typed)
+
+
+def run_program(*arguments: str, typed: str = "") -> str:
     result = subprocess.run(
-        [sys.executable, str(example)],
+        [sys.executable, *arguments],
         input=typed,
         capture_output=True,
         text=True,
@@ -263,6 +421,15 @@ def test_the_readme_shows_what_the_agent_that_recalls_prints() -> None:
     dates = re.compile(r"\d{4}-\d\d-\d\d")
     assert dates.sub("", said).split() == dates.sub("", shown[1]).split()
     assert run_example(ROOT / "examples" / "agent_that_recalls.py").endswith('in session "catalogue".\n')
+
+
+def test_the_readme_shows_what_its_main_command_prints_when_it_is_run_again() -> None:
+    behind = README.split("<!-- main command -->\n```bash\n")[1]
+    command = behind.partition("\n")[0]
+    stated = behind.split("```text\n")[1].partition("```")[0]
+    example = ROOT / command.rpartition(" ")[2]
+    run_example(example)
+    assert is_shown(stated, run_example(example))
 
 
 def test_the_terminal_chat_resumes_and_obeys_its_commands() -> None:

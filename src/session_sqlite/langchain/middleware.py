@@ -53,7 +53,7 @@ try:
     from langgraph.types import Command
 except ImportError as error:
     raise ImportError(
-        "SessionHistoryMiddleware needs LangChain 1 or newer: pip install session-sqlite[agent]"
+        "SessionHistoryMiddleware needs LangChain 1 or newer: pip install 'session-sqlite[agent]'"
     ) from error
 
 if TYPE_CHECKING:

@@ -20,10 +20,9 @@ LONGEST_FOLDER: Final = 150  # file systems allow names of 255 bytes
 
 # One slash makes a URL, since `Path` turns "//" into "/". A scheme of one letter is a drive of Windows.
 _URL = re.compile(r"\s*([a-z][a-z0-9+.-]+):[/\\]|\s*(file|jdbc|sqlite(?:\+\w+)?):", re.IGNORECASE)
-
+_SERVERS = ("postgres", "mysql", "mariadb")
 
 # A shell replaces these; a .env file and Python do not.
-_SERVERS = ("postgres", "mysql", "mariadb")
 _VARIABLE = re.compile(r"(?:\$\w+|\$\{\w+\}|%\w+%)(?=[/\\]|$)")
 
 

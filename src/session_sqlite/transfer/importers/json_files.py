@@ -77,6 +77,7 @@ class JsonFile:
         self._done = 0
         self._sample: list[Any] | None = None
         self._trouble = ""
+        self._damage = ""
         self._form = ""
         self._at = 0
 
@@ -104,6 +105,7 @@ class JsonFile:
                     yield _placed(name, where, value)
                 where = name or "the file"
                 if packed.damage:
+                    self._damage = packed.damage
                     yield where, Fault(where, f"{packed.damage}: what follows in it could not be read")
                 elif is_empty and not start.strip():
                     yield where, Fault(where, "it is empty")
@@ -137,7 +139,7 @@ class JsonFile:
         """Returns what is wrong with a file of which nothing can be read; empty if something can."""
         if self.sample():
             return ""
-        return self._trouble or "it is empty"
+        return self._damage or self._trouble or "it is empty"
 
     def is_list(self) -> bool:
         """True if the file is one list, whose elements are the values."""
