@@ -178,6 +178,19 @@ def test_a_value_of_another_kind_anywhere_in_a_file_is_kept_reported_or_refused(
             assert service.db["events"].count > 0
 
 
+@pytest.mark.parametrize("name", ["chatgpt_export", "claude_ai_export"])
+def test_exports_that_somebody_put_into_one_file_come_in_whole(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    sample = FILES[name]
+    text = json.dumps(json.loads(sample.made(tmp_path).read_text("utf-8")))
+    (tmp_path / "all.json").write_text("[]\n" + text + "\n\n" + text + "\n", "utf-8")
+    report = service.import_(tmp_path / "all.json")
+    assert (report.format, report.sessions, report.events) == (sample.format, sample.sessions, sample.events)
+    assert marks_of_store(service) | set(sample.left_out) == marks_of_file(tmp_path / sample.name)
+    assert report.skipped_count == 2 * len(sample.left_out)
+
+
 def values_with_json(path: Path) -> list[tuple[str, str, str]]:
     """The table, column and text of each JSON object or list in a database."""
     found = []

@@ -190,6 +190,8 @@ def _kind_of(source: Database | JsonFile, format: str, shown: str) -> str:
             return names[0] if format == "auto" else format
         if names:
             break
+    if isinstance(source, JsonFile) and source.take_lists_apart():
+        return _kind_of(source, format, shown)
     if format != "auto":
         raise InvalidInputError(f"{shown} is not of the format {format}")
     raise InvalidInputError(f"{shown} is not of a format that is known ({', '.join(FORMATS)})")

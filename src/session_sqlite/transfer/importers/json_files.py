@@ -80,6 +80,7 @@ class JsonFile:
         self._damage = ""
         self._form = ""
         self._at = 0
+        self._lists_are_parts = False
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
         """The lines with their numbers; None for one that is too long. Raises `StoreError` behind them for damage."""
@@ -102,6 +103,10 @@ class JsonFile:
                 is_empty = True
                 for where, value in _values(form, io.BufferedReader(_After(start, file))):
                     is_empty = False
+                    if self._lists_are_parts and isinstance(value, list):
+                        for position, element in enumerate(value):
+                            yield _placed(name, f"{where}, element {position}", element)
+                        continue
                     yield _placed(name, where, value)
                 where = name or "the file"
                 if packed.damage:
@@ -134,6 +139,17 @@ class JsonFile:
         for position in range(len(self.sample()) or 1):
             self._at = position
             yield self
+
+    def take_lists_apart(self) -> bool:
+        """Makes the elements of each line's list the values, if lines are lists: somebody put several files into one.
+
+        Returns False if they are not.
+        """
+        if self._lists_are_parts or not any(isinstance(value, list) for value in self.sample()):
+            return False
+        self._lists_are_parts = True
+        self._sample = None
+        return True
 
     def trouble(self) -> str:
         """Returns what is wrong with a file of which nothing can be read; empty if something can."""
