@@ -306,10 +306,21 @@ SELECT {{place}}.row_id, {{place}}.app_name, {{place}}.user_id, {{place}}.sessio
        substr({{place}}.content, 1, {LONGEST_PLACE}), substr({{place}}.reasoning, 1, {LONGEST_PLACE}),
        substr({{place}}.actions, 1, {LONGEST_PLACE})
 """
+# CROSS JOIN makes SQLite look the rows up; with a condition on their owner it would read all events of that owner.
 PLACES = f"""
 {_PLACE.format(place="events")}
-  FROM events
+  FROM events AS named
+ CROSS JOIN events
 """
+NAMED_EVENTS_WITH_SESSIONS = f"""
+SELECT events.row_id, {EVENT_ROW_OF_EVENTS},
+       {SESSION_ROW_OF_SESSIONS}
+  FROM events AS named
+ CROSS JOIN events
+  JOIN sessions
+    ON sessions.app_name = events.app_name AND sessions.user_id = events.user_id AND sessions.id = events.session_id
+"""
+NAMED_ROWS = "named.row_id IN ({}) AND events.row_id = named.row_id"
 PLACES_BESIDE = f"""
 {_PLACE.format(place="near")}
   FROM events

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from session_sqlite import codec, queries
@@ -18,7 +19,7 @@ from session_sqlite.search.recall import Gathered, Place, Scores
 from session_sqlite.where import Where, with_ids
 
 READ_AT_ONCE: Final = 200
-MOST_UNKNOWN: Final = 60  # events beside the hits, of the best by what is known of them
+MOST_UNKNOWN: Final = 30  # events beside the hits, of the best by what is known of them
 
 Recalled = tuple[Found, dict[str, float]]
 
@@ -35,14 +36,14 @@ def find(database: Database, request: Request, others: Where, period: Period | N
     """
     gathered = _gathered(database, request)
     tenant = of_tenant(request) & others
-    places = _places(database, gathered.best_first(), tenant, period, max(recall.MOST_PLACES, 2 * limit))
+    places = _places(database, gathered, tenant, period, max(recall.MOST_PLACES, 2 * limit))
     scores = recall.scored(places, gathered)
     places += _beside(database, places, scores, max(MOST_UNKNOWN, 3 * limit))
     parts_of = ((place, scores.parts_of(place, period)) for place in places)
     ranked = [(sum(parts.values()), place, parts) for place, parts in parts_of if parts]
     ranked.sort(key=lambda one: (-one[0], -one[1].row_id))
     answers: dict[tuple[str, ...], Recalled] = {}
-    for found, parts in _read(database, request, others, ranked):
+    for found, parts in _read(database, request, others, ranked, limit):
         # A fork has copies of events under their ids: each is one answer.
         event = found.event
         key_of_event = (found.session_row[1], found.session_row[2], event.copied_from or event.session_id, event.id)
@@ -58,12 +59,13 @@ def _gathered(database: Database, request: Request) -> Gathered:
     return database.index.with_postings(request, lambda postings: recall.gather(request.terms, postings))
 
 
-def _places(database: Database, rows: Sequence[int], where: Where, period: Period | None, most: int) -> list[Place]:
-    """Returns the places of the first rows that meet the conditions, and of the first in the period."""
-    places = list(_first(database, rows, where, most))
+def _places(database: Database, gathered: Gathered, where: Where, period: Period | None, most: int) -> list[Place]:
+    """Returns the places of the first events that meet the conditions, and of the first in the period."""
+    places = list(_first(database, gathered.best_first(), where, most))
     for days in () if period is None else period.days:
         known = {place.row_id for place in places}
-        places += _first(database, [row for row in rows if row not in known], where & _in(days), most // 2)
+        others = (row for row in gathered.best_first() if row not in known)
+        places += _first(database, others, where & _in(days), most // 2)
     return places
 
 
@@ -73,18 +75,14 @@ def _in(days: Days) -> Where:
     return Where((queries.EVENT_IN_DAYS,), {"first_day": days.since, "day_after": days.until})
 
 
-def _first(database: Database, rows: Sequence[int], where: Where, most: int) -> Iterator[Place]:
-    statement = where.also(queries.ROWS).statement(queries.PLACES)
-    count = 0
-    for begin in range(0, len(rows), READ_AT_ONCE):
-        sql, ids = with_ids(statement, rows[begin : begin + READ_AT_ONCE])
+def _first(database: Database, rows: Iterator[int], where: Where, most: int) -> Iterator[Place]:
+    statement = where.also(queries.NAMED_ROWS).statement(queries.PLACES)
+    left = most
+    while left > 0 and (some := list(islice(rows, min(left, READ_AT_ONCE)))):
+        sql, ids = with_ids(statement, some)
         read = {place.row_id: place for place in database.read(sql, {**where.params, **ids}, _place) if place}
-        for row in rows[begin : begin + READ_AT_ONCE]:
-            if row in read:
-                yield read[row]
-                count += 1
-                if count == most:
-                    return
+        yield from (read[row] for row in some if row in read)
+        left -= len(read)
 
 
 def _beside(database: Database, places: Sequence[Place], scores: Scores, most: int) -> list[Place]:
@@ -113,12 +111,16 @@ def _place(row: Row) -> Place | None:
 
 
 def _read(
-    database: Database, request: Request, others: Where, ranked: Sequence[tuple[float, Place, dict[str, float]]]
+    database: Database,
+    request: Request,
+    others: Where,
+    ranked: Sequence[tuple[float, Place, dict[str, float]]],
+    limit: int,
 ) -> Iterator[Recalled]:
     """Yields those events that meet all conditions, in order, with their scores."""
     wanted = of_tenant(request) & Where(request.clauses, request.params) & others
-    statement = wanted.also(queries.ROWS).statement(queries.EVENTS_WITH_SESSIONS)
-    at_once = 20
+    statement = wanted.also(queries.NAMED_ROWS).statement(queries.NAMED_EVENTS_WITH_SESSIONS)
+    at_once = max(1, min(limit, READ_AT_ONCE))
     begin = 0
     while begin < len(ranked):
         chunk = ranked[begin : begin + at_once]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -106,7 +106,7 @@ def stem(word: str) -> str:
 
 # ---------------------------------------------------------------- gathering
 
-MOST_ROWS: Final = 10_000  # events of rare terms; their numbers are read, and nothing else
+MOST_ROWS: Final = 5_000  # events of rare terms; their numbers are read, and nothing else
 MOST_COMMON_TERMS: Final = 4
 TOO_COMMON: Final = 0.25  # of all events; a term that more of them have says little
 
@@ -116,18 +116,25 @@ class Gathered:
     """The events that have terms.
 
     Attributes:
-        terms: The terms of each event, by its row.
         weights: How much each term counts.
+        rows: The events of each term that is looked for.
     """
 
-    terms: Mapping[int, Sequence[Term]]
     weights: Mapping[Term, float]
+    rows: Mapping[Term, frozenset[int]]
 
-    def best_first(self) -> list[int]:
-        """Returns the rows, those with the most weight first, and the latest first among equals."""
-        weight = self.weights.__getitem__
-        sums = {row: sum(map(weight, terms)) for row, terms in self.terms.items()}
-        return sorted(sums, key=lambda row: (-sums[row], -row))
+    def best_first(self) -> Iterator[int]:
+        """Yields the events, those with the most weight first, and the latest first among equals."""
+        sums: dict[int, float] = {}
+        for term, rows in self.rows.items():
+            weight = self.weights[term]
+            for row in rows:
+                sums[row] = sums.get(row, 0.0) + weight
+        by_sum: dict[float, list[int]] = {}  # of few terms there are few sums, and the first are all that is needed
+        for row, total in sums.items():
+            by_sum.setdefault(total, []).append(row)
+        for total in sorted(by_sum, reverse=True):
+            yield from sorted(by_sum[total], reverse=True)
 
 
 def gather(terms: Sequence[Term], postings: Postings) -> Gathered:
@@ -144,15 +151,11 @@ def gather(terms: Sequence[Term], postings: Postings) -> Gathered:
             rare.append(term)
         elif count <= TOO_COMMON * events and len(common) < MOST_COMMON_TERMS:
             common.append(term)
-    held: dict[int, list[Term]] = {}
-    for term in rare:
-        for row in postings.rows(term, (), MOST_ROWS):
-            held.setdefault(row, []).append(term)
+    rows = {term: frozenset(postings.rows(term, (), MOST_ROWS)) for term in rare}
+    found = frozenset().union(*rows.values())
     for term in common:
-        for row in postings.rows(term, rare, MOST_ROWS):
-            if row in held:
-                held[row].append(term)
-    return Gathered(held, {term: _weight(count, events) for count, term in counted})
+        rows[term] = found.intersection(postings.rows(term, rare, MOST_ROWS))
+    return Gathered({term: _weight(count, events) for count, term in counted}, rows)
 
 
 def _weight(count: int, events: int) -> float:
@@ -162,7 +165,7 @@ def _weight(count: int, events: int) -> float:
 
 # ---------------------------------------------------------------- scoring
 
-MOST_PLACES: Final = 200  # events that are scored
+MOST_PLACES: Final = 100  # events that are scored
 BESIDE: Final = {-3: 0.2, -2: 0.35, -1: 0.6, 1: 0.6, 2: 0.35, 3: 0.2}
 REACH: Final = max(BESIDE)
 AFTER_A_QUESTION: Final = 0.9
@@ -237,8 +240,9 @@ def scored(places: Iterable[Place], gathered: Gathered) -> Scores:
     of_terms: dict[Term, list[tuple[int, Place]]] = {}
     for place in places:
         key = numbers.setdefault(place.session, len(numbers)) * _PLACES_OF_A_SESSION + REACH + place.seq
-        for term in gathered.terms.get(place.row_id, ()):
-            of_terms.setdefault(term, []).append((key, place))
+        for term, rows in gathered.rows.items():
+            if place.row_id in rows:
+                of_terms.setdefault(term, []).append((key, place))
     words: dict[int, float] = {}
     neighbours: dict[int, float] = {}
     sessions = dict.fromkeys(numbers.values(), 0.0)

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import LAST_ROW, Database, Found, Postings, Request, Row, Term, Transaction
+from session_sqlite.database import LAST_ROW, Database, Found, Params, Postings, Request, Row, Term, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -226,7 +226,7 @@ class _Postings:
         self._tail = search.ScannedPostings.of_all(database, request, mark) if last > mark else None
         self._scope = _scope(database, request)
         self._known: dict[Term, list[int]] = {}
-        self.events = self._number(statements.COUNT_INDEXED) + (0 if self._tail is None else self._tail.events)
+        self.events = self._number(statements.COUNT_INDEXED, {}) + (0 if self._tail is None else self._tail.events)
 
     def count(self, term: Term) -> int:
         """See `Postings.count`."""
@@ -236,7 +236,8 @@ class _Postings:
             if len(rows) < FEW_ROWS:
                 self._known[term] = rows
                 return len(rows) + behind
-        return self._number(statements.COUNT_HITS, match=f"{_ANY_TEXT} : {_phrase(term)}") + behind
+        params = {"match": f"{_ANY_TEXT} : {_phrase(term)}", "until_row": self._mark}
+        return self._number(statements.COUNT_HITS, params) + behind
 
     def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
         """See `Postings.rows`."""
@@ -252,8 +253,8 @@ class _Postings:
         params = {"match": " AND ".join(filter(None, conditions)), "until_row": self._mark, "limit": most}
         return self._database.read(statements.ROWS_OF_HITS, params, lambda row: int(row[0]))
 
-    def _number(self, sql: str, **params: Any) -> int:
-        return self._database.read(sql, {**params, "until_row": self._mark}, lambda row: int(row[0]))[0]
+    def _number(self, sql: str, params: Params) -> int:
+        return self._database.read(sql, params, lambda row: int(row[0]))[0]
 
 
 _ANY_TEXT: Final = f"{{{' '.join(search.FIELDS)}}}"
