@@ -27,6 +27,7 @@ from session_sqlite import ANY, Event, SQLiteChatMessageHistory, SQLiteSessionSe
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 AIRLINE = "airline-conversations.jsonl.gz"
 CHINESE = "chinese-conversations.jsonl.gz"
+MEMORY_QUESTIONS = "memory-questions-dev.jsonl.gz"  # read by the benchmarks
 EXPECTED = {
     "airline conversations": 200,
     "airline messages": 5_308,

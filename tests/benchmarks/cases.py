@@ -15,7 +15,7 @@ from typing import Any
 
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService
 
-from . import by_hand, conversation, on_servers, searching
+from . import by_hand, conversation, on_servers, recalling, searching
 from .conversation import require_same
 from .measuring import Figure, medians, missing
 
@@ -269,6 +269,7 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "memory": memory_of_messages,
     "stream": memory_of_stream,
     "search": searching.search,
+    "recall": recalling.recall,
     "in-session": searching.search_in_session,
     "index-size": searching.index_size,
     "index-append": searching.append_with_index,

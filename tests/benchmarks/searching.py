@@ -55,7 +55,8 @@ def _make(folder: Path, sizes: Sizes) -> None:
 
 
 @contextmanager
-def _opened(folder: Path, sizes: Sizes) -> Iterator[tuple[SQLiteSessionService, Any]]:
+def opened(folder: Path, sizes: Sizes) -> Iterator[tuple[SQLiteSessionService, Any]]:
+    """Opens the file of the corpus, with the service and by hand."""
     _make(folder, sizes)
     with (
         SQLiteSessionService(folder / FILE) as service,
@@ -77,7 +78,7 @@ def _user_expression(service: SQLiteSessionService, query: str, user: str) -> st
 
 def search(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     """The best 20 hits, beside the query that the index answers, by hand; and beside reading everything with LIKE."""
-    with _opened(folder, sizes) as (service, floor):
+    with opened(folder, sizes) as (service, floor):
         searches = {
             name: (_expression(service, query, ANY), partial(service.search, query, app_name=ANY, user_id=ANY))
             for name, query in WORDS.items()
@@ -104,7 +105,7 @@ def search_in_session(folder: Path, sizes: Sizes) -> Iterable[Figure]:
                "a letter's prefix": "s*"},
         "zh": {"a common word": corpus.CHINESE[0], "two Han characters": "代码", "a phrase": corpus.CHINESE_PHRASE},
     }  # fmt: skip
-    with _opened(folder, sizes) as (service, _):
+    with opened(folder, sizes) as (service, _):
         for length in MEASURED_SESSIONS:
             for language, words in queries.items():
                 for name, query in words.items():
@@ -120,7 +121,7 @@ def search_in_session(folder: Path, sizes: Sizes) -> Iterable[Figure]:
 
 def index_size(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     """The pages of the index, beside the text that is searched: all of it, and a file of each language alone."""
-    with _opened(folder, sizes) as (service, floor):
+    with opened(folder, sizes) as (service, floor):
         text = sum(
             _text_bytes(service.scope(user_id=user).iter_events(session.id))
             for user in USERS
@@ -176,7 +177,7 @@ def append_with_index(folder: Path, sizes: Sizes) -> Iterable[Figure]:
 
 def sidebar(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     """Title, first message, number of events of the 20 latest sessions, beside the same query by hand."""
-    with _opened(folder, sizes) as (service, floor):
+    with opened(folder, sizes) as (service, floor):
         for user in USERS[:2]:
             ours = service.session_overviews(user_id=user, limit=20)
             rows = by_hand.sidebar(floor, user, 20)
