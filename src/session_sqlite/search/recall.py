@@ -165,7 +165,7 @@ def _weight(count: int, events: int) -> float:
 
 # ---------------------------------------------------------------- scoring
 
-MOST_PLACES: Final = 100  # events that are scored
+MOST_PLACES: Final = 64  # events that are scored
 BESIDE: Final = {-3: 0.2, -2: 0.35, -1: 0.6, 1: 0.6, 2: 0.35, 3: 0.2}
 REACH: Final = max(BESIDE)
 AFTER_A_QUESTION: Final = 0.9
