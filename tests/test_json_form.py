@@ -26,7 +26,8 @@ from session_sqlite.cli import main
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 EVENT_KEYS = [
-    "seq", "id", "session_id", "created_at", "author", "content", "reasoning", "actions", "state", "metadata",
+    "seq", "id", "session_id", "created_at", "author", "content", "attachments", "reasoning", "actions", "state",
+    "metadata",
     "agent_id", "branch", "invocation_id", "usage", "supersedes", "copied_from", "message_id", "unreadable",
 ]  # fmt: skip
 SESSION_KEYS = [
@@ -62,7 +63,8 @@ def test_an_event_has_always_the_same_keys_and_no_internals(session: Session) ->
         assert list(document) == EVENT_KEYS
         assert not {"raw", "message", "row_id"} & set(document)
         assert json.loads(json.dumps(document)) == document, "it is JSON as it is"
-    assert set(EVENT_KEYS) | {"raw", "message"} == {field.name for field in fields(Event)}
+    stored = {field.name for field in fields(Event)}
+    assert set(EVENT_KEYS) | {"raw", "message"} == stored | {"attachments"}
 
 
 def test_a_session_has_always_the_same_keys(session: Session) -> None:
