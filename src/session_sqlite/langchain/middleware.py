@@ -25,6 +25,7 @@ from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFoundError
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
+from session_sqlite.langchain.recalling import Recall
 from session_sqlite.langchain.sessions import (
     ToolRun,
     checked_service,
@@ -38,7 +39,7 @@ from session_sqlite.langchain.sessions import (
     tool_runs,
 )
 from session_sqlite.langchain.turns import calls_to_answer, is_placeholder, no_result, paired, result_id
-from session_sqlite.langchain.window import TokenCounter, Window
+from session_sqlite.langchain.window import TokenCounter, Window, checked_token_counter
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
 from session_sqlite.service import SessionService
@@ -88,8 +89,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         limit: Begin a run with at most so many of the latest messages (see `SQLiteChatMessageHistory`).
         max_tokens: Begin a run with at most so many tokens of them.
         token_counter: Counts the tokens; LangChain's approximation if not given.
+        recall_tokens: Add what is recalled for the user's last question to each request, in at most so many tokens.
         keep_interrupted: Store what had been streamed of a reply that was stopped, and begin the next run with it.
-        on_error: What follows a failed write: ``"raise"`` ends the run, ``"log"`` writes an error to the log.
+        on_error: What follows a failed write or recall: ``"raise"`` ends the run, ``"log"`` writes an error to the log.
 
     A run that ends without a reply (its task is cancelled, its client goes away, its model or a tool fails) leaves a
     note at its last message: `Event.interrupted` says what ended it, and transcripts and lists show it. With
@@ -100,6 +102,12 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     and the session ends with already (same kinds, same contents, in order) is not added again, if there is a reply in
     it or if it is a question without a reply, which is tried again. The client need not send tool calls and results
     again. Otherwise what is said twice stands twice.
+
+    With ``recall_tokens`` a request has, in front of the user's last question and in the same message, what
+    `SessionService.recall` finds for it in the user's sessions: marked as recalled, quoted as the answers of
+    `history_tools` are, and looked for once a question, so that all requests of a run have the same. No state and no
+    session gets it. What the request shows anyway is left out; of the session that is going on only what the window
+    (or a summary) has cut off is recalled. If more than 200 messages are shown, that session is left out altogether.
 
     What ``SummarizationMiddleware`` writes is stored as a summary: later runs begin with it, as they do with that of
     `SessionService.summarize_session`, and nothing is deleted. A tool call that never got a result (the process ended,
@@ -134,6 +142,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         limit: int | None = None,
         max_tokens: int | None = None,
         token_counter: TokenCounter | BaseLanguageModel[Any] | None = None,
+        recall_tokens: int | None = None,
         keep_interrupted: bool = False,
         on_error: Literal["raise", "log"] = "raise",
     ) -> None:
@@ -147,6 +156,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._raises = raises_on_error(on_error)
         has_no_end = limit is None and max_tokens is None
         self._window = Window(EVERYTHING if has_no_end else limit, max_tokens, token_counter, needs_ids=True)
+        budget = codec.optional_number(recall_tokens, "recall_tokens")
+        self._recall = Recall(self._service, budget, checked_token_counter(token_counter)) if budget else None
+        self._counts_for_recall = token_counter is not None
         # The messages of runs as they were last seen. A state hands on the same objects until one of them is edited.
         self._seen: weakref.WeakValueDictionary[tuple[Session, str], BaseMessage] = weakref.WeakValueDictionary()
         # Of replies with several calls of one id, until the next reply: the results that are not stored yet, by place.
@@ -173,6 +185,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         request, before = self._acceptable(session, request)
         self._save(session, before)
         self._goes_on(session, before)
+        request = self._with_recalled(session, request)
         streamed = Streamed() if self._keeps else None
         try:
             with streamed.listening() if streamed else nullcontext():
@@ -191,6 +204,9 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         request, before = self._acceptable(session, request)
         await in_thread(self._save, session, before)
         await in_thread(self._goes_on, session, before)
+        if self._recall is not None:
+            run = in_own_thread if self._counts_for_recall else in_thread
+            request = await run(self._with_recalled, session, request)
         streamed = Streamed() if self._keeps else None
         try:
             with streamed.listening() if streamed else nullcontext():
@@ -241,11 +257,24 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Stores what other middleware put into the state at last."""
-        self._save(self._session(runtime), state["messages"])
+        self._end(self._session(runtime), state["messages"])
 
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         """Does what `after_agent` does, awaited."""
-        await in_thread(self._save, self._session(runtime), state["messages"])
+        await in_thread(self._end, self._session(runtime), state["messages"])
+
+    def _end(self, session: Session, messages: Sequence[BaseMessage]) -> None:
+        if self._recall is not None:
+            self._recall.forget(session)
+        self._save(session, messages)
+
+    def _with_recalled(self, session: Session, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        if self._recall is None:
+            return request
+        messages = None
+        with failures(f"nothing was recalled for session {session.id!r}", raises=self._raises):
+            messages = self._recall.added(session, request.messages)
+        return request if messages is None else request.override(messages=cast("Any", messages))
 
     # ------------------------------------------------------------ runs that are stopped
 

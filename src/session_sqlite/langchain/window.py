@@ -55,7 +55,7 @@ class Window:
     ) -> None:
         self._limit = codec.optional_number(limit, "limit")
         self._max_tokens = codec.optional_number(max_tokens, "max_tokens")
-        self._count_tokens = _token_counter(token_counter)
+        self._count_tokens = checked_token_counter(token_counter)
         self._needs_ids = needs_ids
 
     @property
@@ -181,7 +181,8 @@ def _begins_a_turn(window: list[Event]) -> bool:
     return not first or first[0].author != "user" or _is_said_by_the_user(first[0])
 
 
-def _token_counter(counter: object) -> TokenCounter:
+def checked_token_counter(counter: object) -> TokenCounter:
+    """Returns what counts the tokens of messages; LangChain's approximation for None. Raises `InvalidInputError`."""
     if counter is None or counter == "approximate":
         return count_tokens_approximately
     if count := getattr(counter, "get_num_tokens_from_messages", None):
