@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from .cases import GROUPS, QUICK, Sizes
@@ -33,8 +34,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures the store.")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--only", choices=list(GROUPS), action="append", help="one group of cases; may be repeated")
+    parser.add_argument("--peers", type=Path, metavar="FOLDER",
+                        help="the environment of other libraries, which is made if it is not there")  # fmt: skip
     options = parser.parse_args()
-    sizes = QUICK if options.quick else Sizes()
+    sizes = replace(QUICK if options.quick else Sizes(), peers=options.peers)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="session-sqlite-benchmarks-") as name:
         folder = Path(name)

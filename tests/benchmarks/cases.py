@@ -22,7 +22,12 @@ from .measuring import Figure, medians, missing
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much there is of everything."""
+    """How much there is of everything.
+
+    Attributes:
+        peers: The folder of the environment of other libraries; None for the usual one.
+        is_quick: Leave out what is not installed and takes long to install.
+    """
 
     batch: int = 1_000
     messages: int = 10_000
@@ -33,11 +38,14 @@ class Sizes:
     corpus: int = 200_000
     appends: int = 2_000
     rounds: int = 25
+    peers: Path | None = None
+    is_quick: bool = False
 
 
 QUICK = Sizes(
-    batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5
-)
+    batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5,
+    is_quick=True,
+)  # fmt: skip
 SESSION = "measured"
 
 
@@ -275,4 +283,5 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "index-append": searching.append_with_index,
     "sidebar": searching.sidebar,
     "servers": on_servers.on_servers,
+    "server-peers": on_servers.beside_peers,
 }

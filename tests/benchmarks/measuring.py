@@ -55,10 +55,11 @@ def medians(rounds: int, /, *, calls: int = 1, **variants: Callable[[], object])
         calls: How many calls in a row are timed together, for what is too short to be timed alone.
         variants: The functions.
     """
-    return rounds_of(rounds, **{name: partial(_timed, run, calls) for name, run in variants.items()})
+    return rounds_of(rounds, **{name: partial(seconds_of, run, calls) for name, run in variants.items()})
 
 
-def _timed(run: Callable[[], object], calls: int) -> float:
+def seconds_of(run: Callable[[], object], calls: int = 1) -> float:
+    """The seconds of one call, of so many in a row."""
     gc.collect()
     begin = time.perf_counter()
     results = [run() for _ in range(calls)]

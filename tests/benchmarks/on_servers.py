@@ -15,9 +15,9 @@ import servers
 
 from session_sqlite import Event, SQLAlchemySessionService, SQLiteChatMessageHistory
 
-from . import conversation, server_by_hand
+from . import conversation, peers, server_by_hand
 from .conversation import require_same
-from .measuring import Figure, medians, missing, rounds_of
+from .measuring import Figure, medians, missing, rounds_of, seconds_of
 
 if TYPE_CHECKING:
     from .cases import Sizes
@@ -33,8 +33,8 @@ SESSION = "measured"
 
 
 @contextmanager
-def started(name: str) -> Iterator[str | None]:
-    """The URL of an empty database on a server that flushes each commit; None where there is no such server."""
+def started(name: str) -> Iterator[servers.Server | None]:
+    """A server that flushes each commit to the disk; None where there is none."""
     start, settings = DURABLE[name]
     with ExitStack() as stack:
         try:
@@ -45,15 +45,16 @@ def started(name: str) -> Iterator[str | None]:
             return
         version = server.administer("SELECT version()")[0][0].split(" on ")[0]
         print(f"{version}: {', '.join(str(row[0]) for row in server.administer(settings))}")
-        yield server.new_database()
+        yield server
 
 
 def on_servers(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     """Appends, a batch, a long read and sixteen workers, beside the same statements by hand on the same server."""
     for name in DURABLE:
-        with started(name) as url:
-            if url is None:
+        with started(name) as server:
+            if server is None:
                 continue
+            url = server.new_database()
             with SQLAlchemySessionService(url, pool_size=WORKERS) as service, ExitStack() as stack:
                 by_hand = [stack.enter_context(closing(server_by_hand.Connection(url))) for _ in range(WORKERS)]
                 yield from _appends(name, service, by_hand[0], sizes)
@@ -147,3 +148,39 @@ def side_by_side(works: Sequence[Callable[[], object]], count: int) -> float:
     for thread in threads:
         thread.join()
     return (time.perf_counter() - begin) / count / len(works)
+
+
+PEERS = {"adk": "ADK's DatabaseSessionService", "openai": "OpenAI's SQLAlchemySession"}
+
+
+def beside_peers(folder: Path, sizes: Sizes) -> Iterable[Figure]:
+    """The same on PostgreSQL beside what other libraries keep there: each has a process and a database of its own."""
+    python = peers.python_of(sizes.peers or peers.FOLDER, may_make=not sizes.is_quick)
+    if python is None:
+        return
+    messages = conversation.messages(sizes.messages)
+    events = peers.written(peers.neutral(messages), folder)
+    with started("PostgreSQL") as server, ExitStack() as stack:
+        if server is None:
+            return
+        processes = {
+            name: stack.enter_context(peers.Process(python, name, server.new_database(), events)) for name in PEERS
+        }
+        service = stack.enter_context(SQLAlchemySessionService(server.new_database(), pool_size=WORKERS))
+        for number in range(WORKERS):
+            service.create_session(session_id=f"ours {number}")
+        history = SQLiteChatMessageHistory(SESSION, service=service)
+        history.add_messages(messages)
+        require_same(history.messages, messages)
+        own = conversation.events(4)
+        works = [partial(_append, service, f"ours {number}", itertools.cycle(own)) for number in range(WORKERS)]
+        count = sizes.appends // 40
+        for case, command, ours in (
+            ("append 1 event, durable", "append 8", partial(side_by_side, works[:1], 8)),
+            (f"read {sizes.messages:,} messages", "read", partial(seconds_of, history.get_messages)),
+            (f"{WORKERS} workers, each event", f"workers {WORKERS} {count}", partial(side_by_side, works, count)),
+        ):
+            theirs = {name: partial(process.ask, command) for name, process in processes.items()}
+            figures = rounds_of(max(3, sizes.rounds // 2), ours=ours, **theirs)
+            for name, shown in PEERS.items():
+                yield Figure(f"PostgreSQL: {case}, floor: {shown}", figures["ours"], figures[name], 1)
