@@ -30,7 +30,13 @@ from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService, codec
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.messages import values
 from session_sqlite.messages.calls import derived
-from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
+from session_sqlite.messages.langchain import (
+    event_to_messages,
+    message_to_event,
+    messages_of,
+    read_columns,
+    read_event,
+)
 from session_sqlite.models import Event, ToolCall, Usage
 
 KEY = codec.SessionKey("app", "user", "session")
@@ -80,6 +86,66 @@ def assert_same(back: BaseMessage, message: BaseMessage) -> None:
     assert type(back) is type(message)
     assert exact(back) == exact(message)
     assert exact(back.model_dump(warnings=False)) == exact(message.model_dump(warnings=False))
+
+
+def columns(event: Event) -> list[Any]:
+    """The columns of an event that messages are made of, as `queries.EVENTS_FOR_MESSAGES` has them."""
+    row = codec.encode_event(event, KEY, codec.now_text(), codec.DEFAULT_MAX_EVENT_BYTES)
+    return [row["id"], row["session_id"], row["author"], row["content"], row["reasoning"], row["actions"], 1,
+            row["state"], None if event.message else row["usage"], row["message_id"], row["message"],
+            row["metadata"]]  # fmt: skip
+
+
+def assert_read_like_the_event(row: list[Any]) -> bool:
+    """Returns whether a message was made of the columns; then it is that of the event, and no other."""
+    try:
+        quick = read_columns(row)
+    except Exception as error:  # whatever is wrong with a row, the event says it
+        raise AssertionError(f"{row!r}") from error
+    if quick is not None:
+        slow = read_event(codec.decode_for_message(row))
+        assert isinstance(slow, BaseMessage), row
+        assert exact(quick) == exact(slow)
+    return quick is not None
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+def test_a_message_made_of_columns_is_the_one_made_of_the_event(message: BaseMessage) -> None:
+    assert_read_like_the_event(columns(message_to_event(message)))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(messages())
+def test_any_message_made_of_columns_is_the_one_made_of_the_event(message: BaseMessage) -> None:
+    assert_read_like_the_event(columns(message_to_event(message)))
+
+
+PLAIN = {
+    "a question": HumanMessage("hello"),
+    "a question with an id": HumanMessage("hello", id="m1"),
+    "an answer": AIMessage("hi", id="m2", response_metadata={"model_name": "m"}),
+    "an answer of an agent": AIMessage("hi", name="planner"),
+    "calls": AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2", "args": {}}]),
+    "a result": ToolMessage("done", name="Read", tool_call_id="c1"),
+    "a result without a name": ToolMessage("done", tool_call_id="c1"),
+}
+DAMAGED = (
+    None, 7, 1.5, b"x", "", "x", "[", "[]", "[7]", "[{}]", "{}", '{"type":"ai"}', '{"type":7}', '{"type":"none"}',
+    '{"type":"human","more":1}', '{"type":"ai","tool_calls":[]}', '{"type":"ai"}{}', '[{"id":"c1","name":7}]',
+    '[{"id":7,"name":"Read"}]', '[{"id":"c1","name":"Read","args":"x"}]', '[{"id":"","name":"Read"}]',
+    '[{"id":"c1","name":"Read","output":1}]', '[{"id":"c1","name":"Read","error":"no"}]', '{"$form":"adk"}',
+    '[{"id":"c1","name":"Read","args":{"a":"\\ud800"}}]', "[" * 300 + "]" * 300, 0, -1, 2**63 - 1, "1", True,
+    '{"type":"tool","tool_call_id":"c2"}', '{"type":"chat"}', '{"type":"BaseMessage"}', '{"type":"remove"}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("message", PLAIN.values(), ids=PLAIN)
+def test_a_plain_message_needs_no_event_in_between_and_a_damaged_row_is_left_to_it(message: BaseMessage) -> None:
+    row = columns(message_to_event(message))
+    assert assert_read_like_the_event(row)
+    for place in range(len(row)):
+        for value in DAMAGED:
+            assert_read_like_the_event([*row[:place], value, *row[place + 1 :]])
 
 
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)

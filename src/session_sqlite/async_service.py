@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
@@ -235,9 +235,15 @@ class AsyncSessionService:
             for event in chunk:
                 yield event
 
-    async def convert_events(self, session: SessionArgument, convert: Callable[[Event], T]) -> list[T]:
+    async def convert_events(
+        self,
+        session: SessionArgument,
+        convert: Callable[[Event], T],
+        *,
+        convert_columns: Callable[[Sequence[Any]], T | None] | None = None,
+    ) -> list[T]:
         """See `SessionService.convert_events`."""
-        return await in_own_thread(self._blocking.convert_events, session, convert)
+        return await in_own_thread(self._blocking.convert_events, session, convert, convert_columns=convert_columns)
 
     get_state = awaited(SessionService.get_state)
     get_state_value = awaited(SessionService.get_state_value)

@@ -522,9 +522,22 @@ class SessionService:
         key = self._key_to_read(session)
         return windows.last_events(self._database, key, codec.whole_number(n, "n"))
 
-    def convert_events(self, session: SessionArgument, convert: Callable[[Event], T]) -> list[T]:
-        """Returns what ``convert`` makes of each event, in order, from one read; a missing session has no events."""
-        return reading.converted(self._database, self._key_to_read(session), convert)
+    def convert_events(
+        self,
+        session: SessionArgument,
+        convert: Callable[[Event], T],
+        *,
+        convert_columns: Callable[[Sequence[Any]], T | None] | None = None,
+    ) -> list[T]:
+        """Returns what ``convert`` makes of each event, in order, from one read; a missing session has no events.
+
+        Args:
+            session: The session.
+            convert: A function of an event.
+            convert_columns: A function that makes the same of the columns that a message is made of, in less time, and
+                returns None for those of which it cannot.
+        """
+        return reading.converted(self._database, self._key_to_read(session), convert, convert_columns)
 
     # ------------------------------------------------------------ state
 

@@ -13,7 +13,7 @@ from session_sqlite.codec.arguments import (
     whole_number,
 )
 from session_sqlite.codec.cursors import decode_cursor, decode_place, encode_cursor, encode_place
-from session_sqlite.codec.json import decode_object, encode_json, plain_json, same_json
+from session_sqlite.codec.json import decode_json, decode_object, encode_json, plain_json, same_json
 from session_sqlite.codec.patterns import metadata_pattern, tool_pattern
 from session_sqlite.codec.rows import (
     AFTER_ALL_TIMES,
@@ -77,6 +77,7 @@ __all__ = [
     "decode_event",
     "decode_for_message",
     "decode_interrupted",
+    "decode_json",
     "decode_object",
     "decode_place",
     "decode_session",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import (
@@ -42,7 +42,7 @@ from langchain_core.messages import (
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from session_sqlite.codec import encode_json, is_identifier, is_plain_text
+from session_sqlite.codec import decode_json, encode_json, is_identifier, is_plain_text, is_seq
 from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.messages.calls import calls_of, may_call, placed
 from session_sqlite.messages.form import MARK
@@ -114,8 +114,8 @@ class _Plan:
     """A note of how the instances of one model class are taken apart and put together, made once for each class."""
 
     __slots__ = (
-        "allows_extra", "always", "bare", "blank", "cls", "defaults", "fresh", "kind", "name", "names", "private",
-        "type",
+        "allows_extra", "always", "bare", "blank", "cls", "defaults", "fresh", "is_filled", "kind", "name", "names",
+        "private", "type",
     )  # fmt: skip
 
     def __init__(self, cls: type[BaseModel]) -> None:
@@ -129,6 +129,7 @@ class _Plan:
         self.blank = dict(self.defaults)
         self.fresh = [(name, kind) for kind, mark in _EMPTY.items() for name in self.names if self.blank[name] is mark]
         self.always = [name for name in self.names if self.blank[name] is _NO_DEFAULT]
+        self.is_filled = {*self.always} <= {"content", "tool_call_id"}  # these columns hold always, see `read_columns`
         self.allows_extra = cls.model_config.get("extra") == "allow"
         self.private = bool(cls.__private_attributes__)
         self.bare = encode({"type": self.type}) if core is cls else ""
@@ -136,6 +137,9 @@ class _Plan:
 
 _plans: dict[type, _Plan] = {}
 _bare: dict[str, _Plan] = {}  # plans by what is stored of a message that its columns say completely
+
+
+LONGEST_BARE: Final = 40  # characters; longer texts are not looked up among them
 
 
 def _plan(cls: type[BaseModel]) -> _Plan:
@@ -473,6 +477,79 @@ def read_event(event: Event) -> BaseMessage | list[BaseMessage] | Event:
         return _native(event) if stored is None or stored.startswith(MARK) else _message(event, stored)
     except UNREADABLE:
         return event
+
+
+def read_columns(row: Sequence[Any]) -> BaseMessage | None:
+    """Returns what `read_event` makes of the event in a row of `queries.EVENTS_FOR_MESSAGES`; None if it takes that.
+
+    A message that needs nothing but its own columns is made without an event in between, in two thirds of the time.
+    """
+    id, _, author, content, reasoning, actions, seq, state, usage, message_id, stored, metadata = row
+    if not (
+        type(stored) is type(author) is type(content) is type(reasoning) is type(id) is str
+        and state == metadata == "{}"
+        and usage is None
+        and is_seq(seq)
+        and '"$' not in stored
+    ):
+        return None
+    try:
+        plan = _bare.get(stored) if len(stored) <= LONGEST_BARE else None
+        if plan is None:
+            body = decode(stored)
+            plan = _plan(_CORE[body.pop("type")])
+        else:
+            body = _NOTHING
+        if not plan.is_filled:
+            return None
+        fields = _blank(plan)
+        fields["content"] = content
+        given = {"content"}
+        if message_id is not None:
+            fields["id"] = message_id
+            given.add("id")
+        calls = [] if actions == "[]" else list(map(_plain_call, _as_list(decode_json(actions))))
+        kind = plan.kind
+        if kind == "ai":
+            if author not in ROLES:
+                fields["name"] = author
+                given.add("name")
+            if calls and "tool_calls" not in body:
+                fields["tool_calls"] = calls
+                given.add("tool_calls")
+        elif kind == "tool":
+            call = calls[0]
+            if call["name"]:
+                fields["name"] = call["name"]
+                given.add("name")
+            fields["tool_call_id"] = call["id"]
+            given.add("tool_call_id")
+        fields.update(body)
+        given.update(body)
+        if len(fields) != len(plan.blank):
+            return None  # it has a field of another release
+        made: BaseMessage = object.__new__(plan.cls)  # type: ignore[assignment]  # the plan is a message's
+        _set(made, "__dict__", fields)
+        _set(made, "__pydantic_fields_set__", given)
+        _set(made, "__pydantic_extra__", {} if plan.allows_extra else None)
+        _set(made, "__pydantic_private__", {} if plan.private else None)
+        return made
+    except UNREADABLE:
+        return None
+
+
+def _as_list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError("not a list of tool calls")
+    return value
+
+
+def _plain_call(call: dict[str, Any]) -> dict[str, Any]:
+    """Returns an action that has nothing but what a message's call has. Raises `ValueError` for any other."""
+    name, id, args = call["name"], call["id"], call.get("args", {})
+    if not (type(name) is type(id) is str and id and type(args) is dict and len(call) == 2 + ("args" in call)):
+        raise ValueError("not a plain call")
+    return {"name": name, "args": args, "id": id, "type": "tool_call"}
 
 
 def gathered(read: Iterable[BaseMessage | list[BaseMessage] | Event]) -> list[BaseMessage]:

@@ -88,17 +88,24 @@ def chunks(database: Readable, query: EventQuery, limit: int | None) -> Iterator
         query = query.beyond(place)
 
 
-def converted(database: Readable, key: SessionKey, convert: Callable[[Event], T]) -> list[T]:
-    """Returns what a function makes of each event of a session.
+def converted(
+    database: Readable,
+    key: SessionKey,
+    convert: Callable[[Event], T],
+    convert_columns: Callable[[Row], T | None] | None,
+) -> list[T]:
+    """Returns what a function makes of each event of a session, or another of its columns alone, where it can.
 
-    All rows are read before the function is called: it may take long, and may itself use the store.
+    All rows are read before a function is called: it may take long, and may itself use the store.
     """
     where = of_session(key)
     rows = database.read(where.statement(queries.EVENTS_FOR_MESSAGES, queries.OLDEST_FIRST), where.params, tuple)
     rows.reverse()
     results = []
     while rows:  # each row is freed once it is converted, so that rows and results are never all in memory
-        results.append(convert(codec.decode_for_message(rows.pop())))
+        row = rows.pop()
+        result = None if convert_columns is None else convert_columns(row)
+        results.append(convert(codec.decode_for_message(row)) if result is None else result)
     return results
 
 
