@@ -7,7 +7,8 @@ were made beforehand: ours makes them in the time that is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy
@@ -97,5 +98,14 @@ class Connection:
 
     def read_messages(self, session: str) -> list[BaseMessage]:
         """Fetch, parse and bare construction of the messages of `conversation`."""
-        self._cursor.execute(MESSAGES, (by_hand.APP, by_hand.USER, session))
-        return by_hand.messages_of(self._cursor.fetchall())
+        with closing(self._raw.cursor()) as cursor:
+            cursor.execute(MESSAGES, (by_hand.APP, by_hand.USER, session))
+            rows = list(cursor.fetchall())
+        return by_hand.messages_of(_consumed(rows))
+
+
+def _consumed(rows: list[by_hand.Row]) -> Iterator[by_hand.Row]:
+    """Each row is freed once it is read: what stays in memory takes the garbage collector time."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
