@@ -69,6 +69,7 @@ class Dialect:
         words_match: The condition that an event has the words of the query ``:match``.
         event_actions: The view that has the calls of tools as rows: the one place where JSON is taken apart.
         tools_of_event: The names of an event's tools, joined.
+        has_usage: The condition that the column of the usage can be read.
         extra_statements: What else the views need, before they are made.
         has_returning: True if an INSERT can give its new rows to the statement around it.
         changes_text: True if the server cannot keep every text as it is.
@@ -91,6 +92,7 @@ class Dialect:
     words_match: str
     event_actions: str
     tools_of_event: str
+    has_usage: str
     extra_statements: tuple[str, ...] = ()
     has_returning: bool = False
     changes_text: bool = False
@@ -254,6 +256,7 @@ SELECT events.row_id,
  WHERE events.actions <> '[]'
    AND json_typeof(action.value) = 'object'
 """
+    has_usage = 'readable_json("usage") IS NOT NULL'
     tools_of_event = "string_agg(action.name, ', ' ORDER BY action.position)"
 
     # U+E000 begins an escape: U+E000 U+E001 is a NUL, U+E000 U+E002 is U+E000 itself.
@@ -316,7 +319,8 @@ SELECT events.row_id,
     def usage_value(self, name: str) -> str:
         """See `Dialect.usage_value`."""
         value = f"readable_json(\"usage\") ->> '{name}'"
-        return value if name == "model" else f"CAST({value} AS bigint)"
+        # A CAST of what is no number would make the whole view fail.
+        return value if name == "model" else f"CASE WHEN {value} ~ '^[0-9]{{1,18}}$' THEN CAST({value} AS bigint) END"
 
     def set_up(self, execute: Any, lock_seconds: float) -> None:
         """See `Dialect.set_up`."""
@@ -436,6 +440,7 @@ SELECT events.row_id,
  WHERE events.actions <> '[]'
    AND JSON_TYPE(JSON_EXTRACT(events.actions, CONCAT('$[', action.place - 1, ']'))) = 'OBJECT'
 """
+    has_usage = 'JSON_VALID("usage")'
     tools_of_event = "GROUP_CONCAT(action.name ORDER BY action.position SEPARATOR ', ')"
 
     _FAULTS: Final[Mapping[int, Fault]] = {

@@ -103,7 +103,7 @@ def create_views(dialect: Dialect) -> Iterator[str]:
     names = ("model", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     expressions = {name: dialect.usage_value(name) for name in names}
     for name, view in VIEWS.items():
-        sql = view.format(**expressions, event_row=EVENT_ROW, tools=dialect.tools_of_event)
+        sql = view.format(**expressions, event_row=EVENT_ROW, tools=dialect.tools_of_event, has_usage=dialect.has_usage)
         yield f"CREATE OR REPLACE VIEW {name} AS {sql}"
 
 
@@ -130,7 +130,7 @@ SELECT app_name, user_id, session_id, seq, created_at, agent_id, id AS event_id,
        coalesce({cache_write_tokens}, 0) AS cache_write_tokens,
        coalesce({reasoning_tokens}, 0) AS reasoning_tokens
   FROM counted_events
- WHERE "usage" IS NOT NULL
+ WHERE {has_usage}
 """,
     "usage_by_day": """
 SELECT app_name,
@@ -292,6 +292,7 @@ STEPS: Final[tuple[Step, ...]] = (
     create_sessions_events_and_state,
     create_words,
     create_views,
+    create_views,  # again: damaged usage had a row in "tokens", or hid every other
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
