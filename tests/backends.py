@@ -129,7 +129,9 @@ def _store_of_all(kind: str) -> str:
 
 @functools.cache
 def _administration(url: str) -> sqlalchemy.Engine:
-    return sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)  # a test may end all
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)  # a test may end all
+    _RUNNING.callback(engine.dispose)
+    return engine
 
 
 def empty_store(kind: str) -> str:
@@ -151,6 +153,34 @@ def server_dump(url: str) -> Dump:
             table: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {table}")), key=repr)
             for table in TABLES
         }
+
+
+@contextmanager
+def opened(kind: str, path: Path, **options: Any) -> Iterator[Any]:
+    """An empty store of a kind, with the service's options: a file at the path, or on a server."""
+    on_file = kind == "file"
+    with (
+        SQLiteSessionService(path, **options)
+        if on_file
+        else SQLAlchemySessionService(empty_store(kind), **options) as service
+    ):
+        yield service
+
+
+def reopened(service: Any, **options: Any) -> Any:
+    """The same store, opened once more."""
+    if service.path is not None:
+        return SQLiteSessionService(service.path, **options)
+    return SQLAlchemySessionService(_url_of(service), **options)
+
+
+def dump(service: Any) -> Dump:
+    """Every row of every table of a store, wherever it is."""
+    return dump_of(service.db) if service.path is not None else server_dump(_url_of(service))
+
+
+def _url_of(service: Any) -> str:
+    return str(service._database.url.render_as_string(hide_password=False))
 
 
 def on_server(kind: str) -> Callable[[Path], AbstractContextManager[Store]]:

@@ -1,5 +1,6 @@
 """What every test starts from: a path of its own, an open store, and no way to the real data directory."""
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from session_sqlite import SQLiteSessionService
+    from session_sqlite import SessionService
 
 # No deadline: an append waits for the disk. In CI the same examples every time: a red run is about the change.
 settings.register_profile("ci", deadline=None, max_examples=60, derandomize="CI" in os.environ)
@@ -30,12 +31,33 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def service(path: Path) -> "Iterator[SQLiteSessionService]":
-    """An open, empty store at ``path``."""
+def service(request: pytest.FixtureRequest, path: Path) -> "Iterator[SessionService]":
+    """An open, empty store: at ``path``, or where `pytest_generate_tests` says."""
     from session_sqlite import SQLiteSessionService
 
+    if (kind := getattr(request, "param", "file")) != "file":
+        from backends import opened
+
+        with opened(kind, path) as on_server:
+            yield on_server
+        return
     with SQLiteSessionService(path) as service:
         yield service
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the tests of a module that is marked ``every_backend`` on a file and on each server.
+
+    The marker may name the fixture that is the store. A test that asks for the ``path`` is about the file, and so is
+    one that is marked ``file_only``.
+    """
+    marker = metafunc.definition.get_closest_marker("every_backend")
+    if marker is None or metafunc.definition.get_closest_marker("file_only"):
+        return
+    store = marker.args[0] if marker.args else "service"
+    asked = inspect.signature(metafunc.function).parameters
+    if store in metafunc.fixturenames and "path" not in asked:
+        metafunc.parametrize(store, ["file", "postgresql", "mariadb"], indirect=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

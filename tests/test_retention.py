@@ -49,6 +49,8 @@ from session_sqlite import (
 from session_sqlite.messages.langchain import event_to_messages, message_to_event, messages_of
 from session_sqlite.sqlite import maintenance
 
+pytestmark = pytest.mark.every_backend
+
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -352,6 +354,7 @@ def names_of(remaining: tuple[str, ...]) -> set[str]:
     return {match for line in remaining for match in re.findall(r"session '([^']+)'", line)}
 
 
+@pytest.mark.file_only  # a server never says that nothing is left in its files
 def test_sessions_with_a_copy_are_named(service: SQLiteSessionService) -> None:
     first = service.create_session(session_id="first")
     say(first, "u one", "a two", "u three")

@@ -12,6 +12,8 @@ import pytest
 from session_sqlite import Session, SessionNotFoundError, SQLiteSessionService, StoreClosedError
 from session_sqlite.session import SessionState
 
+pytestmark = pytest.mark.every_backend
+
 STORED = {"step": 1, "app:theme": "dark", "user:lang": "zh-CN", "none": None, "列表": [1, {"a": 2}]}
 
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import backends
 import pytest
-from backends import dump_of
 
 from session_sqlite import (
     ANY,
@@ -28,10 +28,13 @@ ID = "shared-id"
 SECRET = "secret-words"  # noqa: S105  # a word to look for
 
 
+pytestmark = pytest.mark.every_backend
+
+
 @pytest.fixture
-def service(path: Path) -> Iterator[SQLiteSessionService]:
+def service(request: pytest.FixtureRequest, path: Path) -> Iterator[Any]:
     """The store of "owner" in the app "app", with one session in which everything is filled."""
-    with SQLiteSessionService(path, app_name="app", user_id="owner", durability="fast") as service:
+    with backends.opened(getattr(request, "param", "file"), path, app_name="app", user_id="owner") as service:
         session = service.create_session(session_id=ID, title=SECRET, metadata={"k": SECRET}, state={"own": SECRET})
         session.add_event("user", SECRET, id="event-1", state={"user:u": SECRET, "app:a": 1})
         session.add_event("assistant", SECRET, actions=[ToolCall("tool", id="c1")], id="event-2")
@@ -122,13 +125,13 @@ def renamed(answer: tuple[Any, ...]) -> tuple[Any, ...]:
 def test_anothers_session_is_as_one_that_does_not_exist(service: Any, verb: str, stranger: str) -> None:
     app, user = STRANGERS[stranger]
     view = service.scope(app_name=app, user_id=user)
-    before = dump_of(service.db)
+    before = backends.dump(service)
     for make in (lambda id: id, lambda id: Session(id, app, user)):
         of_another = outcome(lambda make=make: VERBS[verb](view, make(ID)))
         of_nobody = outcome(lambda make=make: VERBS[verb](view, make("absent-id")))
         assert of_another == renamed(of_nobody)
         assert SECRET not in repr(of_another)
-    assert dump_of(service.db) == before
+    assert backends.dump(service) == before
 
 
 def test_every_verb_about_a_session_is_tried() -> None:
@@ -182,12 +185,12 @@ def test_nothing_of_anothers_is_in_any_list(service: Any, stranger: str) -> None
 def test_pruning_redacting_and_erasing_keep_to_their_scope(service: Any, stranger: str) -> None:
     app, user = STRANGERS[stranger]
     view = service.scope(app_name=app, user_id=user)
-    before = dump_of(service.db)
+    before = backends.dump(service)
     view.prune(keep_last=0)
     view.prune(older_than=datetime.now(UTC))
     view.redact(SECRET)
     view.erase(user_id="nobody")
-    assert dump_of(service.db) == before
+    assert backends.dump(service) == before
 
 
 def test_a_session_object_of_another_is_what_it_names(service: Any) -> None:
@@ -208,7 +211,7 @@ def test_names_are_compared_exactly(service: Any, kind: str) -> None:
 
 
 def test_the_asynchronous_verbs_know_whose_a_session_is(service: Any) -> None:
-    before = dump_of(service.db)
+    before = backends.dump(service)
 
     async def main() -> None:
         view = AsyncSessionService(service).scope(user_id="stranger")
@@ -218,7 +221,7 @@ def test_the_asynchronous_verbs_know_whose_a_session_is(service: Any) -> None:
         assert await view.delete_session(ID) is False
 
     asyncio.run(main())
-    assert dump_of(service.db) == before
+    assert backends.dump(service) == before
 
 
 # ---------------------------------------------------------------- the owner of the file
@@ -239,9 +242,9 @@ EMPTY_LISTS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.fixture
-def opened_as_another(service: Any, path: Path) -> Iterator[Any]:
-    """The owner's file, opened with the defaults of nobody in it."""
-    with SQLiteSessionService(path) as opened:
+def opened_as_another(service: Any) -> Iterator[Any]:
+    """The owner's store, opened with the defaults of nobody in it."""
+    with backends.reopened(service) as opened:
         yield opened
 
 
@@ -311,11 +314,12 @@ def test_a_check_says_how_many_sessions_others_have_and_a_view_does_not(service:
         assert report.ok
     for view in (service.scope(), service.scope(user_id="stranger"), service.scope(app_name=ANY, user_id=ANY)):
         assert owners(view.check()) is None
-    with SQLiteSessionService(service.path, app_name=ANY, user_id=ANY) as across:
+    with backends.reopened(service, app_name=ANY, user_id=ANY) as across:
         assert owners(across.check()).message == "2 sessions of 2 users in 1 apps"
         assert owners(across.check()).advice == ""
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("scope", [{}, {"user_id": "stranger"}, {"app_name": "other"}, {"user_id": "owner"}])
 def test_a_view_for_one_app_and_one_user_has_no_sql(service: Any, scope: dict[str, Any]) -> None:
     view = service.scope(**scope)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import backends
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -41,6 +42,8 @@ from session_sqlite import (
     Usage,
 )
 from session_sqlite.cli import main
+
+pytestmark = pytest.mark.every_backend("full")
 
 TABLES = {
     "sessions": "app_name, user_id, id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,"
@@ -80,11 +83,10 @@ def records(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[SQLiteSessionService]:
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """A store with everything that there is to take along."""
-    with SQLiteSessionService(
-        tmp_path / "full" / "sessions.db", app_name="app", user_id="user", durability="fast"
-    ) as s:
+    file = tmp_path / "full" / "sessions.db"
+    with backends.opened(getattr(request, "param", "file"), file, app_name="app", user_id="user") as s:
         session = s.create_session(
             session_id="one", title="代码 😀", metadata={"k": [1, None]}, state={"a": 1, "user:lang": "zh", "app:v": 2}
         )
@@ -115,6 +117,7 @@ def full(tmp_path: Path) -> Iterator[SQLiteSessionService]:
 # ---------------------------------------------------------------- there and back
 
 
+@pytest.mark.file_only
 def test_an_export_makes_an_equal_store_of_an_empty_one(full: SQLiteSessionService) -> None:
     everything = full.scope(app_name=ANY, user_id=ANY)
     text = exported(everything)
@@ -207,6 +210,7 @@ def test_any_store_comes_back_equal(what: list[tuple[str, str, Any]], through_a_
         assert rows(copy) == rows(store)
 
 
+@pytest.mark.file_only
 def test_rows_that_cannot_be_read_come_along_as_they_are(full: SQLiteSessionService, tmp_path: Path) -> None:
     assert full.path is not None
     connection = sqlite3.connect(full.path)
@@ -492,6 +496,7 @@ class OwnError(OSError):
     pass
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("error", [OwnError(28, "theirs"), OSError(5, "theirs"), sqlite3.OperationalError("theirs"),
                                    EOFError(), StopIteration(), zipfile.BadZipFile(), ValueError()])  # fmt: skip
 def test_an_error_of_the_callers_progress_comes_out_as_it_is(
@@ -530,6 +535,7 @@ def test_a_full_disk_is_an_error_of_ours(full: SQLiteSessionService) -> None:
         full.export("/dev/full")
 
 
+@pytest.mark.file_only
 def test_what_cannot_be_a_target_is_refused(full: SQLiteSessionService, tmp_path: Path) -> None:
     assert full.path is not None
     size = full.path.stat().st_size
@@ -569,6 +575,7 @@ def test_one_session_several_or_all_are_exported(full: SQLiteSessionService, tmp
     assert ids((tmp_path / "one.jsonl").read_text("utf-8")) == ["one"]
 
 
+@pytest.mark.file_only
 def test_another_store_is_read_as_an_export_of_it_would_be(full: SQLiteSessionService) -> None:
     assert full.path is not None
     with memory() as copy:
@@ -657,6 +664,7 @@ def run(*args: Any, **options: Any) -> Any:
     return CliRunner().invoke(main, list(map(str, args)), **options)
 
 
+@pytest.mark.file_only
 def test_the_command_exports_and_imports(full: SQLiteSessionService, tmp_path: Path) -> None:
     target, copy = tmp_path / "x.jsonl", tmp_path / "new" / "copy.db"
     result = run("--db", full.path, "export", "-o", target)
