@@ -3,15 +3,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from backends import BACKENDS
+from benchmarks import memory_questions
+from benchmarks.recalling import by_fts5, by_recall, quality
 
-from session_sqlite import ANY, Event, InvalidInputError, SessionNotFoundError, StoreClosedError, ToolCall
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    SessionNotFoundError,
+    SQLiteSessionService,
+    StoreClosedError,
+    ToolCall,
+)
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
@@ -267,3 +281,58 @@ def test_a_store_that_is_closed_says_so(service: Any) -> None:
     for question in ("teapot", ""):
         with pytest.raises(StoreClosedError):
             service.recall(question)
+
+
+def test_our_own_questions_find_what_answers_them_where_plain_full_text_search_does_not() -> None:
+    for conversation in memory_questions.conversations().values():
+        ours = quality([conversation], partial(by_recall, times=False))
+        floor = quality([conversation], by_fts5)
+        assert ours.recall >= 0.85
+        assert ours.recall >= floor.recall + 0.2
+        assert ours.mrr >= 1.3 * floor.mrr
+
+
+def statements_of(service: SQLiteSessionService, question: str, **filters: Any) -> list[tuple[str, Any, int]]:
+    """The statements of a recall, with their parameters and how many rows they read."""
+    found: list[tuple[str, Any, int]] = []
+    read = service._database.read
+
+    def noted(sql: str, params: Any, make: Any) -> Any:
+        rows = read(sql, params, make)
+        found.append((sql, params, len(rows)))
+        return rows
+
+    service._database.read = noted  # type: ignore[method-assign]
+    try:
+        assert service.recall(question, **filters)
+    finally:
+        service._database.read = read  # type: ignore[method-assign]
+    return found
+
+
+@pytest.mark.parametrize("user_id", ["user", ANY])
+def test_the_events_that_are_read_do_not_grow_with_the_history(tmp_path: Path, user_id: Any) -> None:
+    with SQLiteSessionService(tmp_path / "long.db", user_id="user", durability="fast") as service:
+        for number in range(4):
+            session = service.create_session(session_id=f"s{number}")
+            session.add_events([Event("user", f"the {'blue ' * (n % 3)}teapot number {n}") for n in range(1_500)])
+        service.create_session(user_id="another").add_event("user", "the teapot")
+        service.search("teapot")
+        statements = statements_of(service, "the blue teapot", user_id=user_id)
+        assert 10 < sum(rows for sql, _, rows in statements if "content" in sql and "search_index" not in sql) < 500
+        assert max(rows for _, _, rows in statements) <= 5_000
+
+
+def test_a_recall_looks_its_events_up_and_reads_no_table(tmp_path: Path) -> None:
+    with SQLiteSessionService(tmp_path / "plans.db", user_id="user") as service:
+        session = service.create_session()
+        session.add_events([Event("user", f"the teapot {n}") for n in range(50)])
+        service.search("teapot")
+        statements = statements_of(service, "the teapot on May 3rd", exclude_session="another", author="user")
+        with closing(sqlite3.connect(tmp_path / "plans.db")) as connection:
+            for sql, params, _ in statements:
+                bound = {name: value for name, value in params.items() if f":{name}" in sql}
+                plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", bound)]
+                assert not [line for line in plan if line.startswith("SCAN events")], sql
+                assert not [line for line in plan if "events_in_order (app_name=? AND user_id=?)" in line], sql
+        assert any("substr" in sql for sql, _, _ in statements)
