@@ -22,6 +22,7 @@ from session_sqlite import (
     InvalidInputError,
     NotSerializableError,
     Page,
+    QueryError,
     Session,
     SessionExistsError,
     SessionNotFoundError,
@@ -209,6 +210,54 @@ def test_sessions_are_found_by_time(service: Any) -> None:
     assert ids(service.list_sessions(updated_after=east)) == ["c", "b"]
     assert service.list_sessions(updated_after=datetime.max.replace(tzinfo=UTC)) == []
     assert service.list_sessions(updated_before=datetime.min.replace(tzinfo=UTC)) == []
+    overviews = service.session_overviews
+    assert [one.session.id for one in overviews(updated_after=times[0], updated_before=times[2])] == ["b"]
+
+
+def test_a_query_tells_each_row_as_it_is_read_and_keeps_none(service: Any) -> None:
+    for number in range(20):
+        service.create_session(session_id=f"s{number:02}")
+    sql = "SELECT id, last_seq FROM sessions ORDER BY id"
+    told: list[dict[str, Any]] = []
+    rows = service.query(sql, each=told.append)
+    assert told == list(service.query(sql))
+    assert (list(rows), rows.columns, len(told)) == ([], ("id", "last_seq"), 20)
+    assert service.query("SELECT id FROM sessions WHERE id = 'none'", each=told.append).columns == ("id",)
+
+    class EnoughError(Exception):
+        """The caller has seen enough."""
+
+    def only_some(row: dict[str, Any]) -> None:
+        if row["id"] == "s10":
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        service.query(sql, each=only_some)
+    with pytest.raises(QueryError):
+        service.query("SELECT nonsense", each=told.append)
+    assert len(service.query(sql)) == len(told) == 20
+    service.create_session(session_id="later")
+
+
+def test_sessions_are_found_by_the_beginning_of_their_id(service: Any) -> None:
+    for id in ("ab%c", "abd", "AB", "ab_", "代码-1", "代码-2", "😀x"):
+        service.create_session(session_id=id, agent_id="x" if id == "abd" else "")
+    for user in ("user-2", "user-3"):
+        service.scope(user_id=user).create_session(session_id="ab-other")
+    for prefix, found in {
+        "ab": {"ab%c", "abd", "ab_"}, "ab%": {"ab%c"}, "ab_": {"ab_"}, "A": {"AB"}, "a": {"ab%c", "abd", "ab_"},
+        "代码": {"代码-1", "代码-2"}, "代码-1": {"代码-1"}, "😀": {"😀x"}, "abd ": set(), "abde": set(), "%": set(),
+        "": {"ab%c", "abd", "AB", "ab_", "代码-1", "代码-2", "😀x"},
+    }.items():  # fmt: skip
+        assert set(ids(service.list_sessions(id_prefix=prefix))) == found, prefix
+        assert {one.session.id for one in service.session_overviews(id_prefix=prefix)} == found, prefix
+    assert ids(service.list_sessions(id_prefix="ab", agent_id="x")) == ["abd"]
+    assert [one.session.id for one in service.session_overviews(agent_id="x")] == ["abd"]
+    assert len(service.list_sessions(id_prefix="ab-", user_id=ANY)) == 2
+    assert len(service.list_sessions(id_prefix="ab", limit=1)) == 1
+    for wrong in (1, b"a", "\ud800", "a\0"):
+        with pytest.raises(InvalidInputError):
+            service.list_sessions(id_prefix=wrong)
 
 
 @pytest.mark.parametrize("key", NASTY_KEYS)

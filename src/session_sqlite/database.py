@@ -5,7 +5,7 @@ A `Database` runs one query, or one transaction that holds the write lock from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -113,14 +113,38 @@ class Database(Readable, Protocol):
     def db(self) -> sqlite_utils.Database:
         """Returns the file as a read-only sqlite-utils Database."""
 
-    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:
-        """Runs one reading statement of the owner's. Values may be at least as long as the largest event."""
+    def query(
+        self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int, told: Told | None = None
+    ) -> Rows:
+        """Runs one reading statement of the owner's. Values may be at least as long as the largest event.
+
+        If the rows are told to somebody, they are not in what is returned.
+        """
 
     def backup(self, target: object, *, overwrite: bool) -> Path:
         """Copies the store into a new file, as it is at one moment."""
 
     def check(self, *, repair: bool) -> CheckReport:
         """Checks everything that can go wrong with the store, and repairs what can be rebuilt if ``repair`` is set."""
+
+
+class Told:
+    """A receiver of the rows of a query: each is told once, also if the query has to begin again.
+
+    Attributes:
+        count: How many rows were told.
+    """
+
+    def __init__(self, each: Callable[[dict[str, Any]], object]) -> None:
+        self._each = each
+        self.count = 0
+
+    def all(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Tells the rows of a query from its beginning, but for those that were told already."""
+        for seen, row in enumerate(rows, start=1):
+            if seen > self.count:
+                self.count = seen
+                self._each(row)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ OF_USER = "user_id = :user_id"
 WITH_ID = "id = :session_id"
 OF_AGENT = "agent_id = :agent_id"
 UPDATED_AFTER = "updated_at > :updated_after"
+ID_BEGINS = "substr(id, 1, :prefix_length) = :id_prefix"
 UPDATED_BEFORE = "updated_at < :updated_before"
 # Finds rows that may match; the service compares the values. Each key has a pattern: metadata_0, metadata_1…
 METADATA_LIKE = "metadata LIKE :metadata_{} ESCAPE '!'"

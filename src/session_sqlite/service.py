@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, get_arg
 
 from session_sqlite import codec, queries, transfer
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Reads, Request, Row, Term, check_seconds
+from session_sqlite.database import Database, Found, Reads, Request, Row, Term, Told, check_seconds
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError, StoreError
 from session_sqlite.filters import (
     ActivityGroup,
@@ -206,6 +206,7 @@ class SessionService:
         metadata: Mapping[str, Any] | None = None,
         updated_after: datetime | None = None,
         updated_before: datetime | None = None,
+        id_prefix: str | None = None,
         limit: int | None = DEFAULT_LIST_LIMIT,
         cursor: str | None = None,
         app_name: str | AnyOf | None = None,
@@ -218,6 +219,7 @@ class SessionService:
             metadata: Only sessions whose metadata has each of these keys at its top level, with an equal JSON value.
             updated_after: Only sessions that changed after this time (exclusive).
             updated_before: Only sessions that last changed before this time (exclusive).
+            id_prefix: Only sessions whose id begins with exactly this text.
             limit: At most this many; None for all.
             cursor: The ``next_cursor`` of the page before.
             app_name: The app; the service's if not given, `ANY` for every app.
@@ -229,13 +231,17 @@ class SessionService:
         limit = codec.optional_number(limit, "limit")
         wanted = _metadata_of(metadata)
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)
-        _narrow(listing, agent_id, updated_after, updated_before)
+        _narrow(listing, agent_id, updated_after, updated_before, id_prefix)
         listed, next_cursor = sessions.page(self._database, listing, wanted, limit, self._session)
         return Page(listed, next_cursor, of=Session, why_empty=self._why_empty(None, app_name, user_id))
 
     def session_overviews(
         self,
         *,
+        agent_id: str | None = None,
+        updated_after: datetime | None = None,
+        updated_before: datetime | None = None,
+        id_prefix: str | None = None,
         limit: int | None = DEFAULT_SEARCH_LIMIT,
         cursor: str | None = None,
         app_name: str | AnyOf | None = None,
@@ -243,11 +249,12 @@ class SessionService:
     ) -> Page[SessionOverview[Session]]:
         """Lists sessions with their first message and their number of events, as a sidebar shows them.
 
-        This is one statement, and reads no event but the first message of each session. The order and the pages are
-        those of `list_sessions`.
+        This is one statement, and reads no event but the first message of each session. The filters, the order and the
+        pages are those of `list_sessions`.
         """
         limit = codec.optional_number(limit, "limit")
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)
+        _narrow(listing, agent_id, updated_after, updated_before, id_prefix)
         rows, next_cursor = sessions.overviews(self._database, listing, limit)
         width = len(codec.SESSION_COLUMNS)
         listed = [
@@ -1251,7 +1258,12 @@ class SessionService:
         return self._database.db()
 
     def query(
-        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, timeout: float = DEFAULT_QUERY_TIMEOUT
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        timeout: float = DEFAULT_QUERY_TIMEOUT,
+        each: Callable[[dict[str, Any]], object] | None = None,
     ) -> Rows:
         """Runs one SQL statement that reads, and returns its rows as dicts; it sees the rows of every app and user.
 
@@ -1266,6 +1278,10 @@ class SessionService:
                 file, or to change a setting.
             params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
             timeout: How many seconds the query may take.
+            each: A function that is called with each row as it is read. The rows are then not kept, so that memory does
+                not grow with their number (the driver of a server may hold them all); what is returned has only the
+                ``columns``. Until the last row was read the query holds a connection: on a file its WAL grows
+                meanwhile.
 
         Raises:
             QueryError: The statement is not valid, is not only one, does more than read, or exceeds a limit.
@@ -1281,7 +1297,7 @@ class SessionService:
         if isinstance(params, str) or not isinstance(params, (Sequence, Mapping)):
             raise InvalidInputError("params must be a sequence or a mapping of values")
         check_seconds(timeout, "timeout")
-        return self._database.query(sql, params, timeout, self._max_event_bytes)
+        return self._database.query(sql, params, timeout, self._max_event_bytes, None if each is None else Told(each))
 
     def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Copies the store, as of one moment, into a new file, and returns the file's path.
@@ -1489,7 +1505,11 @@ class SessionService:
 
 
 def _narrow(
-    listing: sessions.Listing, agent_id: str | None, updated_after: datetime | None, updated_before: datetime | None
+    listing: sessions.Listing,
+    agent_id: str | None,
+    updated_after: datetime | None,
+    updated_before: datetime | None,
+    id_prefix: str | None = None,
 ) -> None:
     """Adds the conditions of `SessionService.list_sessions`, but for the metadata."""
     if agent_id is not None:
@@ -1500,6 +1520,11 @@ def _narrow(
     ):
         if when is not None:
             listing.narrow(condition, **{name: codec.time_text(codec.utc(when, name))})
+    if id_prefix is not None:
+        prefix = codec.text(id_prefix, "id_prefix")
+        if "\0" in prefix:
+            raise InvalidInputError("id_prefix contains a control character, which no id does")
+        listing.narrow(queries.ID_BEGINS, id_prefix=prefix, prefix_length=len(prefix))
 
 
 def _fields(fields: object) -> tuple[str, ...]:

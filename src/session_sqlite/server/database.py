@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from session_sqlite import queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Params, Row, Transaction
+from session_sqlite.database import Params, Row, Told, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     EventTooLargeError,
@@ -286,7 +286,14 @@ class ServerDatabase:
         command = self.dialect.backup_command
         raise StoreError(f"{self} is on a server: back it up with {command}, or `session-sqlite copy` it to a file")
 
-    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:  # noqa: ARG002  # the server has its own limits
+    def query(
+        self,
+        sql: str,
+        params: Sequence[Any] | Params,
+        timeout: float,
+        largest_event: int,  # noqa: ARG002  # the server has its own limits
+        told: Told | None = None,
+    ) -> Rows:
         """See `Database.query`: on a connection of its own, whose settings the statement may change."""
         if not _READS.match(sql):
             # Not left to the transaction: MariaDB ends a read-only one to run DROP VIEW.
@@ -297,11 +304,17 @@ class ServerDatabase:
                 for statement in self.dialect.begin_read_only:
                     connection.exec_driver_sql(statement)
                 self.dialect.limit_statements(connection, timeout)
+                if told is not None and told.count:
+                    raise QueryError("the connection was lost while the rows were read")
                 result = connection.execute(*_text(sql, params))
                 if not result.returns_rows:
                     raise QueryError("the query returns no rows: query() takes one SELECT")
                 names = distinct(list(result.keys()))
-                return Rows((dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result), names)
+                rows = (dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result)
+                if told is None:
+                    return Rows(rows, names)
+                told.all(rows)
+                return Rows((), names)
             except (StatementError, ResourceClosedError) as error:
                 fault = self.dialect.fault(error) if isinstance(error, DBAPIError) else Fault.OTHER
                 if fault is Fault.DISCONNECTED and not self.dialect.refuses_writing(error):

@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Params, Row, Transaction, check_seconds
+from session_sqlite.database import Params, Row, Told, Transaction, check_seconds
 from session_sqlite.errors import (
     InvalidInputError,
     QueryError,
@@ -46,6 +46,7 @@ from session_sqlite.sqlite.driver import (
     BUSY,
     MAKE_WRITABLE,
     Connection,
+    damaged_text_as_bytes,
     is_damaged_text,
     primary_code,
     read_damaged_text,
@@ -301,17 +302,19 @@ class SQLiteDatabase:
             self._for_sqlite_utils[thread] = connection
         return Database(connection, execute_plugins=False)
 
-    def query(self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int) -> Rows:
+    def query(
+        self, sql: str, params: Sequence[Any] | Params, timeout: float, largest_event: int, told: Told | None = None
+    ) -> Rows:
         """See `SQLiteSessionService.query`."""
         guard = Guard(timeout, largest_event)
         call = Call(sys._getframe())
         try:
             with self._translated():
-                return self._query(call, sql, params, guard)
+                return self._query(call, sql, params, guard, told)
         finally:
             self._end(call)
 
-    def _query(self, call: Call, sql: str, params: Sequence[Any] | Params, guard: Guard) -> Rows:
+    def _query(self, call: Call, sql: str, params: Sequence[Any] | Params, guard: Guard, told: Told | None) -> Rows:
         try:
             connection = self._reader_of_its_own(call)
             with unless_changed(connection):
@@ -321,13 +324,15 @@ class SQLiteDatabase:
                     connection.execute(touch).fetchall()
                 if self._index is not None:
                     connection.execute(schema.TOUCH_SEARCH_INDEX).fetchall()
+                if told is not None:
+                    connection.execute("BEGIN")  # if it has to begin again, the rows must be the same
                 long = has_long_values(params)
                 try:
-                    return _rows(call, connection, sql, params, guard, long=long)
+                    return _rows(call, connection, sql, params, guard, told, long=long)
                 except sqlite3.Error as error:
                     if long or not is_too_long(error):
                         raise
-                return _rows(call, connection, sql, params, guard, long=True)
+                return _rows(call, connection, sql, params, guard, told, long=True)
         except (sqlite3.Error, sqlite3.Warning) as error:
             if isinstance(error, ChangedMeanwhile):
                 raise
@@ -666,9 +671,16 @@ class SQLiteDatabase:
 
 
 def _rows(
-    call: Call, connection: Connection, sql: str, params: Sequence[Any] | Params, guard: Guard, *, long: bool
+    call: Call,
+    connection: Connection,
+    sql: str,
+    params: Sequence[Any] | Params,
+    guard: Guard,
+    told: Told | None,
+    *,
+    long: bool,
 ) -> Rows:
-    """Returns the rows of a query of the caller's, as dicts."""
+    """Returns the rows of a query of the caller's, as dicts, or tells them and returns the names of their columns."""
     with closing(guard.watch(connection, long=long)):
         if long:
             guard.measure(connection, sql, params)
@@ -678,14 +690,21 @@ def _rows(
         names = distinct([column[0] for column in cursor.description])
 
         def row_of(row: Row) -> dict[str, Any]:
-            return guard.count(row, dict(zip(names, row, strict=True)))
+            return guard.count(row, dict(zip(names, row, strict=True)), kept=told is None)
+
+        def made(rows: Iterable[dict[str, Any]]) -> Rows:
+            if told is None:
+                return Rows(rows, names)
+            told.all(rows)
+            return Rows((), names)
 
         try:
-            return Rows(map(row_of, cursor), names)
+            return made(map(row_of, cursor))
         except sqlite3.OperationalError as error:
             if not is_damaged_text(error):
                 raise
-        return Rows(read_damaged_text(connection, sql, params, row_of), names)
+        with damaged_text_as_bytes(connection), closing(connection.execute(sql, params)) as again:
+            return made(map(row_of, again))
 
 
 _OfThreads = weakref.WeakKeyDictionary[threading.Thread, Connection]

@@ -142,12 +142,14 @@ class Guard:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(limit, max(SHORT, MOST_AT_ONCE // at_once)))
         self._measured = True
 
-    def count(self, row: tuple[Any, ...], made: dict[str, Any]) -> dict[str, Any]:
-        """Counts the memory of a row that was fetched, and returns its dict."""
-        self._left -= sys.getsizeof(made) + sum(map(sys.getsizeof, row))
+    def count(self, row: tuple[Any, ...], made: dict[str, Any], *, kept: bool) -> dict[str, Any]:
+        """Counts the memory of a row that was fetched, and returns its dict; one that is not kept counts alone."""
+        left = self._left - sys.getsizeof(made) - sum(map(sys.getsizeof, row))
         self._row = 0
-        if self._left < 0:
+        if left < 0:
             raise _too_many_rows()
+        if kept:
+            self._left = left
         return made
 
     def _text(self, data: bytes) -> str | bytes:
