@@ -150,11 +150,11 @@ def test_what_is_no_time_is_a_wrong_argument(run: Run, service: SQLiteSessionSer
 
 
 def test_search_shows_where_when_and_who_with_the_match_marked(run: Run, history: SQLiteSessionService) -> None:
-    text = run("search", "代码", "--newest").stdout
+    text = run("search", "代码", "--newest", "--utc").stdout
     assert text.split("\n\n")[1] == (
-        "茶与代码\n#1 user · 2026-03-01 08:00:00 · session tea · app shop · user 小明\n  请帮我分析«代码»\n"
+        "茶与代码\n#1 user · 2026-03-01 08:00 · session tea · app shop · user 小明\n  请帮我分析«代码»\n"
     )
-    assert run("search", "code").stdout.startswith("s2\n#1 user ")
+    assert run("search", "code").stdout.startswith("(no title)\n#1 user ")
 
 
 def test_search_takes_all_filters(run: Run, history: SQLiteSessionService) -> None:

@@ -193,7 +193,7 @@ def test_erase_of_a_user_takes_all_sessions_and_the_state(run: Run, service: SQL
     asked = run("erase", "--user", "alice", input="n\n")
     assert "Erase 2 sessions with 2 events, and the state, of user alice in all apps, forever?" in asked.stderr
     report = json.loads(run("erase", "--user", "alice", "--app", "a", "--yes", "--json").stdout)
-    assert report == {"sessions": 1, "events": 1, "remaining": [], "complete": True}
+    assert report == {"sessions": 1, "events": 1, "remaining": [], "complete": True, "dry_run": False}
     assert run("erase", "--user", "alice", "--yes").stdout == "Erased 1 session with 1 event.\n"
     assert [one.user_id for one in service.list_sessions(app_name=ANY, user_id=ANY)] == ["bob"]
     assert {row["user_id"] for row in service.query("SELECT user_id FROM state")} == {"bob"}

@@ -52,6 +52,11 @@ VERBS = [
     (("search", "代码"), "请帮我"), (("tools",), "Read"), (("usage",), "m"), (("stats",), "Read"),
     (("query", "SELECT count(*) AS n FROM events"), "3"), (("tail", "--count", "2", "--session", "s"), ""),
     (("export", "s"), '"type":"session"'), (("export", "--format", "markdown"), "oolong"),
+    (("show", "latest", "--jsonl"), '"author":'), (("show", "s", "--no-pager", "-n", "1"), "oolong"),
+    (("list", "--since", "1h", "--tsv"), "s\tapp\tuser"), (("rename", "s", "Tea 茶"), "Renamed"),
+    (("clear", "s", "--dry-run"), "all 2 events"), (("clear", "s", "--yes"), "Removed all 2 events"),
+    (("erase", "s", "--dry-run"), "Would erase session s"),
+    (("query", "SELECT id FROM sessions", "--jsonl"), '"id": "s"'),
     (("fork", "s", "--at", "1", "--id", "copy"), "session copy"), (("rewind", "s", "--yes"), "Removed 2 events"),
     (("redact", "555-[0-9]+", "--yes"), "Redacted 1 event"), (("prune", "--keep-last", "0", "--yes"), "Removed"),
     (("check",), "ok"), (("erase", "s", "--yes"), "Erased 1 session"), (("delete", "t", "--yes"), "Deleted"),
@@ -67,14 +72,33 @@ def test_every_verb_works_on_a_server(url: str, args: tuple[str, ...], said: str
     result = run(args[0], "--db", url, *args[1:])
     assert "Traceback" not in result.output
     # What an erased text may still be in is a matter of the server: that is said, with the exit code 1.
-    assert result.exit_code == (args[0] in {"erase", "redact"}), result.output
+    is_said = args[0] in {"erase", "redact"} and "--dry-run" not in args
+    assert result.exit_code == is_said, result.output
     assert said in result.stdout
 
 
 def test_no_verb_is_left_out() -> None:
+    about_no_store = {"completion"}
     only_of_files = {"path", "backup"}
-    tested_below = {"import", "copy"}
-    assert {args[0] for args, _ in VERBS} | only_of_files | tested_below == set(main.commands)
+    tested_below, tested_elsewhere = {"import", "copy"}, {"mcp"}
+    assert {args[0] for args, _ in VERBS} | only_of_files | about_no_store | tested_below | tested_elsewhere == set(
+        main.commands
+    )
+
+
+def test_sessions_are_named_and_completed_on_a_server_as_in_a_file(url: str) -> None:
+    with SQLAlchemySessionService(url, app_name="app", user_id="user") as service:
+        service.create_session(session_id="Trip-1", title="Kyoto")
+        service.create_session(session_id="trip-2")
+    assert json.loads(run("show", "Tr", "--db", url, "--json").stdout)["session"]["id"] == "Trip-1"
+    assert "no session 'TR'" in run("show", "TR", "--db", url).stderr
+    assert "authors here: assistant, user" in run("search", "x", "--author", "asistant", "--db", url).stderr
+    assert "apps here: app" in run("--db", url, "--app", "apq", "list").stderr
+    offered = run(
+        _SESSION_SQLITE_COMPLETE="zsh_complete", COMP_WORDS=f"session-sqlite show --db {url} Tr", COMP_CWORD="4"
+    )
+    assert "Trip-1\nKyoto" in offered.stdout
+    assert "trip-2" not in offered.stdout
 
 
 def test_an_export_of_a_server_is_imported_by_another_store(url: str, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_folder_is_imported_with_one_report(service: SQLiteSessionService, tmp
     assert len({total for _, total in told}) == 1
     assert service.import_(folder).events == 0
     result = CliRunner().invoke(main, ["--db", str(service.path), "import", str(folder)])
-    assert (result.exit_code, "2 skipped" in result.stdout) == (1, True)
+    assert (result.exit_code, "2 skipped" in result.stdout) == (3, True)
 
 
 def test_a_folder_in_which_nothing_can_be_imported_fails(service: SQLiteSessionService, tmp_path: Path) -> None:
@@ -95,12 +95,13 @@ def test_a_folder_in_which_nothing_can_be_imported_fails(service: SQLiteSessionS
         service.import_(folder)
 
 
-def test_an_import_that_could_not_bring_everything_ends_with_exit_code_1(tmp_path: Path) -> None:
+def test_an_import_that_skipped_records_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_text(f"{chat('a')}\nno chat\n", "utf-8")
     for more in ([], ["--dry-run"], ["--json"]):
         result = CliRunner().invoke(main, ["--db", str(tmp_path / "s.db"), "import", str(path), *more])
-        assert result.exit_code == 1
+        assert result.exit_code == 3
+    assert CliRunner().invoke(main, ["--db", str(tmp_path / "s.db"), "import", str(tmp_path / "none")]).exit_code == 1
     path.write_text(chat("a"), "utf-8")
     assert CliRunner().invoke(main, ["--db", str(tmp_path / "s.db"), "import", str(path)]).exit_code == 0
 

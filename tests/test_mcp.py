@@ -206,7 +206,7 @@ def test_an_interrupt_ends_it_without_a_traceback(store: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert b"Traceback" not in errors
-    assert process.returncode == 1
+    assert process.returncode == 130
 
 
 # ---------------------------------------------------------------- what cannot be served

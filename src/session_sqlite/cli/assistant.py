@@ -6,14 +6,15 @@ from typing import Final
 
 import click
 
-from session_sqlite.cli.console import DEFAULT_FILE, chosen, db_option, opened
+from session_sqlite.cli.console import DEFAULT_FILE, Place, db_option, opened
+from session_sqlite.cli.verbs import Verb
 from session_sqlite.tools import DEFAULT_TOKENS, LEAST_TOKENS, HistoryTools
 from session_sqlite.transcript import visible
 
 
-@click.command()
-@click.option("--app", metavar="NAME", required=True, help="The app whose sessions it may read.")
-@click.option("--user", metavar="ID", required=True, help="The user whose sessions it may read.")
+@click.command(cls=Verb, examples=["--db ~/sessions.db mcp --app my-app --user user-123"])
+@click.option("--app", metavar="NAME", help="The app whose sessions it may read.")
+@click.option("--user", metavar="ID", help="The user whose sessions it may read.")
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=LEAST_TOKENS),
@@ -24,14 +25,17 @@ from session_sqlite.transcript import visible
 )
 @db_option(DEFAULT_FILE)
 @click.pass_obj
-def mcp(group_db: str | None, db: str | None, app: str, user: str, max_tokens: int) -> None:
+def mcp(front: Place, db: str | None, app: str | None, user: str | None, max_tokens: int) -> None:
     """Serve the conversations of one user to an assistant, over MCP.
 
     The assistant starts this command, and talks to it over standard input and output; the README has the lines for its
     settings. It gets three tools that only read: search_history, list_sessions and read_session. Needs the extra
     "mcp".
     """
-    with opened(chosen(db, group_db), app, user) as service:
+    place = Place(db, app, user).or_(front)
+    if place.app is None or place.user is None:
+        raise click.UsageError("give --app and --user")
+    with opened(place) as service:
         history = HistoryTools(service, max_tokens=max_tokens, knows_current=False)
         try:
             from session_sqlite.mcp import serve

@@ -1,45 +1,42 @@
-"""The parts that all commands use: options, opening the store, asking, printing for people and for programs.
+"""The parts that all commands use: options, opening the store, asking, and printing for people.
 
-People get lines and tables in which no character can control their terminal. Programs get JSON, or CSV for rows, both
-in UTF-8 whatever encoding the terminal has.
+People get lines and tables in which no character can control their terminal. What programs get is in `rows`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 import os
 import re
 import shutil
 import sys
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import astuple, dataclass
+from datetime import datetime
 from functools import update_wrapper
-from itertools import chain
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from session_sqlite.errors import SessionNotFoundError
+from session_sqlite.cli import finding
+from session_sqlite.cli.rows import json_text
+from session_sqlite.cli.times import shown_in_zone
 from session_sqlite.models import ANY, Event
-from session_sqlite.service import SessionService, others_said
+from session_sqlite.service import SessionService
 from session_sqlite.session import Session
 from session_sqlite.sqlite import MEMORY, database_file, path_text
 from session_sqlite.sqlite.paths import PATH_VARIABLE
 from session_sqlite.sqlite_service import SQLiteSessionService
-from session_sqlite.transcript import display_width, fitted, terminal_text, visible
+from session_sqlite.transcript import display_width, fitted, terminal_text, time_shown, visible, wrapped
 
-FAILED: Final = 1  # the exit code of a command that could not do all it was asked to do
-LEAVE_OUT: Final = "leave out --app and --user to see them"
+FAILED: Final = 1  # the exit code of a command that failed, or could not do all it was asked to do
 THERE_ARE_MORE: Final = "There are more: see --limit."
-DEFAULT_FILE: Final = "Default: SESSION_SQLITE_URL, or the path that `session-sqlite path` prints."
+DEFAULT_FILE: Final = "Default: SESSION_SQLITE_URL, or the file that `session-sqlite path` prints."
 URL_VARIABLE: Final = "SESSION_SQLITE_URL"
 COLUMNS_UNLESS_TERMINAL: Final = 120
 LONGEST_TITLE: Final = 60
+LEAST_ID: Final = 13  # characters of an id that is cut: a UUIDv7 has its time in them, to the millisecond
 GAP: Final = 2  # blanks between two columns of a table
 LEAST_CELL: Final = 12  # the width below which no column of a table is cut
 
@@ -49,31 +46,12 @@ RED: Final = "31"
 GREEN: Final = "32"
 YELLOW: Final = "33"
 
-# Characters that JSON allows in a string, and that can control a terminal.
-_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# A spreadsheet that opens a CSV file takes a cell that begins so for a formula, and runs it.
-_RUNS_IN_A_SPREADSHEET: Final = ("=", "+", "-", "@", "\t", "\r")
 _SERVER = re.compile(r"\s*(?!(?:file|jdbc|sqlite)\b)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=:)[^@/]*(?=@)|(?<=password=)[^&]*")
-_AGE = re.compile(r"([0-9]{1,9})([hdw])")
-_AGE_UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # ---------------------------------------------------------------- arguments
-
-
-def time_given(text: str) -> datetime:
-    """Returns the time (aware, UTC) that an option gives as 2025-01-31, as 2025-01-31T08:00, or as an age like 90d."""
-    try:
-        if age := _AGE.fullmatch(text):
-            return datetime.now(UTC) - int(age[1]) * _AGE_UNITS[age[2]]
-        when = datetime.fromisoformat(text)
-        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"'{visible(text)}' is neither a time, such as 2025-01-31 or 2025-01-31T08:00, nor an age, such as 90d"
-        ) from None
 
 
 def db_option(default: str) -> Decorator:
@@ -84,20 +62,34 @@ def db_option(default: str) -> Decorator:
 
 app_option = click.option("--app", metavar="NAME", help="Only sessions of this app.")
 user_option = click.option("--user", metavar="ID", help="Only sessions of this user.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (UTF-8).")
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV (UTF-8); formulas are made harmless.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing; only say what would be removed.")
 full_option = click.option("--full", is_flag=True, help="Do not shorten the arguments and results of tools.")
-session_option = click.option("--session", metavar="ID", help="Only in this session.")
-since_option = click.option(
-    "--since", type=time_given, metavar="TIME", help="Only from this time on (UTC), or at most this old: 7d, 12h, 2w."
-)
-until_option = click.option("--until", type=time_given, metavar="TIME", help="Only before this time (UTC).")
+
+
+class SessionId(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4
+    """The type of what names a session; a shell completes it with the ids of the store."""
+
+    name = "session"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002  # click's signature
+        """Returns the ids that begin so; none if the store cannot be read."""
+        try:
+            front, behind = (Place(*map(one.params.get, ("db", "app", "user"))) for one in (ctx.find_root(), ctx))
+            with opened(behind.or_(front)) as service:
+                return finding.completions(service, incomplete)
+        except Exception:  # noqa: BLE001  # a person who presses Tab must not get a traceback into their command line
+            return []
+
+
+SESSION_ID: Final = SessionId()
+session_argument = click.argument("session_id", type=SESSION_ID)
+session_option = click.option("--session", type=SESSION_ID, metavar="ID", help="Only in this session.")
 
 
 def limit_option(default: int) -> Decorator:
     """Returns the option that says how many rows to print at most."""
-    return click.option("--limit", type=click.IntRange(min=0), metavar="N", default=default, show_default=True,
+    return click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", default=default, show_default=True,
                         help="At most this many.")  # fmt: skip
 
 
@@ -109,9 +101,9 @@ def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str 
     """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
-        def run(group_db: str | None, *, db: str | None, app: str | None, user: str | None, **options: Any) -> None:
+        def run(front: Place, *, db: str | None, app: str | None, user: str | None, **options: Any) -> None:
             read_only = options[writes_unless] if writes_unless else not writes and not options.get(writes_if)
-            with opened(chosen(db, group_db), app, user, read_only=read_only) as service:
+            with opened(Place(db, app, user).or_(front), read_only=read_only) as service:
                 verb(service, **options)
 
         command: Callable[..., Any] = update_wrapper(run, verb)
@@ -122,17 +114,36 @@ def with_store(*, writes: bool = False, writes_if: str = "", writes_unless: str 
     return decorate
 
 
-def chosen(db: str | None, group_db: str | None) -> str | None:
-    """Returns the store that was named after the command, before it, or in the environment; None for the default."""
-    named_store = group_db if db is None else db
-    if named_store is None and (url := os.environ.get(URL_VARIABLE)):
-        if not is_server(url):
-            raise click.ClickException(
-                f"{URL_VARIABLE} must be the URL of a server, such as postgresql+psycopg://user@host/database: a file "
-                f"is named by --db or {PATH_VARIABLE}"
-            )
-        return url
-    return named_store
+@dataclass(frozen=True)
+class Place:
+    """The store, the app and the user that a command is about.
+
+    Attributes:
+        db: The path or URL of the store.
+        app: The app.
+        user: The user.
+    """
+
+    db: str | None = None
+    app: str | None = None
+    user: str | None = None
+
+    def or_(self, front: Place) -> Place:
+        """Returns what was named behind the command, and for the rest what was named in front of it."""
+        return Place(
+            *(ahead if behind is None else behind for behind, ahead in zip(astuple(self), astuple(front), strict=True))
+        )
+
+    def store(self) -> str | None:
+        """Returns the store that was named by an option or in the environment; None for the default."""
+        if self.db is None and (url := os.environ.get(URL_VARIABLE)):
+            if not is_server(url):
+                raise click.ClickException(
+                    f"{URL_VARIABLE} must be the URL of a server, such as postgresql+psycopg://user@host/database: a "
+                    f"file is named by --db or {PATH_VARIABLE}"
+                )
+            return url
+        return self.db
 
 
 def is_server(store: str) -> bool:
@@ -178,43 +189,23 @@ def service_of(
 
 
 @contextmanager
-def opened(store: str | None, app: str | None, user: str | None, *, read_only: bool = True) -> Iterator[SessionService]:
+def opened(place: Place, *, read_only: bool = True) -> Iterator[SessionService]:
     """Opens the store for a command. A file that does not exist is an error, even for a command that writes."""
-    with service_of(str(database_file()) if store is None else store, app, user, read_only=read_only) as service:
-        try:
-            yield service
-        except SessionNotFoundError as error:
-            if others := others_said(service, advice=LEAVE_OUT):
-                raise SessionNotFoundError(f"{error}. {others}") from error
-            raise
-
-
-def say_nothing_found(service: SessionService, text: str = "", *, for_programs: bool = False) -> None:
-    """Prints to the error output that nothing was found, and whether --app or --user hides sessions of others.
-
-    A program gets an empty result, and needs no text for it.
-    """
-    if text and not for_programs:
-        click.echo(text, err=True)
-    if others := others_said(service, advice=LEAVE_OUT):
-        click.echo(others, err=True)
-
-
-def check_format(as_json: bool, as_csv: bool) -> None:
-    """Raises `click.UsageError` if two formats are asked for at once."""
-    if as_json and as_csv:
-        raise click.UsageError("give --json or --csv, not both")
-
-
-def session_of(service: SessionService, session_id: str | None) -> Session | None:
-    """Returns the session that an option names; None if the option is not given."""
-    return None if session_id is None else service.get_session(session_id)
+    store = place.store() or str(database_file()) if place.db is None else place.db
+    with service_of(store, place.app, place.user, read_only=read_only) as service, finding.hidden_named(service):
+        yield service
 
 
 def confirm(question: str, *, yes: bool) -> None:
     """Asks a question on the terminal, and ends the command if the answer is no; ``yes`` answers it."""
-    if not yes:
+    if yes:
+        return
+    try:
         click.confirm(question, abort=True, err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):  # click takes Ctrl-C for a no
+            raise KeyboardInterrupt from abort
+        raise
 
 
 # ---------------------------------------------------------------- for people
@@ -226,10 +217,30 @@ def print_text(text: str) -> None:
     click.echo(text, file=sys.stdout)
 
 
+def conversation(session: Session, events: Iterable[Event], *, full: bool = False) -> Iterator[str]:
+    """Yields a session's head and its events as text for the output; on a terminal lines are wrapped."""
+    return terminal_text(
+        session,
+        events,
+        width=terminal_width(),
+        full=full,
+        colour=has_colours(),
+        wrap=sys.stdout.isatty(),
+        zoned=shown_in_zone,
+    )
+
+
 def print_conversation(session: Session, events: Iterable[Event], *, full: bool = False) -> None:
     """Prints a session's head and its events."""
-    for block in terminal_text(session, events, width=terminal_width(), full=full, colour=has_colours()):
+    for block in conversation(session, events, full=full):
         print_text(block)
+
+
+def broken(line: str, indent: str = "") -> str:
+    """Returns a line for people, broken between words if it is wider than the terminal."""
+    if not sys.stdout.isatty():
+        return f"{indent}{line}"
+    return "\n".join(f"{indent}{one}" for one in wrapped(line, terminal_width() - len(indent)))
 
 
 def terminal_width() -> int:
@@ -258,9 +269,25 @@ def titled(session: Session) -> str:
     return f" ({title})" if title else ""
 
 
+def event_count(session: Session) -> int:
+    """Returns the number of events that a session has."""
+    overviews = session._store().session_overviews(
+        id_prefix=session.id, limit=None, app_name=session.app_name, user_id=session.user_id
+    )
+    return next((overview.event_count for overview in overviews if overview.session.id == session.id), 0)
+
+
 def counted(count: int, name: str) -> str:
     """Returns a number with a noun, such as "1 event" or "2,000 events"."""
     return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def short_ids(ids: Sequence[str]) -> list[str]:
+    """Returns the beginnings of ids, all of one length, by which they differ from each other."""
+    different = len(set(ids))
+    lengths = range(LEAST_ID, max(map(len, ids), default=0))
+    length = next((length for length in lengths if len({id[:length] for id in ids}) == different), None)
+    return [id[:length] for id in ids]
 
 
 def in_one_line(value: object) -> str:
@@ -268,8 +295,19 @@ def in_one_line(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(" ", "seconds")
+        return time_shown(shown_in_zone(value))
     return visible(" ".join((value if isinstance(value, str) else json_text(value)).split()))
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    right: Iterable[str] = (),
+    shown: Callable[[object], str] = in_one_line,
+) -> None:
+    """Prints rows as a table of the columns ``names``, whose cells ``shown`` makes."""
+    print_text(table({name: [shown(row[name]) for row in rows] for name in names}, right=right))
 
 
 def table(columns: Mapping[str, Sequence[str]], *, right: Iterable[str] = (), whole: Iterable[str] = ()) -> str:
@@ -319,77 +357,3 @@ def _rows_as_lines(headers: Mapping[str, str], columns: Mapping[str, Sequence[st
         cells = zip(headers.values(), row, strict=True)
         blocks.append("\n".join(fitted(f"{header}: {cell[:room]}", room) for header, cell in cells if cell))
     return "\n\n".join(blocks)
-
-
-# ---------------------------------------------------------------- for programs
-
-
-def print_json(start: str, items: Iterable[object], end: str) -> None:
-    """Prints one JSON document, an item on each line, as the items are read: in UTF-8, whatever the terminal has."""
-    gap = ""
-    click.echo(start.encode(), nl=False)
-    for item in items:
-        click.echo(f"{gap}{json_text(item)}".encode(), nl=False)
-        gap = ",\n  "
-    click.echo(end.encode())
-
-
-def json_text(value: object) -> str:
-    """Returns a value as JSON in one line, whose strings cannot control a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=_for_json)
-    # All these characters are inside of strings, where JSON allows an escape.
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _for_json(value: object) -> object:
-    if isinstance(value, bytes):
-        return {"$base64": True, "encoded": b64encode(value).decode()}  # the form of sqlite-utils
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def print_rows(
-    rows: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    *,
-    as_json: bool,
-    as_csv: bool,
-    right: Iterable[str] = (),
-    shown: Callable[[object], str] | None = None,
-) -> None:
-    """Prints rows that have the columns ``names`` as JSON, as CSV or as a table, whose cells ``shown`` makes."""
-    if as_json:
-        print_json("[", map(row_for_json, rows), "]")
-    elif as_csv:
-        print_csv(names, ([row[name] for name in names] for row in rows))
-    elif rows:
-        cell = in_one_line if shown is None else shown
-        print_text(table({name: [cell(row[name]) for row in rows] for name in names}, right=right))
-
-
-def row_for_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a row with infinite numbers as text, since JSON has none."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
-
-
-def print_csv(names: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Prints a header and rows as CSV (RFC 4180), in UTF-8.
-
-    Text that a spreadsheet would run as a formula gets an apostrophe in front. Control characters are shown as escapes.
-    """
-    for row in chain([names], rows):
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\r\n").writerow(map(_csv_cell, row))
-        click.echo(line.getvalue().encode("utf-8", "backslashreplace"), nl=False)
-
-
-def _csv_cell(value: object) -> object:
-    if value is None or isinstance(value, (int, float)):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = value if isinstance(value, str) else json_text(value)
-    shown = visible(text.replace("\r\n", "\n"), lines=True)
-    return f"'{shown}" if text.startswith(_RUNS_IN_A_SPREADSHEET) else shown

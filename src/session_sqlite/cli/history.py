@@ -6,6 +6,7 @@ None of them writes. Rows are printed as a table, as JSON or as CSV.
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,33 +17,41 @@ import click
 from session_sqlite.cli.console import (
     BOLD,
     DIM,
+    SESSION_ID,
     THERE_ARE_MORE,
-    check_format,
+    broken,
+    conversation,
     counted,
-    csv_option,
     full_option,
     has_colours,
     in_one_line,
-    json_option,
-    json_text,
     limit_option,
     named,
     painted,
-    print_csv,
-    print_json,
-    print_rows,
+    print_table,
     print_text,
-    say_nothing_found,
-    session_of,
     session_option,
-    since_option,
+    short_ids,
     table,
-    terminal_width,
     titled,
-    until_option,
     with_store,
 )
-from session_sqlite.codec import SessionKey
+from session_sqlite.cli.finding import say_nothing_found, say_unknown, session_of
+from session_sqlite.cli.rows import (
+    ROW_FORMS,
+    Form,
+    Limited,
+    RowPrinter,
+    form_options,
+    json_text,
+    print_json,
+    print_json_lines,
+    print_rows,
+    print_separated,
+)
+from session_sqlite.cli.times import ago, full_time, shown_in_zone, since_option, until_option, utc_option
+from session_sqlite.cli.verbs import INTERRUPTED, Verb
+from session_sqlite.codec import TOOL_CALL_COLUMNS, SessionKey
 from session_sqlite.errors import SessionNotFoundError
 from session_sqlite.filters import SearchField, ToolStatus, UsageGroup
 from session_sqlite.models import Event, SearchHit
@@ -50,7 +59,7 @@ from session_sqlite.operations.analytics import TOOL_STATUSES, USAGE_SUMS
 from session_sqlite.search import FIELDS
 from session_sqlite.service import DEFAULT_QUERY_TIMEOUT, DEFAULT_SEARCH_LIMIT, SessionService
 from session_sqlite.session import Session
-from session_sqlite.transcript import terminal_text, time_shown, visible
+from session_sqlite.transcript import time_shown, visible
 
 DEFAULT_CALLS: Final = 50
 DEFAULT_LAST: Final = 10
@@ -60,7 +69,11 @@ LEAST_INTERVAL: Final = 0.05
 MOST_INTERVAL: Final = 3600.0
 RESTS_PER_LOOK: Final = 10  # `tail` waits ten times as long as its last look took, so that it never keeps a CPU busy
 TOOLS_IN_STATS: Final = 10
-INTERRUPTED: Final = 130  # the exit code by which a shell knows that Ctrl-C ended a program
+# Stand for the sequences that begin and end bold text, while a line is broken: they take no room.
+BEGINS: Final = "\u206a"
+ENDS: Final = "\u206b"
+HITS_AT_ONCE: Final = 200  # that are in memory
+CALLS_AT_ONCE: Final = 10_000  # each time the whole view is read
 
 HIT_COLUMNS: Final = (
     "app_name", "user_id", "session_id", "title", "seq", "event_id", "created_at", "author", "snippet", "score",
@@ -74,7 +87,10 @@ USAGE_HEADERS: Final = {
 # ---------------------------------------------------------------- search
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples=["search 代码", "search '\"exact words\" begin*' --since 30d", "search refund --author user -n 5"],
+)
 @click.argument("query")
 @session_option
 @click.option("--author", metavar="NAME", help="Only by this author: user, assistant, system, tool, an agent's name.")
@@ -83,8 +99,8 @@ USAGE_HEADERS: Final = {
 @until_option
 @limit_option(DEFAULT_SEARCH_LIMIT)
 @click.option("--newest", is_flag=True, help="The latest appended first, not the best match.")
-@json_option
-@csv_option
+@form_options(*ROW_FORMS)
+@utc_option
 @with_store()
 def search(
     service: SessionService,
@@ -96,35 +112,55 @@ def search(
     until: datetime | None,
     limit: int,
     newest: bool,
-    as_json: bool,
-    as_csv: bool,
+    form: Form | None,
 ) -> None:
-    """Find events by their words, in any language.
+    """Find what was said by its words, in any language.
 
     An event is found if it has all the words: in its content, in its reasoning, or in names, arguments and outputs of
     tools. "quoted words" must follow each other, word* finds all words that begin so, and 代码 is also found inside
     longer text. Case, width and accents make no difference.
     """
-    check_format(as_json, as_csv)
-    hits = service.search(
+    where = session_of(service, session)
+    found = _hits(
+        service,
         query,
-        session=session_of(service, session),
+        limit,
+        session=where,
         author=author,
         fields=fields or FIELDS,
         since=since,
         until=until,
-        limit=limit,
         newest_first=newest,
     )
-    if as_json:
+    hits = Limited(found, limit)
+    if form == "json":
         print_json("[", (hit.to_dict() for hit in hits), "]")
-    elif as_csv:
-        print_csv(HIT_COLUMNS, map(_hit_row, hits))
-    elif hits:
-        print_text("\n\n".join(map(_hit_text, hits)))
-    _say_if_empty(service, hits, "Nothing found.", as_json or as_csv)
-    if hits.next_cursor is not None:
+    elif form == "jsonl":
+        print_json_lines(hit.to_dict() for hit in hits)
+    elif form is not None:
+        print_separated(form, HIT_COLUMNS, map(_hit_row, hits))
+    elif listed := list(hits):
+        print_text("\n\n".join(map(_hit_text, listed)))
+    if not hits.count and not hits.more:
+        say_nothing_found(service, "Nothing found.", for_programs=form is not None)
+        say_unknown("event by", "author", author, lambda: _authors(service, where))
+    if hits.more:
         click.echo(THERE_ARE_MORE, err=True)
+
+
+def _hits(service: SessionService, query: str, limit: int, **filters: Any) -> Iterator[SearchHit[Session]]:
+    """Yields up to one hit more than the limit, a page of them in memory at a time."""
+    left, cursor = limit + 1, None
+    while left > 0:
+        page = service.search(query, limit=min(left, HITS_AT_ONCE), cursor=cursor, **filters)
+        yield from page
+        left, cursor = left - len(page), page.next_cursor
+        if cursor is None:
+            return
+
+
+def _authors(service: SessionService, session: Session | None) -> list[str]:
+    return [row["author"] for row in service.activity("author", session=session)]
 
 
 def _hit_row(hit: SearchHit[Session]) -> tuple[object, ...]:
@@ -138,75 +174,92 @@ def _hit_row(hit: SearchHit[Session]) -> tuple[object, ...]:
 def _hit_text(hit: SearchHit[Session]) -> str:
     session, event = hit.session, hit.event
     about = [
-        f"#{event.seq} {visible(event.author)}", time_shown(event.created_at), f"session {visible(session.id)}",
+        f"#{event.seq} {visible(event.author)}", ago(event.created_at), f"session {visible(session.id)}",
         f"app {visible(session.app_name)}", f"user {visible(session.user_id)}",
     ]  # fmt: skip
-    head = painted(visible(session.title or session.id), BOLD)
-    return f"{head}\n{painted(' · '.join(filter(None, about)), DIM)}\n  {_marked(hit)}"
+    head = painted(broken(visible(session.title or "(no title)")), BOLD)
+    where = painted(broken(" · ".join(filter(None, about))), DIM)
+    return f"{head}\n{where}\n{_marked(hit)}"
 
 
 def _marked(hit: SearchHit[Session]) -> str:
-    """Returns the snippet in one line, with the terms of the query in bold, or without colours between guillemets."""
+    """Returns the snippet, with the terms of the query in bold, or without colours between guillemets."""
+    begin, end = (BEGINS, ENDS) if has_colours() else ("«", "»")
     shown, position = [], 0
-    for start, end in hit.spans:
-        match = _in_line(hit.snippet[start:end])
-        shown += [_in_line(hit.snippet[position:start]), painted(match, BOLD) if has_colours() else f"«{match}»"]
-        position = end
-    return "".join([*shown, _in_line(hit.snippet[position:])])
+    for start, stop in hit.spans:
+        shown += [_in_line(hit.snippet[position:start]), begin, _in_line(hit.snippet[start:stop]), end]
+        position = stop
+    text = broken("".join([*shown, _in_line(hit.snippet[position:])]), "  ")
+    return text.replace(BEGINS, f"\x1b[{BOLD}m").replace(ENDS, "\x1b[0m")
 
 
 def _in_line(text: str) -> str:
-    return visible(re.sub(r"\s+", " ", text))
+    return visible(re.sub(r"\s+", " ", text.replace(BEGINS, "").replace(ENDS, "")))
 
 
 # ---------------------------------------------------------------- query
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples=[
+        "query 'SELECT * FROM usage_by_day'",
+        "query 'SELECT * FROM events WHERE id = :id' -p id e1 --jsonl",
+        "query - < report.sql",
+    ],
+)
 @click.argument("sql")
 @click.option("-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE",
               help="The value (a text) of :NAME in the SQL; repeatable.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", default=DEFAULT_QUERY_TIMEOUT,
               show_default=True, help="How long the query may take.")  # fmt: skip
-@json_option
-@csv_option
+@form_options(*ROW_FORMS)
 @with_store()
 def query(
-    service: SessionService,
-    sql: str,
-    params: Sequence[tuple[str, str]],
-    timeout: float,
-    as_json: bool,
-    as_csv: bool,
+    service: SessionService, sql: str, params: Sequence[tuple[str, str]], timeout: float, form: Form | None
 ) -> None:
     """Run one SQL statement that reads.
 
-    There are the tables sessions, events and state, and the views tool_calls, usage_by_day, session_overview and
-    transcript. SQLite refuses a statement that would write. --app and --user make no difference: SQL sees the rows of
-    all apps and users.
+    SQL can be "-", for a statement from the input. There are the tables sessions, events and state, and the views
+    tool_calls, usage_by_day, session_overview and transcript. A statement that would write is refused. --app and
+    --user make no difference: SQL sees the rows of all apps and users. Times are UTC.
     """
-    check_format(as_json, as_csv)
-    rows = service.query(sql, dict(params), timeout=timeout)
-    numbers = [name for name in rows.columns if all(isinstance(row[name], (int, float, type(None))) for row in rows)]
-    print_rows(rows, rows.columns, as_json=as_json, as_csv=as_csv, right=numbers)
-    if not rows and not as_json and not as_csv:
+    sql, values = _sql_of_input() if sql == "-" else sql, dict(params)
+    if form is not None:
+        printer = RowPrinter(form)
+        rows = service.query(sql, values, timeout=timeout, each=printer.add)
+        printer.end(rows.columns)
+        return
+    rows = service.query(sql, values, timeout=timeout)
+    if rows:
+        number = (int, float, type(None))
+        numbers = [name for name in rows.columns if all(isinstance(row[name], number) for row in rows)]
+        print_table(rows, rows.columns, right=numbers)
+    else:
         click.echo("No rows.", err=True)
+
+
+def _sql_of_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.ClickException("the SQL of the input is not UTF-8 text") from None
 
 
 # ---------------------------------------------------------------- tools
 
 
-@click.command()
+@click.command(cls=Verb, examples=["tools", "tools Read --status error", "tools --calls --since 1d --jsonl"])
 @click.argument("name", required=False)
 @click.option("--calls", is_flag=True, help="List the calls of all tools instead of counting them.")
 @click.option("--status", type=click.Choice(TOOL_STATUSES), help="Only calls with this status.")
 @session_option
 @since_option
 @until_option
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", default=DEFAULT_CALLS, show_default=True,
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", default=DEFAULT_CALLS, show_default=True,
               help="At most this many calls.")  # fmt: skip
-@json_option
-@csv_option
+@form_options(*ROW_FORMS)
+@utc_option
 @with_store()
 def tools(
     service: SessionService,
@@ -217,39 +270,64 @@ def tools(
     since: datetime | None,
     until: datetime | None,
     limit: int,
-    as_json: bool,
-    as_csv: bool,
+    form: Form | None,
 ) -> None:
     """Count the calls of each tool, or list the calls of one.
 
-    With a NAME or --calls it lists calls, the latest first. A call is pending while it has no result. Times are UTC.
+    With a NAME or --calls it lists calls, the latest first. A call is pending while it has no result.
     """
-    check_format(as_json, as_csv)
     where = session_of(service, session)
     if name is None and not calls:
         counts = service.tool_counts(session=where, status=status, since=since, until=until)
         rows = [{"tool": tool or "", **count} for tool, count in counts.items()]
-        print_rows(rows, ("tool", "calls", "errors", "pending"), as_json=as_json, as_csv=as_csv,
-                   right=("calls", "errors", "pending"), shown=_number)  # fmt: skip
-        _say_if_empty(service, rows, "No tool calls.", as_json or as_csv)
+        if form is not None:
+            print_rows(form, rows, ("tool", "calls", "errors", "pending"))
+        elif rows:
+            counted_as = ("calls", "errors", "pending")
+            print_table(rows, ("tool", *counted_as), right=counted_as, shown=_number)
+        else:
+            say_nothing_found(service, "No tool calls.")
         return
-    records = service.tool_calls(
-        name, session=where, status=status, since=since, until=until, limit=limit + 1, newest_first=True
-    )
-    listed = records[:limit]
-    if as_json or as_csv:
-        print_rows(listed, records.columns, as_json=as_json, as_csv=as_csv)
-    elif listed:
-        print_text(_calls_table(listed, with_names=name is None))
-    _say_if_empty(service, records, "No tool calls.", as_json or as_csv)
-    if len(records) > len(listed):
+    found = _calls(service, name, limit, until, session=where, status=status, since=since)
+    listed = Limited(found, limit)
+    if form is not None:
+        print_rows(form, listed, TOOL_CALL_COLUMNS)
+    elif shown := list(listed):
+        print_text(_calls_table(shown, with_names=name is None))
+    if not listed.count and not listed.more:
+        say_nothing_found(service, "No tool calls.", for_programs=form is not None)
+        say_unknown("call of", "tool", name, lambda: service.tool_counts(session=where))
+    if listed.more:
         click.echo(THERE_ARE_MORE, err=True)
+
+
+def _calls(
+    service: SessionService, name: str | None, limit: int, until: datetime | None, **filters: Any
+) -> Iterator[dict[str, Any]]:
+    """Yields up to one call more than the limit, the latest first, some of them in memory at a time.
+
+    The next calls are those before the time of the last ones. So the calls of one time must not be parted: those of
+    the last time that was read are read again, unless there were no others.
+    """
+    left, at_once = limit + 1, CALLS_AT_ONCE
+    while left > 0:
+        count = min(left, at_once)
+        calls = service.tool_calls(name, limit=count, until=until, newest_first=True, **filters)
+        if len(calls) < count or count == left:
+            yield from calls
+            return
+        whole = [call for call in calls if call["created_at"] != calls[-1]["created_at"]]
+        if not whole or whole[-1]["created_at"] is None:
+            at_once *= 2
+            continue
+        yield from whole
+        left, until = left - len(whole), whole[-1]["created_at"]
 
 
 def _calls_table(calls: Sequence[dict[str, Any]], *, with_names: bool) -> str:
     columns = {
-        "time": [time_shown(call["created_at"], "minutes") for call in calls],
-        "session": [in_one_line(call["session_id"]) for call in calls],
+        "time": [time_shown(shown_in_zone(call["created_at"]), "minutes") for call in calls],
+        "session": short_ids([in_one_line(call["session_id"]) for call in calls]),
         "#": [in_one_line(call["seq"]) for call in calls],
         "tool": [in_one_line(call["name"]) for call in calls],
         "status": [call["status"] for call in calls],
@@ -265,23 +343,18 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else in_one_line(value)
 
 
-def _say_if_empty(service: SessionService, rows: Sequence[object], text: str, for_programs: bool) -> None:
-    if not rows:
-        say_nothing_found(service, text, for_programs=for_programs)
-
-
 # ---------------------------------------------------------------- usage, stats
 
 
-@click.command()
+@click.command(cls=Verb, examples=["usage", "usage --by month,model --since 90d", "usage --by user_id --csv"])
 @click.option("--by", metavar="GROUPS", default="day,model", show_default=True,
               help="The groups, separated by commas: day, month, model, app_name, user_id, session_id, agent_id; "
                    'an empty text ("") for one sum of all.')  # fmt: skip
 @session_option
 @since_option
 @until_option
-@json_option
-@csv_option
+@form_options(*ROW_FORMS)
+@utc_option
 @with_store()
 def usage(
     service: SessionService,
@@ -289,44 +362,44 @@ def usage(
     session: str | None,
     since: datetime | None,
     until: datetime | None,
-    as_json: bool,
-    as_csv: bool,
+    form: Form | None,
 ) -> None:
     """Sum up the tokens that models used, by day and model.
 
     The input includes cached tokens, and the output includes reasoning. Days are UTC.
     """
-    check_format(as_json, as_csv)
     groups = list(dict.fromkeys(group for part in by.split(",") if (group := part.strip())))
     rows = service.usage(
         cast("list[UsageGroup]", groups), session=session_of(service, session), since=since, until=until
     )
     names = (*groups, "replies", *USAGE_SUMS)
-    if as_json or as_csv:
-        print_rows(rows, names, as_json=as_json, as_csv=as_csv)
+    if form is not None:
+        print_rows(form, rows, names)
     elif rows:
         shown = [name for name in names if name in groups or any(row[name] for row in rows)]
         columns = {USAGE_HEADERS.get(name, name): [_number(row[name]) for row in rows] for name in shown}
         print_text(table(columns, right=USAGE_HEADERS.values()))
-    _say_if_empty(service, rows, "No usage.", as_json or as_csv)
+    if not rows:
+        say_nothing_found(service, "No usage.", for_programs=form is not None)
 
 
-@click.command()
-@json_option
+@click.command(cls=Verb, examples=["stats", "stats --app my-app --json"])
+@form_options("json")
+@utc_option
 @with_store()
-def stats(service: SessionService, as_json: bool) -> None:
+def stats(service: SessionService, form: Form | None) -> None:
     """Count the sessions, events, tool calls and tokens."""
     counts = service.stats()
     if counts["sessions"] == 0:
         say_nothing_found(service)
-    if as_json:
+    if form is not None:
         print_json("", [counts], "")
         return
     lines = [
         f"{counted(counts['sessions'], 'session')} of {counted(counts['users'], 'user')} "
         f"in {counted(counts['apps'], 'app')}",
         counted(counts["events"], "event") + "".join(
-            f"{word}{time_shown(counts[name])} UTC"
+            f"{word}{full_time(counts[name])}"
             for word, name in ((", from ", "first_event"), (" to ", "last_event"))
             if counts[name] is not None
         ),
@@ -349,15 +422,16 @@ def stats(service: SessionService, as_json: bool) -> None:
 # ---------------------------------------------------------------- tail
 
 
-@click.command()
-@click.argument("session_id", required=False)
-@click.option("--last", type=click.IntRange(0, MOST_LAST), metavar="N", default=DEFAULT_LAST, show_default=True,
+@click.command(cls=Verb, examples=["tail", "tail latest -n 3", "tail --json --app my-app"])
+@click.argument("session_id", type=SESSION_ID, required=False)
+@click.option("-n", "--last", type=click.IntRange(0, MOST_LAST), metavar="N", default=DEFAULT_LAST, show_default=True,
               help="Show the last N stored events first.")  # fmt: skip
 @click.option("--count", type=click.IntRange(min=0), metavar="N", help="Stop after N new events.")
 @click.option("--interval", type=click.FloatRange(LEAST_INTERVAL, MOST_INTERVAL), metavar="SECONDS",
               default=DEFAULT_INTERVAL, show_default=True, help="The time between two looks.")  # fmt: skip
 @full_option
-@json_option
+@click.option("--json", "--jsonl", "as_json", is_flag=True, help="Print JSON Lines: one event on each line.")
+@utc_option
 @with_store()
 def tail(
     service: SessionService,
@@ -370,7 +444,7 @@ def tail(
 ) -> None:
     """Show events as they are appended to a conversation, or to all.
 
-    It shows those of every process, until Ctrl-C. With --json it prints one event on each line.
+    Shows those of every program that writes to the store, until you press Ctrl-C.
     """
     try:
         session = session_of(service, session_id)
@@ -465,7 +539,7 @@ class _Shown:
         print_text(list(self.blocks(session, [event]))[-1])
 
     def blocks(self, session: Session, events: Sequence[Event]) -> Iterator[str]:
-        return terminal_text(session, events, width=terminal_width(), full=self.full, colour=has_colours())
+        return conversation(session, events, full=self.full)
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (search, query, tools, usage, stats, tail)

@@ -18,20 +18,20 @@ import click
 
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
-    FAILED,
+    SESSION_ID,
+    Place,
     absolute,
     app_option,
-    chosen,
     db_option,
     is_server,
-    json_option,
-    json_text,
     print_text,
-    say_nothing_found,
     service_of,
     user_option,
     with_store,
 )
+from session_sqlite.cli.finding import find_session, say_nothing_found
+from session_sqlite.cli.rows import Form, form_options, json_text
+from session_sqlite.cli.verbs import INCOMPLETE, INTERRUPTED, Verb
 from session_sqlite.filters import ExportFormat, ImportFormat
 from session_sqlite.service import SessionService, copy_sessions
 from session_sqlite.sqlite import MEMORY, database_file
@@ -40,12 +40,15 @@ from session_sqlite.transfer import EXPORT_FORMATS, importers
 from session_sqlite.transfer.reports import ImportReport, Progress
 
 OUTPUT: Final = "-"
-INTERRUPTED: Final = 130  # the exit code by which a shell knows that Ctrl-C ended a program
 _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 
 
-@click.command()
-@click.argument("session_ids", metavar="[SESSION_ID]...", nargs=-1)
+@click.command(
+    cls=Verb,
+    short_help="Write conversations to a file.",
+    examples=["export -o history.jsonl", "export latest -o trip.html", "export 019a2b --format markdown"],
+)
+@click.argument("session_ids", metavar="[SESSION_ID]...", type=SESSION_ID, nargs=-1)
 @click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="The file to write.  [default: the output]")
 @click.option(
     "--format",
@@ -62,7 +65,7 @@ def export(service: SessionService, session_ids: tuple[str, ...], output: str, f
     format "jsonl" holds everything: `session-sqlite import` makes equal sessions from it.
     """
     target: Any = sys.stdout if output == OUTPUT else output
-    wanted = [service.get_session(session_id) for session_id in session_ids] or None
+    wanted = [find_session(service, session_id) for session_id in session_ids] or None
     if output == OUTPUT and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # the same bytes as in a file
     with _bar("Exporting", "events", shown=output != OUTPUT) as progress:
@@ -80,15 +83,25 @@ def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.command("import")
+@click.command(
+    "import",
+    cls=Verb,
+    short_help="Import conversations of this or another program.",
+    examples=[
+        "import chatgpt-export.zip --dry-run",
+        "import ~/.claude/projects --app claude-code",
+        "import --list-formats",
+    ],
+)
 @click.argument("source", metavar="FILE", type=click.Path())
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["auto", *importers.FORMATS]),
+    metavar="FORMAT",
     default="auto",
     show_default=True,
-    help="The format of FILE.",
+    help="The format of FILE; --list-formats lists them.",
 )
 @click.option(
     "--list-formats",
@@ -101,18 +114,18 @@ def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Change nothing, and only say what would be imported.")
 @click.option("--app", metavar="NAME", help="Assign the sessions to this app.")
 @click.option("--user", metavar="ID", help="Assign the sessions to this user.")
-@json_option
+@form_options("json")
 @db_option(DEFAULT_FILE)
 @click.pass_obj
 def import_(
-    group_db: str | None,
+    front: Place,
     db: str | None,
     source: str,
     format_: ImportFormat,
     dry_run: bool,
     app: str | None,
     user: str | None,
-    as_json: bool,
+    form: Form | None,
 ) -> None:
     """Import conversations from an export or from another program's file.
 
@@ -120,28 +133,31 @@ def import_(
     may be gzipped. FILE may be a folder, or "-" for the input.
 
     Importing a file again creates no duplicates, and nothing that is stored changes. If FILE does not name an app and
-    a user, the sessions get the app and user "default". The exit code is 1 if something could not be imported.
+    a user, the sessions get the app and user "default". The exit code is 3 if something could not be imported.
     """
-    store = chosen(db, group_db) or str(database_file())
+    place = Place(db, app, user).or_(front)
+    store = place.store()
+    if store is None:
+        store = str(database_file())
     # A dry run must not make the store: one that does not exist is replaced by an empty one in memory.
     if dry_run and not is_server(store) and not os.path.exists(absolute(store)):
         store = MEMORY
     with service_of(store, "default", "default", read_only=dry_run and store != MEMORY, may_make=True) as service:
-        with _ended_by_ctrl_c(), _bar("Importing", "bytes", shown=not as_json) as progress:
+        with _ended_by_ctrl_c(), _bar("Importing", "bytes", shown=form is None) as progress:
             report = service.import_(
                 sys.stdin.buffer if source == "-" else source,
                 format=format_,
                 dry_run=dry_run,
-                app_name=app,
-                user_id=user,
+                app_name=place.app,
+                user_id=place.user,
                 progress=progress,
             )
-        if as_json:
+        if form is not None:
             print_text(json_text(dataclasses.asdict(report)))
         else:
             _print_report(report)
     if report.skipped_count:
-        click.get_current_context().exit(FAILED)
+        click.get_current_context().exit(INCOMPLETE)
 
 
 def _print_report(report: ImportReport) -> None:
@@ -193,29 +209,38 @@ def _amounts(done: int, total: int | None, unit: str) -> str:
     return f"{done / size:,.{digits}f} of {(total or done) / size:,.{digits}f} {name}"
 
 
-@click.command("copy")
+@click.command(
+    "copy",
+    cls=Verb,
+    short_help="Copy all conversations to another store.",
+    examples=["copy sessions.db postgresql+psycopg://user@host/db", "copy old.db new.db --app shop"],
+)
 @click.argument("source", metavar="SOURCE", type=click.Path())
 @click.argument("target", metavar="TARGET", type=click.Path())
 @app_option
 @user_option
-@json_option
-def copy_(source: str, target: str, app: str | None, user: str | None, as_json: bool) -> None:
+@form_options("json")
+@click.pass_obj
+def copy_(front: Place, source: str, target: str, app: str | None, user: str | None, form: Form | None) -> None:
     """Copy all conversations from one store to another: a file, or the URL of a server.
 
-    With their state, forks and summaries, and exactly. Then the two are compared, and a difference is an error that
-    names the session. Run it again if it was interrupted, or to bring over what has come since: nothing comes twice.
+    State, forks and summaries are copied too. Then the two stores are compared, and a difference is an error that names
+    the session. If it was interrupted, run it again: nothing is copied twice. Run it again also to copy what is new.
 
-    TARGET is made if it is not there. What it has besides stays. SOURCE is only read.
+    TARGET is made if it does not exist. Other conversations in it stay. SOURCE is only read.
     """
+    place = Place(None, app, user).or_(front)
     if _same_store(source, target):
         raise click.UsageError("SOURCE and TARGET are the same store")
     with (
-        service_of(source, app, user, read_only=True) as old,
-        service_of(target, app, user, read_only=False, may_make=True) as new,
-        _bar("Copying and comparing", "events", shown=not as_json) as progress,
+        service_of(source, place.app, place.user, read_only=True) as old,
+        service_of(target, place.app, place.user, read_only=False, may_make=True) as new,
+        _bar("Copying and comparing", "events", shown=form is None) as progress,
     ):
         report = copy_sessions(old, new, progress=progress)
-    if as_json:
+        if not report.sessions:
+            say_nothing_found(old)
+    if form is not None:
         print_text(json_text(dataclasses.asdict(report)))
     else:
         print_text(str(report))
