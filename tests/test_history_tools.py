@@ -156,21 +156,36 @@ def test_sessions_are_listed_with_dates_titles_and_first_messages(shop: SQLiteSe
     assert "SECRET" not in answer
 
 
-def test_the_pages_of_the_list_have_each_session_once(shop: SQLiteSessionService) -> None:
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("teapots", ["october"]), ("Christmas", ["october"]), ("red", ["cups"]), ("teapots Christmas", ["october"]),
+        ("teapots red", []), ("SECRET", []), ("%", []), ("*", []), ("", ["cups", "october"]),
+    ],
+)  # fmt: skip
+def test_sessions_are_listed_by_their_words(shop: SQLiteSessionService, words: str, ids: list[str]) -> None:
+    answer = called(tools_of(shop)["list_sessions"], NOW, words=words).text
+    assert sorted(re.findall(r'(?m)^session "([^"]*)"', answer)) == ids
+    assert ("#4 user\n> Only until Christmas, then it goes." in answer) == ("Christmas" in words)
+
+
+@pytest.mark.parametrize("words", [None, "s"])
+def test_the_pages_of_the_list_have_each_session_once(shop: SQLiteSessionService, words: str | None) -> None:
     for number in range(30):
-        shop.create_session(session_id=f"s-{number}", title="很长的标题" * 20)
+        shop.create_session(session_id=f"s-{number}", title="s " + "很长的标题" * 20)
     listing = tools_of(shop, max_tokens=500)["list_sessions"]
     seen: list[str] = []
     page: str | None = None
     for _ in range(40):
-        answer = called(listing, NOW, limit=7, page=page).text
+        answer = called(listing, NOW, limit=7, page=page, words=words).text
         assert estimated_tokens(answer) <= 500
         seen += re.findall(r'(?m)^session "([^"]*)"', answer)
-        more = re.search(r"list_sessions\(page=(.*)\)", answer)
+        more = re.search(r"list_sessions with the same arguments and page=(.*)", answer)
         if more is None:
             break
         page = json.loads(more[1])
-    assert sorted(seen) == sorted(["october", "cups", *(f"s-{number}" for number in range(30))])
+    others = ["october", "cups"] if words is None else []
+    assert sorted(seen) == sorted([*others, *(f"s-{number}" for number in range(30))])
 
 
 def test_a_session_is_read_from_any_place_to_both_ends(shop: SQLiteSessionService, run: Run) -> None:
@@ -408,7 +423,8 @@ OURS = re.compile(
     r"|#\d+ ([\w.-]+|@)(, (reasoning|calls @|(result|error) of @|\d+ more calls|this event cannot be read))?"
     r"|on \d{4}-\d\d-\d\d:|\[[\d,]+ of [\d,]+ characters are left out\]|\(\d+ more passages? did not fit\)"
     r"|session @, from [\d-]+, last change [\d-]+, events up to \d+(, title @)?"
-    r"|There are more: list_sessions\(page=@\)|There are (earlier|later) events: read_session with (before|after)=\d+"
+    r"|There are more: list_sessions with the same arguments and page=@"
+    r"|There are (earlier|later) events: read_session with (before|after)=\d+"
     r"|\d+ passages? from \d+ sessions?, the best first\. Today is .*|Sessions, the latest change first\. Today is .*"
     r"|Events \d+ to \d+ of session @, whose last is \d+(, title @)?\. Lines that begin .*"
 )
@@ -452,6 +468,7 @@ def test_no_text_and_no_name_breaks_out_of_its_quotation(
     for answer in (
         called(tools["search_history"], question="Which teapot?"),
         called(tools["list_sessions"]),
+        called(tools["list_sessions"], words="teapot"),
         called(tools["read_session"], session_id=id),
     ):
         assert answer.status == "success"

@@ -93,7 +93,7 @@ def arguments(chance: random.Random, more: list[Any], *, parameters: list[str]) 
         what = chance.random()
         if what < 0.25:
             given[name] = chance.choice(VALUES + more)
-        elif name == "question" and what < 0.9:
+        elif (name == "question" and what < 0.9) or (name == "words" and what < 0.4):
             given[name] = chance.choice(QUESTIONS)
         elif name == "session_id" and what < 0.6:
             given[name] = chance.choice(["s-1", "shared", "bobs", "banks", "%"])
