@@ -1140,6 +1140,7 @@ class SessionService:
         *,
         session: SessionArgument | Iterable[SessionArgument] | None = None,
         format: ExportFormat = "auto",
+        user_markdown: bool = False,
         app_name: str | AnyOf | None = None,
         user_id: str | AnyOf | None = None,
         progress: Progress | None = None,
@@ -1148,12 +1149,16 @@ class SessionService:
 
         Args:
             target: A path, or a file that is open for text. A file at a path appears when it is complete; a new one is
-                readable by its owner only.
+                readable by its owner only. With the format ``"html"`` it may be a folder (one that is there, or a path
+                that ends with a slash): it gets a page for each session, and an ``index.html`` with a list of them by
+                month. An export into the same folder again replaces the pages of the one before, and touches no other
+                file.
             session: One session or several; all of the app and user if not given.
             format: ``"auto"`` goes by the file's ending: ``.html`` and ``.md`` are for people, anything else is
                 ``"jsonl"``. ``"jsonl"`` is JSON Lines, from which `import_` makes equal sessions (see
                 `session_sqlite.transfer.jsonl`); ``"markdown"`` and ``"html"`` (one page that has no script and loads
                 nothing) are for people.
+            user_markdown: Show the users' texts as Markdown in HTML, too; otherwise as they were written.
             app_name: The app; the service's if not given, `ANY` for every app.
             user_id: The user; the service's if not given, `ANY` for every user.
             progress: A function that is called with how many events are written, and how many there are in all (None
@@ -1164,7 +1169,7 @@ class SessionService:
 
         Raises:
             SessionNotFoundError: There is no such session.
-            InvalidInputError: There is no such format.
+            InvalidInputError: There is no such format; or the folder has an ``index.html`` that is not an export's.
             StoreError: The file cannot be written.
         """
         if isinstance(session, (str, SessionRecord)):
@@ -1183,6 +1188,7 @@ class SessionService:
             keys=keys,
             where=lookup.of_scope(*self._scope(app_name, user_id)),
             format=format,
+            user_markdown=user_markdown,
             progress=progress,
             store=self.path,
         )

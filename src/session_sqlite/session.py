@@ -149,10 +149,11 @@ class Session(SessionRecord):
         target: str | os.PathLike[str] | IO[str],
         *,
         format: ExportFormat = "auto",
+        user_markdown: bool = False,
         progress: Progress | None = None,
     ) -> ExportReport:
         """Writes the session with its events and state to a file; see `SessionService.export`."""
-        return self._store().export(target, session=self, format=format, progress=progress)
+        return self._store().export(target, session=self, format=format, user_markdown=user_markdown, progress=progress)
 
     @property
     def state(self) -> SessionState:

@@ -57,20 +57,27 @@ _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
     default="auto",
     help="The format of FILE.  [default: by the ending of its name]",
 )
+@click.option("--user-markdown", is_flag=True, help="In HTML, show the users' texts as Markdown, too.")
 @with_store()
-def export(service: SessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat) -> None:
+def export(
+    service: SessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat, user_markdown: bool
+) -> None:
     """Write conversations to a file, for another store or for people.
 
     Exports all of them, or those whose ids are given. A FILE whose name ends with .html or .md is for people. The
     format "jsonl" holds everything: `session-sqlite import` makes equal sessions from it.
+
+    With `-o FOLDER/ --format html` each conversation gets a page of its own, and index.html lists them by month. Run it
+    again to replace the pages; other files in the folder stay.
     """
     target: Any = sys.stdout if output == OUTPUT else output
     wanted = [find_session(service, session_id) for session_id in session_ids] or None
     if output == OUTPUT and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # the same bytes as in a file
     with _bar("Exporting", "events", shown=output != OUTPUT) as progress:
-        report = service.export(target, session=wanted, format=format_, progress=progress)
-    click.echo(str(dataclasses.replace(report, note="")), err=True)
+        report = service.export(target, session=wanted, format=format_, user_markdown=user_markdown, progress=progress)
+    # If nothing was found, the command says it in its own words.
+    click.echo(str(report if report.sessions else dataclasses.replace(report, note="")), err=True)
     if report.sessions == 0:
         say_nothing_found(service)
 

@@ -14,8 +14,9 @@ import binascii
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -35,16 +36,19 @@ from session_sqlite.transcript.colours import coloured
 from session_sqlite.transcript.markdown import Renderer, link_start
 from session_sqlite.transcript.markup import Markup, cut, escaped, isolated, lang
 from session_sqlite.transcript.text import (
+    Entries,
     Entry,
     Gap,
     arguments_text,
     content_text,
+    counted,
     entries,
     first_and_last,
     interruption_text,
     json_text,
     origin_text,
     time_shown,
+    total_usage,
     usage_text,
 )
 
@@ -59,6 +63,13 @@ SHORT_ID: Final = 13  # characters of an id that are shown at least: a UUIDv7 ha
 LONG_ID: Final = 23  # and at most
 LONG_CELL: Final = 40
 SUMMARY_CHARACTERS: Final = 120
+LONG_PROMPT: Final = 400  # characters of a system prompt that are not folded
+LINES_OF_LONG_PROMPT: Final = 6
+CALLS_SHOWN: Final = 5  # of one turn; more are folded
+PROMPTS_WORTH_A_LIST: Final = 3
+PROMPTS_LISTED: Final = 1_000
+PROMPT_CHARACTERS: Final = 80
+PROMPT_READ: Final = 1_000  # characters of a text of which one line is made
 LANGUAGE_CHARACTERS: Final = 40
 STATE_CHARACTERS: Final = 300
 
@@ -70,13 +81,16 @@ CONTENT_SECURITY_POLICY: Final = (
 # ---------------------------------------------------------------- a whole page
 
 
-def html_page(session: SessionRecord, events: Iterable[Event], *, limit: int | None = None) -> Iterator[str]:
+def html_page(
+    session: SessionRecord, events: Iterable[Event], *, limit: int | None = None, user_markdown: bool = False
+) -> Iterator[str]:
     """Yields the pieces of a whole HTML page, which has no script and loads nothing.
 
     Args:
         session: The session.
         events: Its events, or some of them; a stream is rendered as it is read.
         limit: At most this many events: some of the first, the number of those left out, and the last; None for all.
+        user_markdown: Show the user's texts as Markdown, too; otherwise as they were written.
 
     Example:
         >>> from session_sqlite import Event, Session
@@ -84,23 +98,26 @@ def html_page(session: SessionRecord, events: Iterable[Event], *, limit: int | N
         >>> "<script" in page, "&lt;b&gt;Which&lt;/b&gt; tea?" in page
         (False, True)
     """
+    section = Section(session, user_markdown=user_markdown)
     yield page_start(session.title or session.id)
-    yield session_start(session, 1)
-    for entry in entries(first_and_last(events, limit)):
-        yield PAGE_FORM.entry(entry)
-    yield session_end()
+    yield section.start()
+    for event in first_and_last(events, limit):
+        yield from section.add(event)
+    yield from section.end()
     yield page_end()
 
 
-def page_start(title: str) -> str:
-    """Returns the beginning of a page, up to its first session."""
+def page_start(title: str, sheet: str = style.TRANSCRIPT, *, mark: str = "session-sqlite") -> str:
+    """Returns the beginning of a page, up to its first session; the mark says what made it."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="generator" content="{mark}">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(CONTENT_SECURITY_POLICY)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
+        '<meta http-equiv="x-dns-prefetch-control" content="off">\n'
         f"<title>{escaped(cut(title, CELL_CHARACTERS))}</title>\n"
-        f"<style>{style.BASE}{style.TRANSCRIPT}{style.PAGE}</style>\n</head>\n<body>\n"
+        f"<style>{style.BASE}{sheet}{style.PAGE}</style>\n</head>\n<body>\n"
         f'<main class="{style.ROOT}">\n'
     )
 
@@ -110,14 +127,112 @@ def page_end() -> str:
     return "</main>\n</body>\n</html>\n"
 
 
-def session_start(session: SessionRecord, number: int) -> str:
-    """Returns the beginning of a session on a page, up to its first event; the number is its place on the page."""
-    return f'<section aria-labelledby="session-{number}">\n{PAGE_FORM.head(session, number)}<ol class="events">\n'
+@dataclass
+class Counts:
+    """The figures of a session, counted as its entries are written."""
+
+    events: int = 0
+    prompts: int = 0
+    calls: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, entry: Entry | Gap) -> None:
+        """Counts an entry with the events in it."""
+        if isinstance(entry, Gap):
+            self.events += entry.count
+            return
+        self.prompts += entry.event.author == "user"
+        for step in entry.steps():
+            event = step.event
+            self.events += 1 + len(step.results)
+            if event.author != "tool":
+                self.calls += len(event.actions)
+            self.failed += sum(call.error is not None for call in event.actions)
+            self.failed += sum(action.error is not None for one in step.results.values() for action in one.actions)
+            if event.usage is not None:
+                self.input_tokens += event.usage.input_tokens
+                self.output_tokens += event.usage.output_tokens
+
+    def __str__(self) -> str:
+        calls = counted(self.calls, "tool call") if self.calls else ""
+        tokens = f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out"
+        parts = [
+            counted(self.events, "event"),
+            counted(self.prompts, "prompt") if self.prompts else "",
+            f"{calls} ({self.failed:,} failed)" if calls and self.failed else calls,
+            tokens if self.input_tokens or self.output_tokens else "",
+        ]
+        return " · ".join(filter(None, parts))
 
 
-def session_end() -> str:
-    """Returns the end of a session on a page."""
-    return "</ol>\n</section>\n"
+class Section:
+    """A session on a page, which is written as its events come.
+
+    What is known only after the last event, the figures and the list of prompts, is written last; the style sheet puts
+    it above the events, or beside them.
+    """
+
+    def __init__(
+        self, session: SessionRecord, number: int = 1, *, user_markdown: bool = False, links: str = ""
+    ) -> None:
+        """Begins a section.
+
+        Args:
+            session: The session.
+            number: Its place on the page. The anchors of the first are the places of its events (``#37``).
+            user_markdown: Show the user's texts as Markdown, too.
+            links: Links to other pages, as HTML.
+        """
+        self.counts = Counts()
+        self.first_prompt = ""
+        self._session = session
+        self._number = number
+        self._links = links
+        self._form = replace(PAGE_FORM, anchors="" if number == 1 else f"{number}-", user_markdown=user_markdown)
+        self._entries = Entries()
+        self._before: datetime | None = None
+        self._prompts: list[str] = []
+
+    def start(self) -> str:
+        """Returns the beginning, up to the first event."""
+        links = self._links and f'<nav class="pages" aria-label="Conversations">{self._links}</nav>\n'
+        head = self._form.head(self._session, self._number)
+        return f'<section aria-labelledby="session-{self._number}">\n{links}{head}<ol class="events">\n'
+
+    def add(self, event: Event | Gap) -> Iterator[str]:
+        """Takes the next event, and yields what can be written now."""
+        yield from map(self._shown, self._entries.add(event))
+
+    def end(self) -> Iterator[str]:
+        """Yields the end."""
+        yield from map(self._shown, self._entries.rest())
+        yield f'</ol>\n<p class="counts">{self.counts}</p>\n'
+        if self.counts.prompts >= PROMPTS_WORTH_A_LIST:
+            name = "Prompts" if self._number == 1 else f"Prompts of session {self._number}"
+            more = self.counts.prompts - len(self._prompts)
+            rest = f"<li>… and {more:,} more</li>" if more else ""
+            yield f'<nav class="prompts" aria-label="{name}" tabindex="0"><p>Prompts</p>\n<ol>'
+            yield from self._prompts
+            yield f"{rest}</ol></nav>\n"
+        yield self._links and f'<nav class="pages last" aria-label="More conversations">{self._links}</nav>\n'
+        yield "</section>\n"
+
+    def _shown(self, entry: Entry | Gap) -> str:
+        self.counts.add(entry)
+        shown = self._form.entry(entry, self._before)
+        if isinstance(entry, Entry):
+            event = entry.event
+            self._before = event.created_at
+            if event.author == "user":
+                said = " ".join(content_text(event)[:PROMPT_READ].split())
+                self.first_prompt = self.first_prompt or said
+                if len(self._prompts) < PROMPTS_LISTED:
+                    text = f"<bdi{lang(said)}>{escaped(cut(said, PROMPT_CHARACTERS))}</bdi>"
+                    anchor = self._form.anchor(event)
+                    self._prompts.append(f'<li><a href="#{anchor}">{text}</a></li>\n' if anchor else f"<li>{text}</li>")
+        return shown
 
 
 # ---------------------------------------------------------------- parts of a notebook
@@ -125,8 +240,14 @@ def session_end() -> str:
 
 def session_part(session: SessionRecord, events: Iterable[Event | Gap] = (), note: str = "") -> str:
     """Returns a session as a notebook shows it: its fields, a note, and its events."""
-    shown = "\n".join(map(NOTEBOOK_FORM.entry, entries(events)))
-    list_of_events = f'<ol class="events">\n{shown}</ol>' if shown else ""
+    counts, before, shown, is_whole = Counts(), None, [], True
+    for entry in entries(events):
+        counts.add(entry)
+        shown.append(NOTEBOOK_FORM.entry(entry, before))
+        before = entry.event.created_at if isinstance(entry, Entry) else before
+        is_whole = is_whole and isinstance(entry, Entry)
+    figures = str(counts) if is_whole else counted(counts.events, "event")
+    list_of_events = f'<p class="counts">{figures}</p><ol class="events">\n{"".join(shown)}</ol>' if shown else ""
     return _part(f"{NOTEBOOK_FORM.head(session)}{_note(note)}{list_of_events}", transcript=True)
 
 
@@ -238,7 +359,9 @@ def items_table(items: Sequence[Any], note: str = "") -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int = 0, note: str = "") -> str:
     """Returns a table whose cells are escaped and cut; ``of`` is the number of rows, if not all are shown."""
     shown = list(rows)
-    heads = "".join(f'<th scope="col"{_align(shown, column)}>{escaped(name)}</th>' for column, name in enumerate(head))
+    heads = "".join(
+        f'<th scope="col" dir="auto"{_align(shown, column)}>{escaped(name)}</th>' for column, name in enumerate(head)
+    )
     body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in shown)
     rest = f'<p class="soft">… and {of - len(shown):,} more</p>' if of > len(shown) else ""
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
@@ -318,6 +441,8 @@ class _Form:
         most: At most this many characters of a text; None for all.
         most_of_image: At most this many characters of an image's base64 text; None for all.
         heading: The level of the headings of events; 0 if they are no headings.
+        anchors: The beginning of the events' anchors; None if they have none.
+        user_markdown: Show the user's texts as Markdown, too.
     """
 
     title: str
@@ -325,6 +450,8 @@ class _Form:
     most: int | None = None
     most_of_image: int | None = None
     heading: int = 0
+    anchors: str | None = None
+    user_markdown: bool = False
 
     def head(self, session: SessionRecord, number: int | None = None) -> str:
         facts = {
@@ -346,22 +473,38 @@ class _Form:
             f'<dl class="facts">{"".join(shown)}</dl>\n'
         )
 
-    def entry(self, entry: Entry | Gap) -> str:
+    def entry(self, entry: Entry | Gap, before: datetime | None = None) -> str:
+        """Returns an entry, given the time that the entry before it shows."""
         if isinstance(entry, Gap):
-            return f'<li class="gap">… {entry.count:,} more event{"" if entry.count == 1 else "s"} …</li>\n'
+            return f'<li class="gap">… {counted(entry.count, "more event")} …</li>\n'
         event = entry.event
         kind = event.author if event.author in {"user", "system", "tool"} else "model"
-        return f'<li class="{kind}">{self.who_line(event)}{"".join(self.body(entry))}</li>\n'
+        who = self.who_line(event, before)
+        return f'<li class="{kind}"{self.id_of(event)}>{who}{"".join(self.body(entry))}</li>\n'
 
-    def who_line(self, event: Event) -> str:
+    def anchor(self, event: Event) -> str:
+        """Returns the name by which a link reaches an event; empty where there are no links."""
+        is_stored = str(event.seq).isdecimal() and event.seq != 0
+        return f"{self.anchors}{event.seq}" if self.anchors is not None and is_stored else ""
+
+    def id_of(self, event: Event) -> str:
+        """Returns the attribute for `anchor`."""
+        anchor = self.anchor(event)
+        return f' id="{anchor}"' if anchor else ""
+
+    def who_line(self, event: Event, before: datetime | None) -> str:
+        """Returns the line that says who spoke, and when if that is another minute than before; else on hover."""
         named = {"agent": "" if event.agent_id == event.author else event.agent_id, "branch": event.branch}
         about = [f"<span>{name} {isolated(value)}</span>" for name, value in named.items() if value]
+        anchor, seq = self.anchor(event), f"#{escaped(event.seq)}"
+        place = f'<a class="seq" href="#{anchor}">{seq}</a>' if anchor else f'<span class="seq">{seq}</span>'
         return (
-            f'<{self.who} class="who"><span>#{escaped(event.seq)}</span> <b>{isolated(event.author)}</b> '
-            f"{_time(event.created_at)} {' '.join(about)}</{self.who}>"
+            f'<{self.who} class="who"><b>{isolated(event.author)}</b> {" ".join(about)} '
+            f"{_clock(event.created_at, before)} {place}</{self.who}>"
         )
 
     def body(self, entry: Entry) -> Iterator[str]:
+        """Yields what an entry says and does."""
         event = entry.event
         if event.unreadable:
             yield '<p class="error">Unreadable: this row cannot be decoded.</p>'
@@ -369,23 +512,60 @@ class _Form:
             return
         if event.supersedes:
             yield f'<p class="soft">A summary of the events up to #{event.supersedes}.</p>'
-        if event.reasoning:
-            reasoning = "".join(self.prose(event.reasoning, is_markdown=True))
-            yield f"<details><summary>Reasoning</summary>{reasoning}</details>"
+        yield self.reasoning(event)
         if event.author == "tool":
             yield from self.result(event)
         else:
-            yield from self.prose(event.content, is_markdown=event.author != "user")
-            yield from self.attachments(event.attachments, event)
-            for position, call in enumerate(event.actions):
-                yield self.call(call, entry.results.get(position))
-        if event.state:
-            yield f'<ul class="state" aria-label="Changes of state">{"".join(map(_change, event.state.items()))}</ul>'
-        if event.usage is not None:
-            yield f'<p class="foot">{escaped(usage_text(event.usage))}</p>'
-        for shown in (event, *entry.results.values()):
-            if shown.interrupted:
-                yield f'<p class="soft">{escaped(interruption_text(shown))}</p>'
+            yield from self.said(event)
+            yield self.calls(entry)
+        for step in entry.steps():
+            changes = "".join(map(_change, step.event.state.items()))
+            yield f'<ul class="state" aria-label="Changes of state">{changes}</ul>' if changes else ""
+        if (usage := total_usage(step.event.usage for step in entry.steps())) is not None:
+            yield f'<p class="foot">{escaped(usage_text(usage))}</p>'
+        for step in entry.steps():
+            for shown in (step.event, *step.results.values()):
+                if shown.interrupted:
+                    yield f'<p class="soft">{escaped(interruption_text(shown))}</p>'
+
+    def reasoning(self, event: Event) -> str:
+        """Returns the reasoning of an event, folded."""
+        if not event.reasoning:
+            return ""
+        reasoning = "".join(self.prose(event.reasoning, is_markdown=True))
+        return f"<details><summary>Reasoning</summary>{reasoning}</details>"
+
+    def said(self, event: Event) -> Iterator[str]:
+        """Yields the content of an event; a long one of the system is folded."""
+        content = event.content
+        shown = self.prose(content, is_markdown=self.user_markdown or event.author != "user")
+        if event.author == "system" and (len(content) > LONG_PROMPT or content.count("\n") > LINES_OF_LONG_PROMPT):
+            start = escaped(cut(" ".join(content[:PROMPT_READ].split()), SUMMARY_CHARACTERS))
+            yield f"<details><summary>{start}</summary>{''.join(shown)}</details>"
+        else:
+            yield from shown
+        yield from self.attachments(event.attachments, event)
+
+    def calls(self, entry: Entry) -> str:
+        """Returns the calls of a turn together; many of them are folded."""
+        rows, names, failed = [], Counter[str](), 0
+        for step in entry.steps():
+            calls = [self.call(call, step.results.get(place)) for place, call in enumerate(step.event.actions)]
+            names.update(call.name for call in step.event.actions)
+            failed += sum('<span class="error">' in call for call in calls)
+            if step is entry:
+                rows += calls
+            else:
+                rows.append(f"<div{self.id_of(step.event)}>{self.reasoning(step.event)}{''.join(calls)}</div>")
+        if not names:
+            return ""
+        if names.total() <= CALLS_SHOWN:
+            return f'<div class="calls">{"".join(rows)}</div>'
+        shown = [f"{isolated(name)}{f' × {count:,}' if count > 1 else ''}" for name, count in names.most_common(6)]
+        more = [f"{len(names) - 6:,} more"] if len(names) > 6 else []
+        of = f' <span class="error">{failed:,} failed</span>' if failed else ""
+        summary = f'{names.total():,} tool calls{of} <span class="soft">{", ".join([*shown, *more])}</span>'
+        return f'<details class="calls"><summary>{summary}</summary>{"".join(rows)}</details>'
 
     def call(self, call: ToolCall, result: Event | None) -> str:
         """Returns a call with its result, which is its own output or the event that answered it."""
@@ -400,7 +580,7 @@ class _Form:
         if result is not None:
             at = f" of #{escaped(result.seq)} {_time(result.created_at)}"
             parts += [
-                f'<p class="label">Result{at}</p>',
+                f'<p class="label"{self.id_of(result)}>Result{at}</p>',
                 *self.output(result.content),
                 *self.attachments(result.attachments, result),
             ]
@@ -491,7 +671,7 @@ class _Form:
         return f"{opening}{mark}</a>" if opening else mark
 
 
-PAGE_FORM: Final = _Form("h1", "h2", heading=2)
+PAGE_FORM: Final = _Form("h1", "h2", heading=2, anchors="")
 NOTEBOOK_FORM: Final = _Form("p", "p", CHARACTERS_IN_NOTEBOOK, IMAGE_CHARACTERS_IN_NOTEBOOK)
 
 
@@ -503,6 +683,19 @@ def _time(when: datetime | None, timespec: str = "seconds") -> Markup:
     if when is None:
         return Markup("")
     return Markup(f'<time datetime="{when.isoformat()}">{time_shown(when, timespec)}</time>')
+
+
+def _clock(when: datetime | None, before: datetime | None) -> str:
+    """Returns the time of an event: with its date on another day than before, and on hover only in the same minute."""
+    if when is None:
+        return ""
+    whole = time_shown(when)
+    if before is None or when.date() != before.date():
+        shown, kind = whole[:16], ""
+    else:
+        is_same = (when.hour, when.minute) == (before.hour, before.minute)
+        shown, kind = (whole[11:], ' class="again"') if is_same else (whole[11:16], "")
+    return f'<time{kind} datetime="{when.isoformat()}" title="{whole} UTC">{shown}</time>'
 
 
 def _pretty(value: Any) -> str:

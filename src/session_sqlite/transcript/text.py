@@ -5,7 +5,7 @@ direction of writing is shown as an escape (`visible`). Widths are in columns of
 two.
 
 An *entry* is an event together with the results of its tool calls, if these are among the ``tool`` events that directly
-follow it.
+follow it, and with the further calls of the same turn: of events that say nothing and only call tools.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, Final
 from session_sqlite.models import Event, SessionRecord, ToolCall, Usage
 
 TAB_COLUMNS: Final = 8
+STEPS_TOGETHER: Final = 200  # events that are held and shown as one entry
 
 # Control characters except tab and newline, line separators, marks of the direction of writing, half surrogates.
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -111,6 +112,31 @@ def usage_text(usage: Usage) -> str:
     return f"{visible(usage.model)} tokens: {tokens}".lstrip()
 
 
+def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
+    """Returns the tokens of several replies together, with the model of the first; None if there are none."""
+    total: Usage | None = None
+    for usage in usages:
+        if usage is not None and total is not None:
+            counts = {name: getattr(total, name) + getattr(usage, name) for name in _COUNTS}
+            total = Usage(total.model, **counts)
+        elif usage is not None:
+            total = usage
+    return total
+
+
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def counted(count: int, name: str) -> str:
+    """Returns a number of things.
+
+    Example:
+        >>> counted(1, "event"), counted(1200, "tool call")
+        ('1 event', '1,200 tool calls')
+    """
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
 def interruption_text(event: Event) -> str:
     """Returns a sentence on a run that ended at this event without a complete reply; empty if none did."""
     if not event.interrupted:
@@ -158,15 +184,21 @@ class Gap:
 
 @dataclass(frozen=True)
 class Entry:
-    """An event with the results of its calls.
+    """An event with the results of its calls, and with the further calls of its turn.
 
     Attributes:
         event: The event.
         results: The ``tool`` events that have the results, by the position of the call in ``event.actions``.
+        further: Entries of events that follow it and only call tools.
     """
 
     event: Event
     results: dict[int, Event] = field(default_factory=dict)
+    further: list[Entry] = field(default_factory=list)
+
+    def steps(self) -> list[Entry]:
+        """Returns the entry and the further ones."""
+        return [self, *self.further]
 
 
 class Entries:
@@ -180,8 +212,11 @@ class Entries:
         if isinstance(event, Gap):
             yield from self.rest()
             yield event
-        elif self._held is not None and (position := _answered(self._held, event)) is not None:
-            self._held.results[position] = event
+        elif self._held is not None and (answered := _answered(self._held, event)) is not None:
+            step, position = answered
+            step.results[position] = event
+        elif self._held is not None and _only_calls_on(self._held, event):
+            self._held.further.append(Entry(event))
         else:
             yield from self.rest()
             self._held = Entry(event)
@@ -201,15 +236,25 @@ def entries(events: Iterable[Event | Gap]) -> Iterator[Entry | Gap]:
     yield from maker.rest()
 
 
-def _answered(entry: Entry, event: Event) -> int | None:
-    """Returns the position of the entry's call that the event is the result of, if that call has no result yet."""
+def _answered(entry: Entry, event: Event) -> tuple[Entry, int] | None:
+    """Returns the call that the event is the result of: the step and the position in it, if it has no result yet."""
     if event.author != "tool" or entry.event.author == "tool" or event.unreadable or len(event.actions) != 1:
         return None
     id = event.actions[0].id
-    for position, call in enumerate(entry.event.actions):
-        if id and call.id == id and call.status == "pending" and position not in entry.results:
-            return position
+    for step in entry.steps():
+        for position, call in enumerate(step.event.actions):
+            if id and call.id == id and call.status == "pending" and position not in step.results:
+                return step, position
     return None
+
+
+def _only_calls_on(entry: Entry, event: Event) -> bool:
+    """Returns True if an event says nothing, and its calls go on with those of the entry."""
+    first = entry.event
+    is_of_same = (event.author, event.agent_id, event.branch) == (first.author, first.agent_id, first.branch)
+    is_silent = not (event.content or event.supersedes or event.unreadable or event.attachments)
+    has_calls = bool(first.actions and event.actions) and first.author not in {"user", "system", "tool"}
+    return is_of_same and is_silent and has_calls and len(entry.further) < STEPS_TOGETHER
 
 
 def first_and_last(events: Iterable[Event], limit: int | None) -> Iterator[Event | Gap]:

@@ -35,7 +35,7 @@ from session_sqlite.operations.whole_sessions import (
     are_of_one_session,
 )
 from session_sqlite.sqlite import file_text
-from session_sqlite.transfer import html, importers, jsonl, markdown
+from session_sqlite.transfer import folder, html, importers, jsonl, markdown
 from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
 from session_sqlite.version import __version__
 from session_sqlite.where import Where
@@ -44,6 +44,12 @@ from session_sqlite.where import Where
 BATCH_EVENTS: Final = 500
 BATCH_PIECES: Final = 200
 BATCH_CHARACTERS: Final = 4_000_000
+
+SESSIONS_IN_A_PAGE: Final = 200
+FOLDER_IS_BETTER: Final = (
+    "So many conversations in one page are slow to open. A folder (a path that ends with a slash) is better: each gets "
+    "a page of its own, and an index lists them."
+)
 
 FAULTS_KEPT: Final = 100  # faults that a report shows; the others are only counted
 MAX_FAULTS: Final = 100_000  # faults after which an import gives up, if there is hardly anything else
@@ -101,6 +107,7 @@ def export(
     format: str,
     progress: Progress | None,
     store: Path | None,
+    user_markdown: bool = False,
 ) -> ExportReport:
     """Writes the sessions with these keys, or without keys all that match; see `SessionService.export`."""
     if format == "auto":
@@ -108,10 +115,15 @@ def export(
         format = _ENDINGS.get(ending, "jsonl")
     if format not in EXPORT_FORMATS:
         raise InvalidInputError(f"format must be auto or one of {', '.join(EXPORT_FORMATS)}")
-    writer = EXPORT_FORMATS[format]()
     total = None
     if progress is not None and keys is None:
         total = sessions.count_events(where)
+    if format == "html" and folder.is_folder(target):
+        wanted = sessions.keys(where) if keys is None else iter(keys)
+        path = folder.folder_path(target)  # type: ignore[arg-type]  # it is no open file
+        done = folder.export_folder(sessions, path, wanted, user_markdown=user_markdown, progress=progress, total=total)
+        return ExportReport(format, *done)
+    writer = html.Writer(user_markdown=user_markdown) if format == "html" else EXPORT_FORMATS[format]()
     done_sessions = done_events = 0
     with open_target(target, store) as file:
         _write(file, writer.begin())
@@ -127,7 +139,8 @@ def export(
                 if progress is not None:
                     progress(done_events, total)
         _write(file, writer.end(done_sessions, done_events))
-    return ExportReport(format, done_sessions, done_events)
+    note = FOLDER_IS_BETTER if format == "html" and done_sessions > SESSIONS_IN_A_PAGE else ""
+    return ExportReport(format, done_sessions, done_events, note)
 
 
 def _write(file: Target, texts: Iterator[str]) -> None:
@@ -145,11 +158,14 @@ def open_target(target: Any, store: Path | None) -> Iterator[Target]:
             raise InvalidInputError("the file must be open for text, not for bytes") from error
         yield target
         return
+    is_folder = folder.is_folder(target)
     path = Path(os.path.realpath(file_text(target, "target")))
     if store is not None and path.parent == Path(os.path.realpath(store)).parent and path.name in _files_of(store):
         raise InvalidInputError(f"{str(path)!r} is the store itself: export to another file")
-    if path.is_dir():
-        raise InvalidInputError(f"{str(path)!r} is a directory: give the path of a file in it")
+    if is_folder:
+        raise InvalidInputError(
+            f'{str(path)!r} is a directory: give the path of a file in it, or the format "html" for a page each'
+        )
     with _Named(path) as file:
         yield file
 

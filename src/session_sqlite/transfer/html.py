@@ -8,15 +8,15 @@ from typing import Any
 from session_sqlite import codec
 from session_sqlite.operations.whole_sessions import StoredSession
 from session_sqlite.transcript import html
-from session_sqlite.transcript.text import Entries
 
 
 class Writer:
     """A maker of the pieces of one page."""
 
-    def __init__(self) -> None:
-        self._sessions = 0
-        self._entries = Entries()
+    def __init__(self, *, user_markdown: bool = False) -> None:
+        self._user_markdown = user_markdown
+        self._number = 0
+        self._section: html.Section | None = None
 
     def begin(self) -> Iterator[str]:
         """Yields nothing: the page begins with its first session, whose title it takes."""
@@ -24,21 +24,24 @@ class Writer:
 
     def session(self, stored: StoredSession) -> Iterator[str]:
         """Yields the beginning of a session's section, up to its events."""
-        session = stored.session
-        yield html.page_start(session.title or session.id) if not self._sessions else "".join(self._close())
-        self._sessions += 1
-        yield html.session_start(session, self._sessions)
+        if self._section is None:
+            yield html.page_start(stored.session.title or stored.session.id)
+        else:
+            yield from self._section.end()
+        self._number += 1
+        self._section = html.Section(stored.session, self._number, user_markdown=self._user_markdown)
+        yield self._section.start()
 
     def events(self, rows: Iterable[Any]) -> Iterator[str]:
         """Yields events, each with the results of its calls."""
-        for row in rows:
-            yield from map(html.PAGE_FORM.entry, self._entries.add(codec.decode_event(row)))
+        if self._section is not None:
+            for row in rows:
+                yield from self._section.add(codec.decode_event(row))
 
     def end(self, _sessions: int, _events: int, /) -> Iterator[str]:
         """Yields the end of the page."""
-        yield "".join(self._close()) if self._sessions else html.page_start("No conversations")
-        yield html.page_end() if self._sessions else f"<p>No conversations.</p>{html.page_end()}"
-
-    def _close(self) -> Iterator[str]:
-        yield from map(html.PAGE_FORM.entry, self._entries.rest())
-        yield html.session_end()
+        if self._section is None:
+            yield f"{html.page_start('No conversations')}<h1>No conversations.</h1>\n"
+        else:
+            yield from self._section.end()
+        yield html.page_end()

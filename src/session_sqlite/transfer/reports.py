@@ -23,7 +23,8 @@ class ExportReport:
         format: The format of the file.
         sessions: How many sessions were written.
         events: How many events were written.
-        note: If nothing was written, a sentence on sessions of other apps and users; otherwise empty.
+        note: If nothing was written, a sentence on sessions of other apps and users; if one page has hundreds of
+            sessions, a sentence that a folder is better; otherwise empty.
     """
 
     format: str
