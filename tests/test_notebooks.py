@@ -17,7 +17,7 @@ Run = Callable[[nbformat.NotebookNode], None]
 # What the outputs contain.
 EXPECTED = {
     "01_quickstart": [
-        "<mark>", "#2 assistant", "never closed", "example-model tokens: 412 in, 38 out",
+        "<mark>", "assistant", "never closed", "example-model tokens: 412 in, 38 out",
         "[(2, 'First the entry point, then what it opens.', 'ok')]",
         "({'step': 2, 'user:lang': 'zh-CN'}, {'user:lang': 'zh-CN'})",
         "human  请帮我分析代码：main.go\n   ai  The file", " tool  func main()", "HumanMessage", "AIMessage",
@@ -35,7 +35,7 @@ EXPECTED = {
         "track_order 270 48 17.8", "退款 我想退掉订单", "2025-12", "track_order failed", "timeout",
     ],
     "04_bring_your_history": [
-        "('chatgpt', 1, 4)", "(0, 0, 4)", "('openai-chat', ())", "Tea at night", "<mark>", "#4 assistant",
+        "('chatgpt', 1, 4)", "(0, 0, 4)", "('openai-chat', ())", "Tea at night", "<mark>", "assistant",
         "rooibos 0 mg", "('history.html', True), ('history.jsonl', True), ('history.md', True)", "True",
         "请推荐一种绿茶",
     ],

@@ -66,7 +66,9 @@ align-items:baseline;color:var(--soft)}
 & .who b{font-weight:650}
 & .who .seq{margin-inline-start:auto;color:inherit;text-decoration:none}
 & .who a.seq:hover{text-decoration:underline}
-& .who .again{opacity:0}
+& ol.events>li{position:relative}
+& .who .again{opacity:0;position:absolute;inset-inline-start:calc(100% + .6em);white-space:nowrap}
+& li.user>.who .again{inset-inline:auto calc(100% + .6em)}
 & li:hover>.who .again,& li:focus-within>.who .again{opacity:1}
 & .text{white-space:pre-wrap;unicode-bidi:plaintext;text-align:start}
 & .text+.text{margin-top:.6em}
@@ -106,7 +108,7 @@ direction:ltr}
 & ul.state li{margin:0;max-width:100%}
 & ul.state::before{content:"state";color:var(--soft)}
 & .foot{font-size:.82em;color:var(--soft);margin:.4em 0 0}
-@media (max-width:40em){& ol.events>li{max-width:100%}& ol.events>li.user{max-width:92%}}}
+@media (max-width:40em){& .who .again{display:none}& ol.events>li{max-width:100%}& ol.events>li.user{max-width:92%}}}
 """
 
 INDEX: Final = """
@@ -115,7 +117,6 @@ INDEX: Final = """
 & .counts{color:var(--soft);margin:.1em 0 1em}
 & .months ul{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:.2em 1.1em;font-size:.92em;
 color:var(--soft)}
-& section{content-visibility:auto;contain-intrinsic-size:auto 40em}
 & h2{font-size:1.1em;font-weight:650;margin:1.6em 0 .4em;padding-top:.4em}
 & ol.index{list-style:none;margin:0;padding:0}
 & ol.index li{padding:.55em 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
