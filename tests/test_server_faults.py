@@ -955,3 +955,68 @@ def test_a_read_only_mariadb_is_read_and_says_that_it_takes_no_changes() -> None
     finally:
         own.administer("SET GLOBAL read_only = 0")
         own.administer("DROP USER app")
+
+
+DAMAGE = {
+    "order": ("UPDATE sessions SET last_seq = 0", True),
+    "order, far too high": ("UPDATE sessions SET last_seq = 9000000000000000000", True),
+    "state": ('INSERT INTO state (app_name, user_id, session_id, "key", value, updated_at) '
+              "VALUES ('default', 'default', 'nobody', 'k', '1', 'now')", True),
+    "state, of the wrong owner": ('INSERT INTO state (app_name, user_id, session_id, "key", value, updated_at) '
+                                  "VALUES ('default', 'default', 's', 'app:k', '1', 'now')", True),
+    "values of state": ("UPDATE state SET value = 'no JSON'", False),
+    "sessions": ("UPDATE sessions SET metadata = 'no JSON'", False),
+    "events": ("UPDATE events SET actions = 'no JSON' WHERE seq = 1", False),
+    "ids": ("UPDATE events SET id = 'same'", False),
+    "search index": ("DELETE FROM event_words", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_check_finds_what_is_wrong_and_mends_what_it_says(damage: str, kind: str, url: str) -> None:
+    sql, is_mended = DAMAGE[damage]
+    name = damage.partition(",")[0]
+    with SQLAlchemySessionService(url) as service:
+        session = service.create_session(session_id="s", state={"own": SECRET})
+        session.add_events([Event("user", SECRET), Event("assistant", "b")])
+        assert service.check().ok
+        with by_hand(url).begin() as connection:
+            connection.exec_driver_sql(quoted(kind, sql))
+        report = service.check()
+        found = {finding.name: finding for finding in report if finding.level == "error"}
+        assert set(found) == {name}
+        assert SECRET not in str(report)
+        assert ("repair=True" in found[name].advice) == is_mended
+        service.check(repair=True)
+        assert service.check().ok == is_mended
+        if is_mended:
+            assert session.add_event("user", "after").seq == 3
+
+
+def test_a_check_names_missing_views_and_indexes_and_makes_them_again(kind: str) -> None:
+    own = server(kind)
+    url = own.new_database()
+    try:
+        with SQLAlchemySessionService(url) as service:
+            session = service.create_session()
+            session.add_event("user", "hello")
+            on_table = " ON {}" if kind == "mariadb" else ""
+            gone = [
+                "DROP VIEW transcript", "DROP VIEW tool_calls", f"DROP INDEX events_id{on_table.format('events')}",
+                f"DROP INDEX event_words_index{on_table.format('event_words')}",
+            ]  # fmt: skip
+            with by_hand(url).begin() as connection:
+                for statement in gone:
+                    connection.exec_driver_sql(statement)
+            (found,) = [finding for finding in service.check() if finding.level == "error"]
+            assert found.name == "views and indexes"
+            for name in ("transcript", "tool_calls", "events_id", "event_words_index"):
+                assert name in found.message
+            with SQLAlchemySessionService(url, read_only=True) as reader, pytest.raises(ReadOnlyStoreError):
+                reader.check(repair=True)
+            service.check(repair=True)
+            assert service.check().ok
+            assert service.tool_calls() == []
+            assert service.search("hello")
+    finally:
+        own.drop_database(url)

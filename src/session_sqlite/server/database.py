@@ -43,7 +43,7 @@ from session_sqlite.pages import CheckReport, Rows, distinct
 from session_sqlite.server.checking import check
 from session_sqlite.server.dialects import Dialect, Fault, dialect_of
 from session_sqlite.server.hosts import Hosts
-from session_sqlite.server.schema import migrate, needs_migration
+from session_sqlite.server.schema import STEPS, make, migrate, needs_migration
 from session_sqlite.server.search_index import ServerSearchIndex
 
 T = TypeVar("T")
@@ -231,9 +231,7 @@ class ServerDatabase:
 
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """See `Database.write`."""
-        self._check_open()
-        if self.read_only:
-            raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
+        self._check_writable()
         is_unknown = False
 
         def in_transaction(connection: Connection) -> T:
@@ -340,9 +338,24 @@ class ServerDatabase:
             return QueryError(f"the query failed: {error.orig}")  # this is about the caller's own SQL
         return QueryError(f"the query failed: {_kind_of(error)}")
 
+    def make_again(self) -> None:
+        """Makes the views and indexes that are missing, and the views that are there anew."""
+
+        def work(connection: Connection) -> None:
+            for step in STEPS:
+                make(connection, self.dialect, step)
+
+        self._check_writable()
+        self._patiently(work, self._busy_timeout, writes=True)
+
     def check(self, *, repair: bool) -> CheckReport:
         """See `Database.check`."""
         return check(self, repair=repair)
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self.read_only:
+            raise ReadOnlyStoreError(f"the store {self} is open read-only: open it without read_only to write")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -74,6 +74,8 @@ class Dialect:
         has_returning: True if an INSERT can give its new rows to the statement around it.
         changes_text: True if the server cannot keep every text as it is.
         backup_command: The server's own program for backups.
+        settings_at_risk: The query for settings with which the server may lose what it has acknowledged.
+        parts: The query for the names of all views and indexes.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Dialect:
     changes_text: bool = False
     backup_command: str
     settings_at_risk: str
+    parts: str
 
     def advanced(self, cursor: Any) -> int | None:
         """Returns the ``last_seq`` that a cursor's `advance` has set; None if there is no such session."""
@@ -225,6 +228,15 @@ class PostgreSQL(Dialect):
 SELECT name, setting
   FROM pg_settings
  WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+"""
+    parts = """
+SELECT viewname
+  FROM pg_views
+ WHERE schemaname = current_schema()
+ UNION ALL
+SELECT indexname
+  FROM pg_indexes
+ WHERE schemaname = current_schema()
 """
     words_type = "tsvector"
     words_value = "array_to_tsvector(string_to_array(CAST(:words AS text), ' '))"
@@ -420,6 +432,15 @@ class MySQL(Dialect):
     settings_at_risk = """
 SELECT 'innodb_flush_log_at_trx_commit', @@global.innodb_flush_log_at_trx_commit
  WHERE @@global.innodb_flush_log_at_trx_commit <> 1
+"""
+    parts = """
+SELECT table_name
+  FROM information_schema.views
+ WHERE table_schema = database()
+ UNION ALL
+SELECT index_name
+  FROM information_schema.statistics
+ WHERE table_schema = database()
 """
     words_type = "longtext CHARACTER SET ascii COLLATE ascii_bin"
     words_value = ":words"

@@ -6,6 +6,7 @@ by itself, so a migration may die halfway. ``session_schema`` says how many step
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -295,6 +296,15 @@ STEPS: Final[tuple[Step, ...]] = (
     create_views,  # again: damaged usage had a row in "tokens", or hid every other
 )
 SCHEMA_VERSION: Final = len(STEPS)
+
+_MADE = re.compile(r"(?:VIEW|INDEX)(?: +IF NOT EXISTS)? +(\w+)")
+
+
+def made_by_steps(dialect: Dialect) -> set[str]:
+    """Returns the names of all views and indexes of a store."""
+    heads = (statement.lstrip()[:100] for step in STEPS for statement in step(dialect))
+    return {name[1] for head in heads if not head.startswith("CREATE TABLE") and (name := _MADE.search(head))}
+
 
 SERVER_VERSION: Final = "SELECT version()"
 CREATE_VERSION: Final = "CREATE TABLE IF NOT EXISTS session_schema (version integer NOT NULL)"
