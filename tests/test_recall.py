@@ -26,6 +26,7 @@ from session_sqlite import (
     StoreClosedError,
     ToolCall,
 )
+from session_sqlite.search import recall
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
@@ -336,3 +337,15 @@ def test_a_recall_looks_its_events_up_and_reads_no_table(tmp_path: Path) -> None
                 assert not [line for line in plan if line.startswith("SCAN events")], sql
                 assert not [line for line in plan if "events_in_order (app_name=? AND user_id=?)" in line], sql
         assert any("substr" in sql for sql, _, _ in statements)
+
+
+@pytest.mark.parametrize("scope", [{"app_name": "small", "user_id": ANY}, {"app_name": ANY, "user_id": "small"}])
+def test_many_events_of_others_hide_none(tmp_path: Path, scope: dict[str, Any]) -> None:
+    with SQLiteSessionService(tmp_path / "many.db", durability="fast") as service:
+        mine = service.create_session(app_name="small", user_id="small")
+        mine.add_event("user", "the teapot is mine")
+        theirs = service.create_session(app_name="large", user_id="large")
+        theirs.add_events([Event("user", "the teapot") for _ in range(recall.MOST_ROWS + 500)])
+        service.search("teapot", user_id=ANY, app_name=ANY)
+        assert texts(service.recall("teapot", **scope)) == ["the teapot is mine"]
+        assert texts(service.recall("teapot", app_name="small", user_id="small")) == ["the teapot is mine"]

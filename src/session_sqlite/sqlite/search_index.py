@@ -225,6 +225,8 @@ class _Postings:
         self._mark = mark
         self._tail = search.ScannedPostings.of_all(database, request, mark) if last > mark else None
         self._scope = _scope(database, request)
+        # The index knows a user of an app, and neither alone: then all rows are read, so that others' hide none.
+        self._is_of_part = (request.app_name is None) != (request.user_id is None)
         self._known: dict[Term, list[int]] = {}
         self.events = self._number(statements.COUNT_INDEXED, {}) + (0 if self._tail is None else self._tail.events)
 
@@ -241,6 +243,7 @@ class _Postings:
 
     def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
         """See `Postings.rows`."""
+        most = LAST_ROW if self._is_of_part else most
         found = [] if self._tail is None else self._tail.rows(term, among, most)
         if not among and term in self._known:
             return (found + self._known[term])[:most]
