@@ -107,6 +107,24 @@ def test_each_request_of_a_run_has_what_is_recalled_once_and_the_same(
         assert RECALLED not in str(agent.get_state(in_thread("now")).values)
 
 
+def test_the_past_is_searched_once_for_a_question_however_often_the_model_is_asked(
+    shop: SQLiteSessionService, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    recall = SessionService.recall
+
+    def noted(self: SessionService, question: str, **more: Any) -> Any:
+        asked.append(question)
+        return recall(self, question, **more)
+
+    monkeypatch.setattr(SessionService, "recall", noted)
+    replies = [calls(("price", {"of": "teapot"}, "c1")), AIMessage("At Christmas."), AIMessage("As I said.")]
+    agent, _ = agent_of(shop, replies)
+    for question in (QUESTION, f"{QUESTION} Tell me."):
+        run(agent, [HumanMessage(question)], in_thread("now"))
+    assert asked == [QUESTION, f"{QUESTION} Tell me."]
+
+
 def test_a_later_run_recalls_for_its_own_question_and_shows_the_earlier_one_plain(
     shop: SQLiteSessionService, run: Run
 ) -> None:
