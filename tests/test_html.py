@@ -13,8 +13,10 @@ import json
 import os
 import pickle
 import re
+import shutil
 import struct
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -742,6 +744,12 @@ def accessible_pages(service: SQLiteSessionService) -> Iterable[tuple[str, str]]
     exported = io.StringIO()
     service.export(exported, format="html")
     yield "export", exported.getvalue()
+    folder = Path(tempfile.mkdtemp(), "pages")
+    service.export(f"{folder}/", format="html")
+    yield "index of a folder", (folder / "index.html").read_text("utf-8")
+    for name in (folder / "sessions").iterdir():
+        yield f"page of a folder, {name.stem}", name.read_text("utf-8")
+    shutil.rmtree(folder.parent)
     listing = [service.list_sessions(), session.events(limit=5), service.search("tea"), service.usage()]
     parts = [session, *listing, benign()[2], service.search("tea")[0]]
     outputs = "".join(part._repr_html_() for part in parts)  # type: ignore[attr-defined]  # all have one
