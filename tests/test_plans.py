@@ -15,6 +15,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from session_sqlite import ANY, Event, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
+from session_sqlite.operations import session_search
 from session_sqlite.sqlite import search_index
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -187,8 +188,6 @@ OTHERS = {
     "a search of sessions by rank": lambda service, session: service.search_sessions("wor 3", order="best"),
     "a search of sessions for nothing": lambda service, session: service.search_sessions("nothing"),
     "a search of sessions for one letter": lambda service, session: service.search_sessions("w"),
-    "a search of sessions of everybody": lambda service, session: service.search_sessions("wor", app_name=ANY,
-    user_id=ANY),
     "a search behind appends": lambda service, session: (session.add_event("user", "word"), service.search("word")),
 }  # fmt: skip
 
@@ -205,6 +204,21 @@ def test_nothing_of_daily_use_reads_a_whole_table(
         monkeypatch.setattr(search_index, "SCANNED_SESSION_WITH_PREFIX", 0)
     session = filled.get_session("3")
     assert_no_scan(filled, lambda: OTHERS[name](filled, session))
+
+
+SESSION_SEARCHES = [name for name in OTHERS if "search of sessions" in name]
+
+
+@pytest.mark.parametrize("name", SESSION_SEARCHES)
+@pytest.mark.parametrize("few", [0, 1000])
+def test_a_search_of_sessions_beyond_the_latest_follows_indexes(
+    filled: SQLiteSessionService, name: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "SESSIONS_READ_FIRST", (1,))
+    monkeypatch.setattr(session_search, "FEW_ROWS", few)
+    lines = assert_no_scan(filled, lambda: OTHERS[name](filled, filled.get_session("3")))
+    if "letter" not in name:
+        assert any("VIRTUAL TABLE INDEX" in line for line in lines), "the index of words was not asked"
 
 
 def test_a_search_uses_the_index_of_words(filled: SQLiteSessionService) -> None:

@@ -172,9 +172,28 @@ def queries(draw: st.DrawFn, sessions: list[Said]) -> str:
 conversations = st.builds(Said, texts, st.lists(events, max_size=3))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+WAYS: dict[str, dict[str, Any]] = {
+    "the latest are read": {},
+    "the index knows few": {"SESSIONS_READ_FIRST": (1,)},
+    "the index knows many": {"SESSIONS_READ_FIRST": (1,), "SESSIONS_AT_ONCE": 2, "FEW_ROWS": 0},
+    "the index knows too many": {"SESSIONS_READ_FIRST": (1,), "SESSIONS_AT_ONCE": 1, "MANY_ROWS": 2},
+    "all are long": {"SHORT_SESSION": 0, "TEXTS_AT_ONCE": 1, "SESSIONS_READ_FIRST": (2,)},
+}
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a search goes about it, which depends on sizes."""
+    name: str = request.param
+    for constant, value in WAYS[name].items():
+        monkeypatch.setattr(session_search, constant, value)
+    return name
+
+
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_a_search_for_sessions_is_its_model(service: Any, data: st.DataObject) -> None:
+def test_a_search_for_sessions_is_its_model(service: Any, way: str, data: st.DataObject) -> None:
     sessions = data.draw(st.lists(conversations, min_size=1, max_size=5))
     user = uuid.uuid4().hex
     told(service, sessions, user_id=user)
@@ -198,7 +217,8 @@ TYPED = [
 ]  # fmt: skip
 
 
-def test_every_letter_that_is_typed_narrows_what_is_found(service: Any) -> None:
+@pytest.mark.parametrize("way", ["the latest are read", "the index knows few"], indirect=True)
+def test_every_letter_that_is_typed_narrows_what_is_found(service: Any, way: str) -> None:
     user = uuid.uuid4().hex
     parts = [whole[: len(whole) * tenth // 10] for whole in TYPED for tenth in (1, 3, 5, 7, 9, 10)]
     told(service, [Said(part, [Event("user", parts[-number]), Event("user", part.upper())])
@@ -213,7 +233,8 @@ def test_every_letter_that_is_typed_narrows_what_is_found(service: Any) -> None:
         assert before, "the whole of it was said"
 
 
-def test_one_letter_is_looked_for_in_titles_alone(service: Any) -> None:
+@pytest.mark.parametrize("way", ["the latest are read", "the index knows few"], indirect=True)
+def test_one_letter_is_looked_for_in_titles_alone(service: Any, way: str) -> None:
     user = uuid.uuid4().hex
     told(service, [
         Said("zebra", [Event("user", "quiet")]), Said("plain", [Event("user", "zoo 4 茶 👍 z")]), Said("4 茶", []),
@@ -281,8 +302,9 @@ def all_pages(service: Any, query: str, limit: int, **arguments: Any) -> list[An
             return paged
 
 
+@pytest.mark.parametrize("way", WAYS, indirect=True)
 @pytest.mark.parametrize("order", ["newest", "best"])
-def test_pages_have_every_session_once(service: Any, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_have_every_session_once(service: Any, order: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_search, "RANKED", 7)
     user = uuid.uuid4().hex
     sessions = [Said("Tea for two" if number % 3 else "Coffee", [Event("user", "tea " * (number % 5))])
@@ -319,7 +341,8 @@ def test_the_best_have_more_words_in_the_title_and_then_in_one_event(service: An
     assert [hit.session.title for hit in newest] == ["often", "together", "both apart", "blue", "both blue tea"]
 
 
-def test_a_search_for_sessions_takes_the_filters_of_a_list(service: Any) -> None:
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_a_search_for_sessions_takes_the_filters_of_a_list(service: Any, way: str) -> None:
     user = uuid.uuid4().hex
     for number in range(4):
         service.create_session(
@@ -342,7 +365,8 @@ def test_a_search_for_sessions_takes_the_filters_of_a_list(service: Any) -> None
         ], filters
 
 
-def test_a_search_for_sessions_keeps_to_its_app_and_user(service: Any) -> None:
+@pytest.mark.parametrize("way", WAYS, indirect=True)
+def test_a_search_for_sessions_keeps_to_its_app_and_user(service: Any, way: str) -> None:
     one, other = uuid.uuid4().hex, uuid.uuid4().hex
     for whose in ({"user_id": one}, {"user_id": other}, {"user_id": one, "app_name": other}):
         told(service, [Said("teapot", [Event("user", f"word{one}")])], **whose)
@@ -391,6 +415,24 @@ def test_what_is_deleted_renamed_or_new_is_searched_as_it_is_now(service: Any) -
     new = service.create_session(user_id=user)
     new.add_event("user", "kettle drum")
     assert [hit.session.id for hit in service.search_sessions("kettle dr", user_id=user)] == [new.id]
+
+
+def test_the_words_of_titles_are_found_whatever_characters_they_are_written_with(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "SESSIONS_READ_FIRST", (1,))
+    user = uuid.uuid4().hex
+    titles = [
+        "ordinary teapot", "TEAPOT", "ｔｅａｐｏｔ", "Ｔeapot", "téapôt", "tea\u00adpot",
+        "te\u200dapot", "茶，teapot。", "nul\0teapot", "nul\0 茶 téapot", "éteapot", "teapotté",
+        "ŧeapoŧ", "茶壶", "茶\u200b壶", "\u2f8b壶", "茶　壶", "tea_pot", "tea%pot",
+    ]  # fmt: skip
+    told(service, [Said(title, []) for title in [*titles, "the latest"]], user_id=user)
+    for query in ("teapot", "teap", "te", "茶", "茶壶", "壶", "tea", "pot", "t", "teapott", "tea_pot", "nul", "latest"):
+        terms = typed(query)
+        hits = service.search_sessions(query, limit=None, user_id=user)
+        expected = [title for title in [*titles, "the latest"] if terms_in([title], terms) == set(range(len(terms)))]
+        assert [hit.session.title for hit in hits] == expected[::-1], query
 
 
 # ---------------------------------------------------------------- what it is given, and what it gives

@@ -15,6 +15,7 @@ from session_sqlite.codec import SessionKey
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event
 from session_sqlite.pages import CheckReport, Rows
+from session_sqlite.where import Where
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -261,6 +262,9 @@ class SearchIndex(Protocol):
 
         Every event whose append has returned is in them.
         """
+
+    def may_have_in_title(self, term: Term) -> Where:
+        """Returns a condition on sessions that leaves out most whose titles lack a term, and none that has it."""
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """Removes the words of a session's events in a range of seqs: the events are about to be deleted."""

@@ -340,6 +340,9 @@ TEXTS_OF_SESSIONS = """
 SELECT events.session_id, events.seq, events.row_id, events.author, events.content, events.reasoning, events.actions
   FROM events
 """
+ROWS_OF_SESSIONS = "SELECT events.session_id, events.row_id FROM events"
+SESSIONS_OF_EVENTS = "SELECT DISTINCT events.app_name, events.user_id, events.session_id FROM events"
+TITLES = "SELECT app_name, user_id, id, title FROM sessions"
 EVENT_IN_SESSIONS = "events.session_id IN ({})"
 EVENT_BEFORE = "events.seq < :before_seq"
 LAST_EVENTS_FIRST = "ORDER BY events.seq DESC LIMIT :limit"

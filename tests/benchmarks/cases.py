@@ -278,6 +278,7 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "stream": memory_of_stream,
     "search": searching.search,
     "recall": recalling.recall,
+    "session search": searching.session_search,
     "in-session": searching.search_in_session,
     "index-size": searching.index_size,
     "index-append": searching.append_with_index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -173,6 +174,50 @@ def append_with_index(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     mine, floor_time = figures["ours"] / count, figures["floor"] / count
     yield Figure("append 1 event, floor: search=False", figures["appended"] / count, floor_time, 1.8)
     yield Figure(f"append {count:,} events, then search: each", mine, floor_time, 1.8)
+
+
+SESSION_FILE = "sessions.db"
+SESSION_SEARCH_LIMIT = 0.015  # seconds: it runs at every key stroke
+TITLE_ENGLISH, TITLE_CHINESE = "zebrafish", "\u6591\u9a6c\u9c7c"  # in one title of 5,000, and in no event
+TYPED = {
+    "a common word": corpus.ENGLISH[0],
+    "a medium word": corpus.MEDIUM_ENGLISH[0],
+    "a rare word": corpus.RARE_ENGLISH[0],
+    "a rare word of titles": TITLE_ENGLISH,
+    "a common word, Chinese": corpus.CHINESE[12],
+    "a medium word, Chinese": corpus.MEDIUM_CHINESE[0],
+    "a rare word, Chinese": corpus.RARE_CHINESE[0],
+    "a rare word of titles, Chinese": TITLE_CHINESE,
+    "a common and a medium word": f"{corpus.ENGLISH[0]} {corpus.MEDIUM_ENGLISH[0]}",
+}
+
+
+def _make_sessions(path: Path, count: int) -> None:
+    """A file of many short sessions: a title of four words and two events each, every other one in Chinese."""
+    generator, chance = corpus.Generator(), random.Random(5)
+    said = {language: generator.events(count + 2, language) for language in ("en", "zh")}
+    with SQLiteSessionService(path, durability="fast") as service:
+        for number in range(count):
+            language = "zh" if number % 2 else "en"
+            words = chance.choices(corpus.CHINESE if number % 2 else corpus.ENGLISH, k=4)
+            if number % 5_000 in (7, 8):
+                words.append(TITLE_CHINESE if number % 2 else TITLE_ENGLISH)
+            session = service.create_session(title=("" if number % 2 else " ").join(words), metadata={"n": number})
+            session.add_events([next(said[language]), next(said[language])])
+        service.search("index")  # catches up
+
+
+def session_search(folder: Path, sizes: Sizes) -> Iterable[Figure]:
+    """The page of 20 sessions after each letter of a word, beside the time that it may take."""
+    path = folder / SESSION_FILE
+    _make_sessions(path, sizes.sessions)
+    with SQLiteSessionService(path) as service:
+        for name, word in TYPED.items():
+            for length in sorted({1, 2, 3, len(word)} & set(range(1, len(word) + 1))):
+                figures = medians(max(3, sizes.rounds // 3), ours=partial(service.search_sessions, word[:length]))
+                yield Figure(
+                    f"session search {word[:length]} ({name}), floor: 15 ms", figures["ours"], SESSION_SEARCH_LIMIT, 1
+                )
 
 
 def sidebar(folder: Path, sizes: Sizes) -> Iterable[Figure]:

@@ -11,19 +11,23 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, dropwhile, islice, repeat, takewhile
+from itertools import dropwhile, islice, takewhile
 from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Request, Row, Term
+from session_sqlite.database import Database, Found, Postings, Request, Row, Term
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event, SessionRecord
 from session_sqlite.operations.sessions import Listing, has_metadata, narrow_by_metadata, position_of
+from session_sqlite.search import GAP
 from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 RANKED: Final = 100  # matches that are ranked among themselves, the latest; those before follow in their order
-SESSIONS_AT_ONCE: Final = (40, 80, 160, 320)  # sessions that are tested together, at first and later
+SESSIONS_READ_FIRST: Final = (40, 80, 160)  # sessions whose words are read before the index is asked
+SESSIONS_AT_ONCE: Final = 320  # sessions that are tested together later
+MANY_ROWS: Final = 20_000  # events; the index names so many of a word at most
+FEW_ROWS: Final = 600  # events; so few are looked up one by one, more of them are met on the way through the sessions
 SHORT_SESSION: Final = 50  # events; a longer session is read by itself, from its end
 TEXTS_AT_ONCE: Final = 150  # events of a long session
 _HASH_BYTES: Final = 8
@@ -184,15 +188,156 @@ def _decoded(position: Sequence[Any] | None) -> tuple[Place, Place, frozenset[by
 
 
 def matches(database: Database, request: SessionRequest, listing: Listing) -> Iterator[SessionMatch]:
-    """Yields the sessions of a list that match, in its order."""
-    for size in chain(SESSIONS_AT_ONCE, repeat(SESSIONS_AT_ONCE[-1])):
+    """Yields the sessions of a list that match, in its order.
+
+    Common words are in the latest sessions: a few of these are read. If that is not enough, the index says which events
+    have the rarest word, and only sessions that may match are read.
+    """
+    for size in SESSIONS_READ_FIRST:
         rows = listing.read(database, queries.SESSIONS, size)
-        tested = [_with_title(row, request.terms) for row in rows if _has_metadata(row, request)]
-        if not request.in_titles_alone:
-            _read_words(database, request.terms, tested)
-        yield from (match for match in tested if len(match.in_title | match.in_events) == len(request.terms))
+        yield from _matching(database, request, rows)
         if len(rows) < size:
             return
+    if request.in_titles_alone:
+        yield from _among_few(database, request, listing, request.terms[0], frozenset())
+        return
+    known = _rarest(database, request, listing)
+    if known is not None and len(known.rows) <= FEW_ROWS:
+        yield from _among_few(database, request, listing, request.terms[known.term], known.rows)
+        return
+    while rows := listing.read(database, queries.SESSIONS, SESSIONS_AT_ONCE):
+        yield from _matching(database, request, rows, known)
+        if len(rows) < SESSIONS_AT_ONCE:
+            return
+
+
+def _matching(
+    database: Database, request: SessionRequest, rows: Sequence[Row], known: Known | None = None
+) -> Iterator[SessionMatch]:
+    """Yields those of some sessions that match."""
+    tested = [_with_title(row, request.terms) for row in rows if _has_metadata(row, request)]
+    if known is not None:
+        there = _with_rows(database, tested, known.rows)
+        tested = [match for match in tested if known.term in match.in_title or match.key in there]
+    if not request.in_titles_alone:
+        _read_words(database, request.terms, tested)
+    yield from (match for match in tested if len(match.in_title | match.in_events) == len(request.terms))
+
+
+# ---------------------------------------------------------------- the rarest word
+
+
+@dataclass(frozen=True)
+class Known:
+    """The events that may have a term, as the index knows.
+
+    Attributes:
+        term: The term's place in the request.
+        rows: The row_ids of the events.
+    """
+
+    term: int
+    rows: frozenset[int]
+
+
+def _rarest(database: Database, request: SessionRequest, listing: Listing) -> Known | None:
+    """Returns what the index knows of the term that the fewest events have; None if it knows nothing that helps."""
+    if database.index is None:
+        return None
+    words = [_longest_word(term) for term in request.terms]
+    scope = {name: listing.where.params[name] for name in ("app_name", "user_id") if name in listing.where.params}
+    about = Request(
+        tuple(dict.fromkeys(words)), search.FIELDS, scope.get("app_name"), scope.get("user_id"), None, (), scope, True
+    )
+
+    def rarest(postings: Postings) -> Known | None:
+        fewest: Known | None = None
+        most = MANY_ROWS
+        for place, word in enumerate(words):
+            rows = postings.rows(word, (), most)
+            if len(rows) < most:
+                fewest, most = Known(place, frozenset(rows)), len(rows)
+            if not rows:
+                break
+        return fewest
+
+    return database.index.with_postings(about, rarest)
+
+
+def _longest_word(term: Term) -> Term:
+    """Returns a term of one word that every event with the term has."""
+    *whole, last = term.words
+    longest = max(whole, key=len, default="")
+    return (
+        Term((longest,))
+        if longest not in ("", GAP) and (term.prefix or len(longest) > len(last))
+        else Term((last,), term.prefix)
+    )
+
+
+def _with_rows(database: Database, tested: Sequence[SessionMatch], rows: frozenset[int]) -> set[SessionKey]:
+    """Returns the keys of the sessions that have at least one of the events; no text is read."""
+    found: set[SessionKey] = set()
+    for where, ids in _by_owner((match, match.row[_ID]) for match in tested):
+        statement = where.also(queries.EVENT_IN_SESSIONS).statement(queries.ROWS_OF_SESSIONS)
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            sql, names = with_ids(statement, ids[start : start + IDS_AT_ONCE])
+            app, user = where.params["app_name"], where.params["user_id"]
+            for session_id, row_id in database.read(sql, {**where.params, **names}, tuple):
+                if row_id in rows:
+                    found.add(SessionKey(app, user, session_id))
+    return found
+
+
+def _among_few(
+    database: Database, request: SessionRequest, listing: Listing, term: Term, events: frozenset[int]
+) -> Iterator[SessionMatch]:
+    """Yields the rest of the sessions that match, from those with one of a few events or a word in the title."""
+    keys = _keys_of_events(database, listing.where, events) | _keys_of_titles(database, listing.where, term)
+    rows = [row for row in _rows_of(database, listing.where, keys) if listing.is_beyond(row)]
+    rows.sort(key=position_of, reverse=True)
+    for start in range(0, len(rows), SESSIONS_READ_FIRST[0]):
+        yield from _matching(database, request, rows[start : start + SESSIONS_READ_FIRST[0]])
+
+
+def _keys_of_events(database: Database, where: Where, rows: frozenset[int]) -> set[SessionKey]:
+    """Returns the keys of the sessions of some events."""
+    conditions = {queries.OF_APP: queries.EVENT_OF_APP, queries.OF_USER: queries.EVENT_OF_USER}
+    scope = Where(tuple(conditions[one] for one in where.conditions if one in conditions), where.params)
+    statement = scope.also(queries.ROWS).statement(queries.SESSIONS_OF_EVENTS)
+    listed = list(rows)
+    found: set[SessionKey] = set()
+    for start in range(0, len(listed), IDS_AT_ONCE):
+        sql, ids = with_ids(statement, listed[start : start + IDS_AT_ONCE])
+        found.update(database.read(sql, {**scope.params, **ids}, SessionKey._make))
+    return found
+
+
+def _keys_of_titles(database: Database, where: Where, term: Term) -> set[SessionKey]:
+    """Returns the keys of the sessions that have a term in their titles: all titles are read, and nothing else."""
+    word = max(term.words, key=len)
+    if database.index is not None:
+        where &= database.index.may_have_in_title(term)
+
+    def test(row: Row) -> SessionKey | None:
+        title = row[3]
+        if not isinstance(title, str) or (title.isascii() and word not in title.lower()):
+            return None
+        return SessionKey(*row[:3]) if search.present([title], (term,)) else None
+
+    found = database.read(where.statement(queries.TITLES), where.params, test)
+    return {key for key in found if key is not None}
+
+
+def _rows_of(database: Database, where: Where, keys: set[SessionKey]) -> Iterator[Row]:
+    """Yields the rows of those sessions that meet the conditions."""
+    statement = where.also(queries.WITH_IDS).statement(queries.SESSIONS)
+    ids = list({key.session_id for key in keys})
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        sql, names = with_ids(statement, ids[start : start + IDS_AT_ONCE])
+        for row in database.read(sql, {**where.params, **names}, tuple):
+            if SessionKey(row[_APP], row[_USER], row[_ID]) in keys:
+                yield row
 
 
 def _has_metadata(row: Row, request: SessionRequest) -> bool:

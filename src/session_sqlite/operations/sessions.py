@@ -61,6 +61,10 @@ class Listing:
         """Continues after the place of a session (see `position_of`)."""
         self._position = position
 
+    def is_beyond(self, row: Row) -> bool:
+        """Returns True if a session's row has not been read yet."""
+        return self._position is None or position_of(row) < tuple(self._position)
+
     def cursor_after(self, row: Row) -> str:
         """Returns the cursor for the sessions after a row."""
         return codec.encode_cursor(self._scope, position_of(row))

@@ -87,6 +87,10 @@ def _without_unassigned(text: str) -> str:
 
 # Text of ASCII, of common Han characters and of the punctuation that goes with them needs no tables: each of its
 # characters folds to one character, whatever stands beside it.
+USUAL: Final = (  # these but for full-width letters and digits, as ranges that GLOB takes
+    "\x01-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u3001-\u3029\u4e00-\u9fa5"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff5e"
+)
 UNUSUAL = re.compile("[^\x00-\x7f\u2013\u2014\u2018\u2019\u201c\u201d\u3001-\u3029\u4e00-\u9fa5\uff01-\uff5e]")
 _FULL_WIDTH = re.compile("[\uff01-\uff5e]")
 

@@ -114,6 +114,10 @@ class ServerSearchIndex:
         """See `SearchIndex.with_postings`."""
         return use(_Postings(self._database, self._dialect, request))
 
+    def may_have_in_title(self, term: Term) -> Where:  # noqa: ARG002  # all titles are read
+        """See `SearchIndex.may_have_in_title`."""
+        return Where()
+
     def _matches(self, request: Request) -> Iterator[Found]:
         """Yields the hits, the last appended first."""
         tenant = of_tenant(request)

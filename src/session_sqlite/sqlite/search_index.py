@@ -102,6 +102,12 @@ class SQLiteSearchIndex:
             pass
         return use(search.ScannedPostings.of_all(self._database, request))
 
+    def may_have_in_title(self, term: Term) -> Where:
+        """See `SearchIndex.may_have_in_title`: only characters that fold to others make LIKE miss a word."""
+        word = max(term.words, key=len)
+        values = {"title_like": f"%{word}%", "unusual": f"*[^{search.USUAL}]*"}
+        return Where((statements.MAY_HAVE_IN_TITLE,), values)
+
     def _in_short_session(self, request: Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
         where = of_tenant(request).also(queries.ROW_UP_TO) & Where(request.clauses)
@@ -228,7 +234,11 @@ class _Postings:
         # The index knows a user of an app, and neither alone: then all rows are read, so that others' hide none.
         self._is_of_part = (request.app_name is None) != (request.user_id is None)
         self._known: dict[Term, list[int]] = {}
-        self.events = self._number(statements.COUNT_INDEXED, {}) + (0 if self._tail is None else self._tail.events)
+
+    @property
+    def events(self) -> int:
+        """See `Postings.events`."""
+        return self._number(statements.COUNT_INDEXED, {}) + (0 if self._tail is None else self._tail.events)
 
     def count(self, term: Term) -> int:
         """See `Postings.count`."""

@@ -66,6 +66,12 @@ SELECT count(*)
 """
 # FTS5's own table has a short row for each event; counting in `search_index` or in `events` takes ten times as long.
 COUNT_INDEXED = "SELECT count(*) FROM search_index_docsize"
+# LIKE ignores the case of ASCII letters, and ends at a NUL. The lengths differ unless a title is ASCII.
+MAY_HAVE_IN_TITLE = """
+(title LIKE :title_like
+ OR (length(title) <> length(CAST(title AS BLOB))
+     AND (title GLOB :unusual OR instr(CAST(title AS BLOB), x'00') > 0)))
+"""
 UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
 BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
 BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
