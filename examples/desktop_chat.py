@@ -42,11 +42,11 @@ class ChatWindow(tk.Tk):
         self.after(50, self.look_for_replies)
 
     def list_sessions(self) -> None:
-        """The latest sessions, or those in which the words at the top are found."""
-        words = self.query.get().strip()
-        found = [hit.session for hit in self.service.search(words)] if words else self.service.list_sessions()
+        """The latest sessions, or those that have what is typed at the top in a title or in a message."""
+        typed = self.query.get().strip()
+        found = [hit.session for hit in self.service.search_sessions(typed)] if typed else self.service.list_sessions()
         self.list.delete(*self.list.get_children())
-        for session in dict.fromkeys(found):
+        for session in found:
             self.list.insert("", "end", iid=session.id, text=session.title)
 
     def new(self) -> None:

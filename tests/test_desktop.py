@@ -49,6 +49,17 @@ with SQLiteSessionService(path, app_name="desktop-example") as service:
     window.draft.set("something else")
     window.say()
     until(window, lambda: len(window.list.get_children()) == 2)
+
+    def listed():
+        return [window.list.item(id, "text") for id in window.list.get_children()]
+
+    for typed, shown in (
+        ("s", ["something else"]), ("so", ["something else"]), ("som x", []), ("onc", ["你好，窗口"]),
+        ("窗", ["你好，窗口"]), ("", ["something else", "你好，窗口"]), ("else sai", ["something else"]),
+        ("你好 mor", ["你好，窗口"]),
+    ):
+        window.query.set(typed)
+        assert listed() == shown, (typed, listed())
     window.query.set("窗口")
     (found,) = window.list.get_children()
     window.list.selection_set(found)
