@@ -21,7 +21,7 @@ import click
 from click.shell_completion import get_completion_class
 from tabulate import tabulate
 
-from session_sqlite.cli import assistant, history, life_cycle, transfer
+from session_sqlite.cli import assistant, history, life_cycle, session_search, transfer
 from session_sqlite.cli.console import (
     DEFAULT_FILE,
     GAP,
@@ -316,7 +316,13 @@ def completion(shell: str) -> None:
     print_text(complete(main, {}, "session-sqlite", "_SESSION_SQLITE_COMPLETE").source())
 
 
-for command in (*history.COMMANDS, *life_cycle.COMMANDS, *transfer.COMMANDS, *assistant.COMMANDS):
+for command in (
+    *history.COMMANDS,
+    *session_search.COMMANDS,
+    *life_cycle.COMMANDS,
+    *transfer.COMMANDS,
+    *assistant.COMMANDS,
+):
     main.add_command(command)
 
 

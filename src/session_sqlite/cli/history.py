@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -179,18 +179,18 @@ def _hit_text(hit: SearchHit[Session]) -> str:
     ]  # fmt: skip
     head = painted(broken(visible(session.title or "(no title)")), BOLD)
     where = painted(broken(" · ".join(filter(None, about))), DIM)
-    return f"{head}\n{where}\n{_marked(hit)}"
+    return f"{head}\n{where}\n{marked(hit.snippet, hit.spans, '  ')}"
 
 
-def _marked(hit: SearchHit[Session]) -> str:
-    """Returns the snippet, with the terms of the query in bold, or without colours between guillemets."""
+def marked(text: str, spans: Iterable[tuple[int, int]], margin: str = "") -> str:
+    """Returns a text behind a margin, with the terms of a query in bold, or without colours between guillemets."""
     begin, end = (BEGINS, ENDS) if has_colours() else ("«", "»")
     shown, position = [], 0
-    for start, stop in hit.spans:
-        shown += [_in_line(hit.snippet[position:start]), begin, _in_line(hit.snippet[start:stop]), end]
+    for start, stop in spans:
+        shown += [_in_line(text[position:start]), begin, _in_line(text[start:stop]), end]
         position = stop
-    text = broken("".join([*shown, _in_line(hit.snippet[position:])]), "  ")
-    return text.replace(BEGINS, f"\x1b[{BOLD}m").replace(ENDS, "\x1b[0m")
+    lines = broken("".join([*shown, _in_line(text[position:])]), margin)
+    return lines.replace(BEGINS, f"\x1b[{BOLD}m").replace(ENDS, "\x1b[0m")
 
 
 def _in_line(text: str) -> str:
