@@ -461,3 +461,36 @@ def test_datasette_opens_the_file_and_shows_its_pages(filled: Path, page: str, t
         )
         assert "<table" in got.stdout
         assert "Tea" in got.stdout
+
+
+def test_finding_the_results_of_calls_does_not_read_a_session_for_each() -> None:
+    def steps(turns: int) -> int:
+        """The steps of SQLite's machine, in hundreds, for the view of a session with so many calls."""
+        with SQLiteSessionService(":memory:") as service:
+            calls = [
+                message
+                for number in range(turns)
+                for message in (
+                    AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": f"c{number}"}]),
+                    ToolMessage("2", tool_call_id=f"c{number}"),
+                )
+            ]
+            SQLiteChatMessageHistory("s", service=service).add_messages(calls)
+            service.get_session("s").add_events(
+                [Event("assistant", actions=[ToolCall("add", output="2")]) for _ in range(turns)]
+            )
+            taken = 0
+
+            def step() -> None:
+                nonlocal taken
+                taken += 1
+
+            connection = service.db.conn
+            connection.set_progress_handler(step, 100)
+            try:
+                assert len(connection.execute("SELECT * FROM tool_calls").fetchall()) == 2 * turns
+            finally:
+                connection.set_progress_handler(None, 0)
+            return taken
+
+    assert steps(400) < 3 * steps(200)

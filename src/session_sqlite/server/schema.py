@@ -260,17 +260,19 @@ SELECT events.app_name,
   JOIN event_actions AS action
     ON action.row_id = events.row_id AND action.position = 0
  WHERE events.author = 'tool'
-   AND NOT EXISTS (SELECT 1
-                     FROM events AS caller
-                     JOIN event_actions AS asked
-                       ON asked.row_id = caller.row_id
-                    WHERE caller.app_name = events.app_name
-                      AND caller.user_id = events.user_id
-                      AND caller.session_id = events.session_id
-                      AND caller.seq < events.seq
-                      AND caller.author <> 'tool'
-                      AND caller.actions <> '[]'
-                      AND asked.call_id = events.tool_call_id)
+   AND (SELECT caller.seq
+          FROM events AS caller
+          JOIN event_actions AS asked
+            ON asked.row_id = caller.row_id
+         WHERE caller.app_name = events.app_name
+           AND caller.user_id = events.user_id
+           AND caller.session_id = events.session_id
+           AND caller.seq < events.seq
+           AND caller.author <> 'tool'
+           AND caller.actions <> '[]'
+           AND asked.call_id = events.tool_call_id
+         ORDER BY caller.seq DESC
+         LIMIT 1) IS NULL
 """,
     "transcript": """
 SELECT app_name,
@@ -294,6 +296,7 @@ STEPS: Final[tuple[Step, ...]] = (
     create_words,
     create_views,
     create_views,  # again: damaged usage had a row in "tokens", or hid every other
+    create_views,  # again: for each result "tool_calls" read all events before it
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

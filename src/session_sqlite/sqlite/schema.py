@@ -370,14 +370,14 @@ SELECT calls.app_name,
    AND results.session_id = calls.session_id
    AND results.tool_call_id = calls.call_id
    AND results.seq = (SELECT next.seq
-                        FROM (SELECT events.seq, row_number() OVER (ORDER BY events.seq) AS place
+                        FROM (SELECT events.seq, row_number() OVER (ORDER BY +events.seq) AS place
                                 FROM events
                                WHERE events.app_name = calls.app_name
                                  AND events.user_id = calls.user_id
                                  AND events.session_id = calls.session_id
                                  AND events.tool_call_id = calls.call_id
                                  AND events.author = 'tool'
-                                 AND events.seq > calls.seq) AS next
+                                 AND +events.seq > calls.seq) AS next
                        WHERE next.place = calls.place)
    AND calls.call_id <> ''
    AND NOT EXISTS (SELECT 1
@@ -412,17 +412,18 @@ SELECT events.app_name,
  WHERE events.author = 'tool'
    AND events.actions <> '[]'
    AND json_valid(events.actions)
-   AND NOT EXISTS (SELECT 1
-                     FROM events AS caller
-                     JOIN json_each(CASE WHEN json_valid(caller.actions) THEN caller.actions ELSE '[]' END) AS action
-                    WHERE caller.app_name = events.app_name
-                      AND caller.user_id = events.user_id
-                      AND caller.session_id = events.session_id
-                      AND caller.seq < events.seq
-                      AND caller.author <> 'tool'
-                      AND caller.actions <> '[]'
-                      AND CASE WHEN action.type = 'object' THEN json_extract(action.value, '$.id') END
-                          = events.tool_call_id)
+   AND (SELECT caller.seq
+          FROM events AS caller
+         CROSS JOIN json_each(CASE WHEN json_valid(caller.actions) THEN caller.actions ELSE '[]' END) AS action
+         WHERE caller.app_name = events.app_name
+           AND caller.user_id = events.user_id
+           AND caller.session_id = events.session_id
+           AND caller.seq < events.seq
+           AND caller.author <> 'tool'
+           AND caller.actions <> '[]'
+           AND CASE WHEN action.type = 'object' THEN json_extract(action.value, '$.id') END = events.tool_call_id
+         ORDER BY caller.seq DESC
+         LIMIT 1) IS NULL
 """,
     "usage_by_day": """
 SELECT app_name,
@@ -477,6 +478,12 @@ SELECT app_name,
 """,
 }
 
+
+def find_results_by_their_calls(db: Database) -> None:
+    """Replaces the view of tool calls by one that does not read a whole session for each call."""
+    db.create_view("tool_calls", VIEWS["tool_calls"], replace=True)
+
+
 STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_sessions_events_and_state,
     create_views,
@@ -485,6 +492,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     derive_the_calls_of_messages,
     know_copies,
     derive_the_usage_of_messages,
+    find_results_by_their_calls,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
