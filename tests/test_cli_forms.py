@@ -21,8 +21,8 @@ __all__ = ["run"]  # a fixture
 
 DAY = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ROWS = [
-    ("list",), ("search", "tea"), ("query", "SELECT seq, content FROM events ORDER BY seq"), ("tools",),
-    ("tools", "Read"), ("tools", "--calls"), ("usage",),
+    ("list",), ("search", "tea"), ("sessions", "tea"), ("query", "SELECT seq, content FROM events ORDER BY seq"),
+    ("tools",), ("tools", "Read"), ("tools", "--calls"), ("usage",),
 ]  # fmt: skip
 
 
