@@ -282,8 +282,9 @@ def test_a_list_keeps_to_the_words_of_titles_and_of_what_was_said(run: Run, serv
 # ---------------------------------------------------------------- Ctrl-C, and a reader that goes away
 
 INTERRUPTED = [
-    ("list", "session_overviews"), ("show s", "get_session"), ("search tea", "search"), ("query 'SELECT 1'", "query"),
-    ("tools", "tool_counts"), ("tools --calls", "tool_calls"), ("usage", "usage"), ("stats", "stats"),
+    ("list", "session_overviews"), ("show s", "get_session"), ("search tea", "search"),
+    ("sessions tea", "search_sessions"), ("query 'SELECT 1'", "query"), ("tools", "tool_counts"),
+    ("tools --calls", "tool_calls"), ("usage", "usage"), ("stats", "stats"),
     ("tail", "last_seqs"), ("export", "export"), ("import FILE", "import_"), ("fork s", "fork_session"),
     ("rewind s --yes", "rewind_session"), ("rename s x", "update_session"), ("clear s --yes", "clear_session"),
     ("delete s --yes", "delete_session"), ("prune --keep-last 0 --yes", "prune"), ("erase s --yes", "erase"),

@@ -56,7 +56,7 @@ def sessions(
     limit: int,
     form: Form | None,
 ) -> None:
-    """Find conversations by words in their titles and in what was said.
+    """Find conversations by words of titles and events.
 
     A conversation is found if each word is in its title or in any of its events. The last word may be the beginning of
     one: "tea" finds teapot too. A single letter is looked for in titles alone. Words are those of `search`.
