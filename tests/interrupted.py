@@ -162,8 +162,13 @@ class Stepper:
         self.left = step
 
     def trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        # Python 3.11 crashes when a trace function raises in a generator that is just being closed.
-        if BACKEND not in frame.f_code.co_filename or frame.f_code.co_flags & inspect.CO_GENERATOR:
+        # Python 3.11 crashes when a trace function raises in a generator that is just being closed, or in `__del__`,
+        # whose exceptions nobody would see.
+        if (
+            BACKEND not in frame.f_code.co_filename
+            or frame.f_code.co_flags & inspect.CO_GENERATOR
+            or frame.f_code.co_name == "__del__"
+        ):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
