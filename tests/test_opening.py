@@ -887,7 +887,7 @@ USES_OF_A_FILE: dict[str, Use] = {
     "environment": _through_the_environment,
     "backup": lambda path: memory_service().backup(path, overwrite=True),
     "export": lambda path: memory_service().export(path),
-    "export of a session": lambda path: memory_service().create_session().export(path, format="html"),
+    "export of a session": lambda path: memory_service().create_session().export(path, format="markdown"),
     "import": lambda path: memory_service().import_(path),
 }
 USES = {**USES_OF_A_STORE, **USES_OF_A_FILE}

@@ -481,7 +481,7 @@ SELECT app_name,
 
 def find_results_by_their_calls(db: Database) -> None:
     """Replaces the view of tool calls by one that does not read a whole session for each call."""
-    db.create_view("tool_calls", VIEWS["tool_calls"], replace=True)
+    make_views(db)  # all of them: people see them in the order in which they were made
 
 
 STEPS: Final[tuple[Callable[[Database], None], ...]] = (
