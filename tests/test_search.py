@@ -190,9 +190,10 @@ def texts_of(event: Event, fields: tuple[str, ...]) -> list[str]:
             *([] if event.author == "tool" and action.error == event.content else strings(action.error)),
         )
     )
-    if event.author == "tool":  # the output of a tool's own event is its content
-        texts["tools"] += "\n\n" + event.content
-    return [texts[field] for field in fields]
+    chosen = [texts[field] for field in fields]
+    if event.author == "tool" and "tools" in fields:  # the output of a tool's own event is its content
+        chosen.append(event.content)
+    return chosen
 
 
 def test_the_model_itself_says_what_the_design_says() -> None:
