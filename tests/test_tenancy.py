@@ -71,6 +71,9 @@ VERBS: dict[str, Callable[[Any, Any], Any]] = {
     "convert_events": lambda one, s: one.convert_events(s, lambda event: event),
     "search": lambda one, s: one.search(SECRET, session=s),
     "search without words": lambda one, s: one.search("", session=s),
+    "recall": lambda one, s: one.recall(SECRET, session=s),
+    "recall outside": lambda one, s: one.recall(SECRET, exclude_session=s),
+    "recall without words": lambda one, s: one.recall("", session=s),
     "tool_calls": lambda one, s: one.tool_calls(session=s),
     "tool_counts": lambda one, s: one.tool_counts(session=s),
     "activity": lambda one, s: one.activity(session=s),
@@ -169,6 +172,7 @@ def test_nothing_of_anothers_is_in_any_list(service: Any, stranger: str) -> None
     assert view.session_overviews() == []
     assert view.search(SECRET) == []
     assert view.search_sessions(SECRET) == []
+    assert view.recall(SECRET) == []
     assert view.tool_calls() == []
     assert view.usage() == []
     assert view.activity() == []
