@@ -69,7 +69,10 @@ def test_what_was_acknowledged_is_restored_after_both_were_killed(tmp_path: Path
             writers = [
                 subprocess.Popen([sys.executable, "-c", WRITER, str(path), f"s{n}"], stdout=output) for n in range(2)
             ]
-        time.sleep(4)
+        patience = time.monotonic() + 60  # a busy machine starts processes slowly
+        while acknowledged.read_text().count("\n") < 50 and time.monotonic() < patience:
+            time.sleep(0.05)
+        time.sleep(BOUND + 2)
         for process in (*writers, replicator):
             process.kill()
         killed_at = time.time()
