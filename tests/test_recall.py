@@ -27,6 +27,7 @@ from session_sqlite import (
     ToolCall,
 )
 from session_sqlite.search import recall
+from session_sqlite.sqlite import search_index
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
@@ -312,7 +313,10 @@ def statements_of(service: SQLiteSessionService, question: str, **filters: Any) 
 
 
 @pytest.mark.parametrize("user_id", ["user", ANY])
-def test_the_events_that_are_read_do_not_grow_with_the_history(tmp_path: Path, user_id: Any) -> None:
+def test_the_events_that_are_read_do_not_grow_with_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_id: Any
+) -> None:
+    monkeypatch.setattr(search_index, "CATCH_UP_PATIENCE", 30)  # events that are not indexed yet are read
     with SQLiteSessionService(tmp_path / "long.db", user_id="user", durability="fast") as service:
         for number in range(4):
             session = service.create_session(session_id=f"s{number}")
