@@ -717,3 +717,27 @@ UPDATE events
        message = :message
  WHERE row_id = :row_id AND {OF_SESSION}
 """
+
+# ---------------------------------------------------------------- check
+
+# Finds state that no verb reaches: of no session, or with another owner than its key says (`codec.state_owner`).
+_IS_STRAY = """
+ WHERE (session_id <> ''
+        AND NOT EXISTS (SELECT 1
+                          FROM sessions
+                         WHERE sessions.app_name = state.app_name
+                           AND sessions.user_id = state.user_id
+                           AND sessions.id = state.session_id))
+    OR (session_id = '') <> (substr("key", 1, 4) = 'app:' OR substr("key", 1, 5) = 'user:')
+    OR (user_id = '') <> (substr("key", 1, 4) = 'app:')
+"""
+COUNT_STRAY_STATE = f"SELECT count(*) FROM state {_IS_STRAY}"
+DELETE_STRAY_STATE = f"DELETE FROM state {_IS_STRAY}"
+STATE_TO_CHECK = 'SELECT "key", value FROM state'
+COUNT_IDS_OF_SEVERAL = """
+SELECT count(*)
+  FROM (SELECT 1 AS one
+          FROM events
+         GROUP BY app_name, user_id, session_id, id
+        HAVING count(*) > 1) AS twice
+"""

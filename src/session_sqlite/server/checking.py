@@ -23,16 +23,6 @@ _HIGHEST: Final = f"""(SELECT coalesce(max(events.seq), 0)
 _HAS_A_WRONG_LAST_SEQ: Final = f"WHERE last_seq >= 4611686018427387904 OR last_seq < {_HIGHEST}"
 COUNT_WRONG_LAST_SEQS: Final = f"SELECT count(*) FROM sessions {_HAS_A_WRONG_LAST_SEQ}"
 CORRECT_LAST_SEQ: Final = f"UPDATE sessions SET last_seq = {_HIGHEST} {_HAS_A_WRONG_LAST_SEQ}"
-_IS_STRAY: Final = """
- WHERE (session_id <> ''
-        AND NOT EXISTS (SELECT 1
-                          FROM sessions
-                         WHERE sessions.app_name = state.app_name
-                           AND sessions.user_id = state.user_id
-                           AND sessions.id = state.session_id))
-    OR (session_id = '') <> (substr("key", 1, 4) = 'app:' OR substr("key", 1, 5) = 'user:')
-    OR (user_id = '') <> (substr("key", 1, 4) = 'app:')
-"""
 COUNT_ORPHANS: Final = """
 SELECT count(*)
   FROM events
@@ -42,19 +32,9 @@ SELECT count(*)
                       AND sessions.user_id = events.user_id
                       AND sessions.id = events.session_id)
 """
-COUNT_IDS_OF_SEVERAL: Final = """
-SELECT count(*)
-  FROM (SELECT 1 AS one
-          FROM events
-         GROUP BY app_name, user_id, session_id, id
-        HAVING count(*) > 1) AS twice
-"""
 SESSIONS_TO_CHECK: Final = f"SELECT {queries.SESSION_ROW}, initial_state FROM sessions"
-STATE_TO_CHECK: Final = 'SELECT "key", value FROM state'
 EVENTS_TO_CHECK: Final = f"{queries.EVENTS_WITH_ROW_ID} WHERE row_id > :after_row ORDER BY row_id LIMIT :limit"
 READ_AT_ONCE: Final = 500
-COUNT_STRAY: Final = f"SELECT count(*) FROM state {_IS_STRAY}"
-DELETE_STRAY: Final = f"DELETE FROM state {_IS_STRAY}"
 WITHOUT_WORDS: Final = """
 SELECT count(*)
   FROM events
@@ -114,11 +94,17 @@ def check(store: Store, *, repair: bool) -> CheckReport:
     damaged = sum(map(bool, store.read(SESSIONS_TO_CHECK, {}, _is_damaged_session)))
     report.append(_finding("sessions", damaged, "sessions have columns that cannot be read", advice=_RESTORE))
     report.append(
-        _finding("state", number(COUNT_STRAY), "values belong to no session", repair, lambda: _run(store, DELETE_STRAY))
+        _finding(
+            "state",
+            number(queries.COUNT_STRAY_STATE),
+            "values belong to no session",
+            repair,
+            lambda: _run(store, queries.DELETE_STRAY_STATE),
+        )
     )
-    bad = sum(store.read(STATE_TO_CHECK, {}, lambda row: not codec.is_state_row(*row)))
+    bad = sum(store.read(queries.STATE_TO_CHECK, {}, lambda row: not codec.is_state_row(*row)))
     report.append(_finding("values of state", bad, "values cannot be read and are left out", advice=_RESTORE))
-    report.append(_finding("ids", number(COUNT_IDS_OF_SEVERAL), "ids belong to several events", advice=_LOOK))
+    report.append(_finding("ids", number(queries.COUNT_IDS_OF_SEVERAL), "ids belong to several events", advice=_LOOK))
     lacking = number(WITHOUT_WORDS, {"version": search.WORDS_VERSION})
     report.append(_finding("search index", lacking, "events are not indexed", repair, store.index.complete))
     events, unreadable = _events(store)

@@ -362,7 +362,7 @@ def _readable(connection: sqlite3.Connection) -> Finding:
 
 
 def _stray_state(connection: sqlite3.Connection) -> Finding:
-    count = connection.execute(statements.COUNT_STRAY_STATE).fetchone()[0]
+    count = connection.execute(queries.COUNT_STRAY_STATE).fetchone()[0]
     if count:
         return Finding("state", "error", f"{count:,} values belong to no session", "check(repair=True) deletes them")
     return Finding("state", "ok", "every value belongs to a session, a user or an app")
@@ -370,7 +370,7 @@ def _stray_state(connection: sqlite3.Connection) -> Finding:
 
 def _readable_state(connection: sqlite3.Connection) -> Finding:
     with damaged_text_as_bytes(connection):
-        bad = sum(not codec.is_state_row(*row) for row in connection.execute(statements.STATE_TO_CHECK))
+        bad = sum(not codec.is_state_row(*row) for row in connection.execute(queries.STATE_TO_CHECK))
     if bad:
         return Finding(
             "values of state", "error", f"{bad:,} cannot be read and are left out",
@@ -424,7 +424,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
 
 
 def _ids(connection: sqlite3.Connection) -> Finding:
-    twice = connection.execute(statements.COUNT_IDS_OF_SEVERAL).fetchone()[0]
+    twice = connection.execute(queries.COUNT_IDS_OF_SEVERAL).fetchone()[0]
     if twice:
         return Finding(
             "ids", "error", f"{twice:,} ids belong to several events of one session: a call by id means the first",
@@ -507,7 +507,7 @@ _LOOKS: Final[tuple[tuple[str, Callable[[sqlite3.Connection], Finding]], ...]] =
 _REPAIRS: Final[dict[str, Callable[[File], Any]]] = {
     "indexes": _reindex,
     "order": lambda database: database.write(lambda tx: tx.run(statements.CORRECT_LAST_SEQ, {})),
-    "state": lambda database: database.write(lambda tx: tx.run(statements.DELETE_STRAY_STATE, {})),
+    "state": lambda database: database.write(lambda tx: tx.run(queries.DELETE_STRAY_STATE, {})),
     "views": _create_again("view"),
     "indexes of the tables": _create_again("index"),
     "search index": _rebuild_index,

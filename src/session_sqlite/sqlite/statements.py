@@ -160,31 +160,10 @@ _HAS_A_WRONG_LAST_SEQ = f"""
 """
 COUNT_WRONG_LAST_SEQS = f"SELECT count(*) FROM sessions {_HAS_A_WRONG_LAST_SEQ}"
 CORRECT_LAST_SEQ = f"UPDATE sessions SET last_seq = {_HIGHEST_PLACE} {_HAS_A_WRONG_LAST_SEQ}"
-# Finds state that no verb reaches: of no session, or with another owner than its key says (`codec.state_owner`).
-_IS_STRAY = """
- WHERE (session_id <> ''
-        AND NOT EXISTS (SELECT 1
-                          FROM sessions
-                         WHERE sessions.app_name = state.app_name
-                           AND sessions.user_id = state.user_id
-                           AND sessions.id = state.session_id))
-    OR (session_id = '') <> (substr("key", 1, 4) = 'app:' OR substr("key", 1, 5) = 'user:')
-    OR (user_id = '') <> (substr("key", 1, 4) = 'app:')
-"""
-COUNT_STRAY_STATE = f"SELECT count(*) FROM state {_IS_STRAY}"
-DELETE_STRAY_STATE = f"DELETE FROM state {_IS_STRAY}"
 SESSIONS_TO_CHECK = f"""
 SELECT {SESSION_ROW},
        initial_state
   FROM sessions
 """
-STATE_TO_CHECK = 'SELECT "key", value FROM state'
 # Parts that SQLite makes by itself (the index of a UNIQUE) have no sql.
 PARTS = "SELECT name, sql FROM sqlite_master WHERE type = :kind AND sql IS NOT NULL"
-COUNT_IDS_OF_SEVERAL = """
-SELECT count(*)
-  FROM (SELECT 1
-          FROM events
-         GROUP BY app_name, user_id, session_id, id
-        HAVING count(*) > 1)
-"""
