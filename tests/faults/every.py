@@ -1,0 +1,9 @@
+"""Every trial, in the order of the table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .trials import Trial
+
+TRIALS: Final[dict[str, Trial]] = {trial.name: trial for trial in [*list[Trial]()]}

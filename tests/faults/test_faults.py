@@ -1,0 +1,48 @@
+"""Every trial keeps its promise: a short one in every run, a longer one with ``-m faults``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .every import TRIALS
+from .table import rows_in, written
+from .trials import LONG, QUICK, Length, Trial, Tried, UnavailableError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def run(name: str, folder: Path, share: float) -> None:
+    try:
+        tried = TRIALS[name].run(folder, Length(share))
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    assert any(letter.isdigit() for letter in tried.what + tried.found), "a row has figures"
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_the_promise_holds(name: str, tmp_path: Path) -> None:
+    run(name, tmp_path, QUICK)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", TRIALS)
+def test_the_promise_holds_for_longer(name: str, tmp_path: Path) -> None:
+    run(name, tmp_path, LONG)
+
+
+def test_the_readme_has_a_row_for_each_trial() -> None:
+    assert list(rows_in(README.read_text("utf-8"))) == [trial.promise for trial in TRIALS.values()]
+
+
+def test_a_run_writes_its_rows_and_leaves_the_others() -> None:
+    trials = [Trial(name, f"{name} holds", lambda folder, length: Tried("", "")) for name in ("one", "two", "three")]
+    table = "| Promise | What was done | What was found |\n|---|---|---|"
+    readme = (
+        f"before\n<!-- tried: begin -->\n{table}\n| two holds | 2 | b |\n| gone | 3 | c |\n<!-- tried: end -->\nafter\n"
+    )
+    assert written(readme, trials, {"one": Tried("1 kill", "0 lost")}) == (
+        f"before\n<!-- tried: begin -->\n{table}\n| one holds | 1 kill | 0 lost |\n| two holds | 2 | b |\n"
+        "<!-- tried: end -->\nafter\n"
+    )
