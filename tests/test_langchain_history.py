@@ -1,6 +1,7 @@
 """A history is what LangChain's chains and memories expect of one, on one object from any thread and event loop."""
 
 import asyncio
+import gc
 import inspect
 import logging
 import sqlite3
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -48,6 +50,7 @@ from session_sqlite import (
     StoreClosedError,
     ToolCall,
 )
+from session_sqlite.langchain import history as history_module
 
 PROMPT = ChatPromptTemplate([MessagesPlaceholder("history"), ("human", "{input}")])
 TOOL_CALL = {"name": "Read", "args": {"path": "main.go"}, "id": "call-1", "type": "tool_call"}
@@ -439,6 +442,42 @@ def test_histories_of_one_path_share_one_service(path: Path, monkeypatch: pytest
     others = [SQLiteChatMessageHistory("t", str(path)), SQLiteChatMessageHistory("t", path.name), make("s", "ada")]
     assert len({id(history.service) for history in [make("s"), *others]}) == 1
     assert SQLiteChatMessageHistory("s", path.with_name("other.db")).service is not make("s").service
+
+
+def test_files_that_were_not_used_for_longest_are_closed_unless_somebody_has_them(tmp_path: Path) -> None:
+    kept = SQLiteChatMessageHistory("s", tmp_path / "kept.db").service
+    in_memory = SQLiteChatMessageHistory("s", ":memory:")
+    in_memory.add_user_message("in memory")
+    files = [tmp_path / f"{number}.db" for number in range(history_module.KEPT_OPEN + 10)]
+    first = weakref.ref(SQLiteChatMessageHistory("s", files[0]).service)
+    for file in files:
+        SQLiteChatMessageHistory("s", file).add_user_message(file.name)
+    gc.collect()
+    assert first() is None
+    assert not kept.closed
+    assert SQLiteChatMessageHistory("s", tmp_path / "kept.db").service is kept
+    assert [message.text for message in in_memory.messages] == ["in memory"]
+    for file in files:
+        assert [message.text for message in SQLiteChatMessageHistory("s", file).messages] == [file.name]
+
+
+def test_a_service_that_was_dropped_closes_its_file_at_once(path: Path) -> None:
+    service = SQLiteSessionService(path)
+    history = SQLiteChatMessageHistory("s", service=service)
+    history.add_user_message("one")
+    assert history.messages
+    assert service.search("one")
+    assert service.recall("one")
+    assert next(service.iter_events("s"))
+    assert service.db["sessions"].count == 1
+    gc.disable()  # files would add up until the next collection, and a process may have a thousand open
+    try:
+        database = weakref.ref(service._database)
+        del service, history
+        assert database() is None
+    finally:
+        gc.enable()
+    assert not path.with_name("sessions.db-wal").exists()
 
 
 def test_threads_that_are_first_at_once_share_one_service(path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from . import leaks, no_network
 from .every import TRIALS
+from .leaks import in_a_process
 from .table import rows_in, written
 from .trials import LONG, QUICK, Length, Trial, Tried, UnavailableError
 
@@ -30,6 +33,21 @@ def test_the_promise_holds(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", TRIALS)
 def test_the_promise_holds_for_longer(name: str, tmp_path: Path) -> None:
     run(name, tmp_path, LONG)
+
+
+def test_a_socket_would_be_seen() -> None:
+    with pytest.raises(BaseException, match=r"socket\."):
+        in_a_process(no_network.a_planted_request)
+
+
+def test_a_leak_would_be_seen(tmp_path: Path) -> None:
+    left_open: list[int] = []
+    before, after = leaks._before_and_after(
+        lambda folder, number: left_open.append(os.open(os.devnull, os.O_RDONLY)), tmp_path, 3
+    )
+    for descriptor in left_open:
+        os.close(descriptor)
+    assert after.descriptors == before.descriptors + 3
 
 
 def test_the_readme_has_a_row_for_each_trial() -> None:

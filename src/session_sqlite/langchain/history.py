@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Never, TypeVar
 
@@ -316,7 +317,11 @@ def _events(messages: object) -> list[Event]:
 
 # ---------------------------------------------------------------- one service a path
 
-_services: dict[str, SQLiteSessionService] = {}
+KEPT_OPEN: Final = 32  # files; a program may have one for each of its users
+
+# A service lives while somebody has it; the latest ones also between two histories, since a chain makes one a turn.
+_services: weakref.WeakValueDictionary[str, SQLiteSessionService] = weakref.WeakValueDictionary()
+_latest: dict[str, SQLiteSessionService] = {}
 _services_lock = threading.Lock()
 
 
@@ -334,12 +339,25 @@ def _shared_service(path: str) -> SQLiteSessionService:
             service = _services.get(path)
             if service is None or service.closed:
                 service = _services[path] = SQLiteSessionService(path)
+    _latest.pop(path, None)
+    _latest[path] = service  # now the last one
+    while len(_latest) > KEPT_OPEN and _drop_oldest_file():
+        pass
     return service
 
 
+def _drop_oldest_file() -> bool:
+    """Lets go the service that was not used for longest, which closes its file unless somebody has it.
+
+    One in memory stays, since its sessions would be gone.
+    """
+    path = next((path for path in list(_latest) if path != MEMORY), None)
+    return path is not None and _latest.pop(path, None) is not None
+
+
 def _close_shared() -> None:
-    while _services:
-        _services.popitem()[1].close()
+    for service in list(_services.values()):
+        service.close()
 
 
 def _forget_lock() -> None:

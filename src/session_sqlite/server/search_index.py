@@ -9,6 +9,7 @@ answers are those of the file. Words are written in the transaction that writes 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -96,7 +97,7 @@ class ServerSearchIndex:
     """The index of one store; see `SearchIndex`."""
 
     def __init__(self, database: Database, dialect: Dialect) -> None:
-        self._database = database
+        self._database: Database = weakref.proxy(database)  # in no circle, so that a dropped one closes at once
         self._dialect = dialect
         self._insert_words = INSERT_WORDS.format(dialect.words_value)
         self._insert_words_of_last = INSERT_WORDS_OF_LAST.format(dialect.words_value)

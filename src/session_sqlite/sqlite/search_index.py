@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -52,7 +53,7 @@ class SQLiteSearchIndex:
     """The index of one file; see `SearchIndex` of the port."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database: Database = weakref.proxy(database)  # in no circle, so that a dropped one closes at once
         self._until_check = 1
 
     def find(self, request: Request, limit: int) -> list[Found]:
