@@ -4,7 +4,7 @@ Servers are started once for all tests, at the first test that needs one. A serv
 skips its tests, and is named in red at the end of the run; under ``REQUIRE_SERVERS=1`` it is an error.
 
 A backend is a function from a folder to an open `Store`: a service, and how to see everything that it has stored.
-The asynchronous service is one more backend: `Driven` calls it from synchronous code, on one event loop.
+The asynchronous service is one more backend, called from synchronous code by `Driven`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import inspect
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,9 +27,8 @@ import servers
 import sqlalchemy
 import sqlite_utils
 
-from session_sqlite import AsyncSession, AsyncSessionService, Page, SQLAlchemySessionService, SQLiteSessionService
-
-Dump = dict[str, list[tuple[Any, ...]]]
+from session_sqlite import AsyncSessionService, SQLAlchemySessionService, SQLiteSessionService
+from session_sqlite.testing import Driven, Dump
 
 
 @dataclass
@@ -39,7 +37,6 @@ class Store:
 
     service: Any
     dump: Callable[[], Dump]
-    is_async: bool = False
 
 
 def dump_of(db: sqlite_utils.Database) -> Dump:
@@ -48,19 +45,6 @@ def dump_of(db: sqlite_utils.Database) -> Dump:
         table: sorted(map(tuple, db.conn.execute(f"SELECT * FROM [{table}]").fetchall()), key=repr)
         for table in db.table_names()
     }
-
-
-def rows_about(dump: Dump, *words: str) -> list[tuple[str, tuple[Any, ...]]]:
-    """The rows in which one of the words stands, with their tables."""
-    found = []
-    for table, rows in dump.items():
-        for row in rows:
-            text = " ".join(
-                value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value) for value in row
-            )
-            if any(word in text for word in words):
-                found.append((table, row))
-    return found
 
 
 @functools.cache
@@ -90,7 +74,7 @@ def asynchronous(folder: Path) -> Iterator[Store]:
     loop = asyncio.new_event_loop()
     try:
         with sqlite_file(folder) as store:
-            yield Store(Driven(AsyncSessionService(store.service), loop), store.dump, is_async=True)
+            yield Store(Driven(AsyncSessionService(store.service), loop), store.dump)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
@@ -199,7 +183,7 @@ def awaited_on_server(kind: str) -> Callable[[Path], AbstractContextManager[Stor
         loop = asyncio.new_event_loop()
         try:
             with on_server(kind)(folder) as store:
-                yield Store(Driven(AsyncSessionService(store.service), loop), store.dump, is_async=True)
+                yield Store(Driven(AsyncSessionService(store.service), loop), store.dump)
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
@@ -242,53 +226,3 @@ BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Store]]] = {
     "postgresql-async": awaited_on_server("postgresql"),
     "mariadb": on_server("mariadb"),
 }
-
-
-class Driven:
-    """An `AsyncSessionService` or an `AsyncSession`, called as its synchronous twin is."""
-
-    def __init__(self, target: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._target = target
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
-        if not callable(value):
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = value(*map(_bare, args), **{key: _bare(item) for key, item in kwargs.items()})
-            if inspect.iscoroutine(result):
-                result = self._loop.run_until_complete(result)
-            elif hasattr(result, "__anext__"):
-                return self._stream(result)
-            return self._driven(result)
-
-        return call
-
-    def _stream(self, stream: Any) -> Iterator[Any]:
-        while True:
-            try:
-                yield self._loop.run_until_complete(anext(stream))
-            except StopAsyncIteration:
-                return
-
-    def _driven(self, result: Any) -> Any:
-        if isinstance(result, (AsyncSession, AsyncSessionService)):
-            return Driven(result, self._loop)
-        if isinstance(result, Page):
-            return Page(map(self._driven, result), result.next_cursor)
-        return result
-
-    def __eq__(self, other: object) -> bool:
-        return self._target == _bare(other)
-
-    def __hash__(self) -> int:
-        return hash(self._target)
-
-    def __repr__(self) -> str:
-        return repr(self._target)
-
-
-def _bare(value: Any) -> Any:
-    return value._target if isinstance(value, Driven) else value

@@ -1,0 +1,96 @@
+"""Users and apps never meet, unless `ANY` reads across them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from session_sqlite import (
+    ANY,
+    Event,
+    InvalidInputError,
+    SessionNotFoundError,
+)
+from session_sqlite.testing.contract import (
+    Contracts,
+    contents,
+    later,
+)
+
+
+class TenancyContracts(Contracts):
+    """Users and apps never meet, unless `ANY` reads across them."""
+
+    def test_a_scope_is_a_view_with_other_defaults(self, service: Any, session: Any) -> None:
+        """`scope` is the same store with another app or user as the default; closing it closes nothing."""
+        other = service.scope(user_id="other")
+        assert (other.app_name, other.user_id) == ("app", "other")
+        other.create_session(session_id="s", title="other's")
+        assert service.get_session("s").title == ""
+        assert other.get_session("s").title == "other's"
+        again = other.scope(app_name="second")
+        assert again.list_sessions() == []
+        assert again.create_session(session_id="x").user_id == "other"
+        other.append_event("s", Event("user", "mine"))
+        assert service.list_events("s") == []
+        other.close()
+        assert contents(service.scope(user_id="other").list_events("s")) == ["mine"]
+
+    def test_any_reads_across(self, service: Any) -> None:
+        """`ANY` as app or user reads all of them; an id that several have is an error that says so."""
+        for app, user, id in (("app", "user", "1"), ("app", "other", "1"), ("second", "user", "2")):
+            made = service.create_session(session_id=id, app_name=app, user_id=user, title=f"{app}/{user}")
+            service.append_event(made, Event("user", f"{app}/{user}"))
+            later()
+        titles = ["second/user", "app/other", "app/user"]
+        assert [one.title for one in service.list_sessions(app_name=ANY, user_id=ANY)] == titles
+        assert [one.title for one in service.list_sessions(user_id=ANY)] == titles[1:]
+        assert [one.title for one in service.list_sessions(app_name=ANY)] == titles[::2]
+        every = service.scope(app_name=ANY, user_id=ANY)
+        page = every.list_sessions(limit=2)
+        assert [one.title for one in [*page, *every.list_sessions(cursor=page.next_cursor)]] == titles
+        assert every.get_session("2").app_name == "second"
+        assert contents(every.list_events("2")) == ["second/user"]
+        assert contents(every.iter_events("2")) == ["second/user"]
+        assert contents(every.last_events("2", 1)) == ["second/user"]
+        assert every.get_state("2") == {}
+        with pytest.raises(InvalidInputError, match="1"):
+            every.get_session("1")
+        with pytest.raises(InvalidInputError):
+            every.list_events("1")
+        with pytest.raises(SessionNotFoundError):
+            every.get_session("3")
+        with pytest.raises(SessionNotFoundError):
+            every.list_events("3")
+
+    def test_any_writes_nothing(self, service: Any, dump: Any, session: Any) -> None:
+        """Every write under `ANY` is an `InvalidInputError`, and changes nothing."""
+        before = dump()
+        writes: list[Callable[[Any], object]] = [
+            lambda every: every.create_session(),
+            lambda every: every.create_session(session_id="s", exist_ok=True),
+            lambda every: every.update_session("s", title="x"),
+            lambda every: every.delete_session("s"),
+            lambda every: every.clear_session("s"),
+            lambda every: every.append_event("s", Event("user")),
+            lambda every: every.append_events("s", [], create=True),
+            lambda every: every.replace_events("s", []),
+            lambda every: every.update_state("s", {"k": 1}),
+        ]
+        for every in (service.scope(app_name=ANY), service.scope(user_id=ANY)):
+            for write in writes:
+                with pytest.raises(InvalidInputError, match="ANY"):
+                    write(every)
+        assert dump() == before
+
+    def test_a_session_says_whose_it_is_under_any(self, service: Any) -> None:
+        """A `Session` carries its app and user, so that its own methods also work when it was found under `ANY`."""
+        service.create_session(session_id="s", app_name="second", user_id="other")
+        every = service.scope(app_name=ANY, user_id=ANY)
+        found = every.get_session("s")
+        every.append_event(found, Event("user", "hi"))
+        assert contents(found.events()) == ["hi"]
+        assert contents(service.list_events(found)) == ["hi"]
+        assert found.delete() is True
