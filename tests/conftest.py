@@ -62,6 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run each failure of a cluster six times")
+    parser.addoption("--share", type=float, default=0.1, help="how much of its full length a trial runs with -m faults")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from . import leaks, no_network
 from .every import TRIALS
 from .leaks import in_a_process
 from .table import rows_in, written
-from .trials import LONG, QUICK, Length, Trial, Tried, UnavailableError
+from .trials import QUICK, Length, Trial, Tried, UnavailableError
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -31,8 +31,8 @@ def test_the_promise_holds(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", TRIALS)
-def test_the_promise_holds_for_longer(name: str, tmp_path: Path) -> None:
-    run(name, tmp_path, LONG)
+def test_the_promise_holds_for_longer(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    run(name, tmp_path, pytestconfig.getoption("--share"))
 
 
 def test_a_socket_would_be_seen() -> None:

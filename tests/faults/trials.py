@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 QUICK = 0.01  # of the full length: seconds, in every run of the tests
-LONG = 0.1  # with `pytest -m faults`: a minute or two
 FULL = 1.0  # the table in the README
 
 
