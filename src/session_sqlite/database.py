@@ -90,6 +90,14 @@ class Database(Readable, Protocol):
     def closed(self) -> bool:
         """Returns True after `close`."""
 
+    def messages_since(self, key: SessionKey, seq: int) -> list[Row] | None:
+        """Returns the rows of `queries.EVENTS_FOR_MESSAGES` from a seq on, as of one moment; None if it cannot tell.
+
+        Before the columns of each stand a number that is another one after each change of the session's events that is
+        no append (None if nobody takes note of these), and how many events the session has. Without such events there
+        is one row with these two alone; without the session there is none.
+        """
+
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """Runs ``work`` in one transaction: all of it or nothing.
 

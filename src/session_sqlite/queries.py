@@ -115,9 +115,11 @@ SELECT {EVENT_ROW}
   FROM events
 """
 # The columns that messages are made of. A stored message includes its usage, so the column is read for others only.
-EVENTS_FOR_MESSAGES = """
-SELECT id, session_id, author, content, reasoning, actions, seq, state,
-       CASE WHEN message IS NULL THEN "usage" END, message_id, message, metadata
+MESSAGE_ROW_OF_EVENTS: Final = """events.id, events.session_id, events.author, events.content, events.reasoning,
+       events.actions, events.seq, events.state, CASE WHEN events.message IS NULL THEN events."usage" END,
+       events.message_id, events.message, events.metadata"""
+EVENTS_FOR_MESSAGES = f"""
+SELECT {MESSAGE_ROW_OF_EVENTS}
   FROM events
 """
 AFTER = "seq > :after"

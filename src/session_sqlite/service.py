@@ -1569,6 +1569,18 @@ def others_said(
     return f"Other apps or users have {count:,} session{'' if count == 1 else 's'}: {advice}." if count else ""
 
 
+def rows_since(
+    service: SessionService, session: SessionArgument, seen: reading.Seen | None
+) -> tuple[list[Row], reading.Seen] | None:
+    """Returns the rows of a session's messages that come after what was seen of it; see `reading.since`."""
+    return reading.since(service._database, service._key_to_read(session), seen)
+
+
+def store_of(service: SessionService) -> object:
+    """Returns the store of a service, which is the same for all views of it."""
+    return service._database
+
+
 def copy_sessions(source: SessionService, target: SessionService, *, progress: Progress | None = None) -> CopyReport:
     """Copies all sessions of the source's app and user into another store, and compares the two; see `copying`."""
     return copying.copy(

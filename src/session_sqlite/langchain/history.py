@@ -59,7 +59,9 @@ class SQLiteChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc,unu
     """A list of the messages of one session, as LangChain's chains and memories want them.
 
     Every message comes back as it was added: same class, equal fields, same order of keys. Adding several messages
-    is one transaction. Usable from any thread and event loop; the constructor does no I/O.
+    is one transaction. Usable from any thread and event loop; the constructor does no I/O. Of a session in a file that
+    is read again and again the process keeps the messages, up to 64 MiB a store; each read still shows every change, by
+    whomever, and gives messages of its own.
 
     Args:
         session_id: The session; it appears with the first message.

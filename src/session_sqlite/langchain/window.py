@@ -18,8 +18,9 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError
+from session_sqlite.langchain.kept import all_messages
 from session_sqlite.langchain.turns import answers_in_content, paired
-from session_sqlite.messages.langchain import event_to_messages, gathered, messages_of, read_columns, read_event
+from session_sqlite.messages.langchain import event_to_messages, gathered, messages_of, read_event
 from session_sqlite.models import Event
 from session_sqlite.operations.windows import LOOK_BACK_EVENTS, wait_for_calls, within_reach
 from session_sqlite.service import SessionService
@@ -82,7 +83,7 @@ class Window:
             return self._latest_turns(service, session)
         if self._needs_ids:
             return gathered(service.convert_events(session, lambda event: read_event(with_id(event))))
-        return gathered(service.convert_events(session, read_event, convert_columns=read_columns))
+        return all_messages(service, session)
 
     def _read(self, events: Iterable[Event]) -> list[BaseMessage]:
         return messages_of(map(with_id, events) if self._needs_ids else events)

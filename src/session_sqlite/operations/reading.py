@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Readable, Reading, Row
+from session_sqlite.database import Database, Readable, Reading, Row
 from session_sqlite.errors import CorruptStoreError, EventNotFoundError
 from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session
@@ -107,6 +107,54 @@ def converted(
         result = None if convert_columns is None else convert_columns(row)
         results.append(convert(codec.decode_for_message(row)) if result is None else result)
     return results
+
+
+class Seen(NamedTuple):
+    """A note of how far a session was read, and of the state that it was in.
+
+    Attributes:
+        revision: The number that all changes but appends change.
+        events: How many events the session had.
+        seq: The place of the last one.
+        id: Its id.
+    """
+
+    revision: int
+    events: int
+    seq: int
+    id: str
+
+
+def since(database: Database, key: SessionKey, seen: Seen | None) -> tuple[list[Row], Seen] | None:
+    """Returns the rows of a session's messages that come after what was seen, and what was seen with them.
+
+    Returns None if there is nothing to go on from: what was seen is not in the store any more as it was, or a damaged
+    row has no place, or the store does not take note of changes.
+    """
+    rows = database.messages_since(key, -codec.LAST_POSSIBLE_SEQ if seen is None else seen.seq)
+    if not rows:
+        return None
+    revision, count, *first = rows[0]
+    before = 0
+    if seen is not None:
+        if (revision, first[_ID], first[_SEQ]) != (seen.revision, seen.id, seen.seq):
+            return None
+        del rows[0]
+        before = seen.events
+    elif first[_ID] is None:
+        return None
+    if type(revision) is not int or count != before + len(rows):
+        return None
+    if not rows:
+        return [], seen  # type: ignore[return-value]  # without it there was a row
+    last = rows[-1][2:]
+    if not codec.is_seq(last[_SEQ]):
+        return None
+    return [row[2:] for row in rows], Seen(revision, count, last[_SEQ], last[_ID])
+
+
+_ID: Final = 0  # among the columns of `queries.EVENTS_FOR_MESSAGES`
+_SEQ: Final = 6
 
 
 def seq_of(reading: Reading, key: SessionKey, event: Event | str | int) -> int:

@@ -229,6 +229,9 @@ class ServerDatabase:
         )
         return rows if make is tuple else [make(row) for row in rows]  # type: ignore[return-value]  # rows are tuples
 
+    def messages_since(self, key: SessionKey, seq: int) -> None:
+        """See `Database.messages_since`."""
+
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """See `Database.write`."""
         self._check_writable()

@@ -40,7 +40,7 @@ from session_sqlite.errors import (
     StoreError,
 )
 from session_sqlite.pages import CheckReport, Rows, distinct
-from session_sqlite.sqlite import schema
+from session_sqlite.sqlite import schema, statements
 from session_sqlite.sqlite.calls import Call, SharedConnection, Turns
 from session_sqlite.sqlite.driver import (
     BUSY,
@@ -204,6 +204,10 @@ class SQLiteDatabase:
             return rows
         finally:
             self._give_back(call)
+
+    def messages_since(self, key: SessionKey, seq: int) -> list[Row]:
+        """See `Database.messages_since`."""
+        return self.read(statements.MESSAGES_SINCE, {**key.params(), "seq": seq}, tuple)
 
     @property
     def path(self) -> Path | None:

@@ -454,17 +454,18 @@ def _parts(connection: sqlite3.Connection, kind: str, advice: str) -> Finding:
     return Finding(plural, "error", "; ".join(faults), advice)
 
 
-_PARTS: Final = {"view": "views", "index": "indexes of the tables"}
+_PARTS: Final = {"view": "views", "index": "indexes of the tables", "trigger": "triggers"}
 
 
 def _triggers(connection: sqlite3.Connection) -> Finding:
-    names = [name for name, _ in connection.execute(statements.PARTS, {"kind": "trigger"}).fetchall()]
-    if names:
+    finding = _parts(connection, "trigger", "check(repair=True) creates them again")
+    names = {name for name, _ in connection.execute(statements.PARTS, {"kind": "trigger"}).fetchall()}
+    if finding.level == "ok" and (others := sorted(names - schema.TRIGGERS.keys())):
         return Finding(
-            "triggers", "warning", f"another program runs statements of its own with ours: {', '.join(names)}",
-            "a store has no triggers: drop those that you do not know",
+            "triggers", "warning", f"another program runs statements of its own with ours: {', '.join(others)}",
+            "drop those that you do not know",
         )  # fmt: skip
-    return Finding("triggers", "ok", "none")
+    return finding
 
 
 def _create_again(kind: str) -> Callable[[File], None]:
@@ -475,6 +476,8 @@ def _create_again(kind: str) -> Callable[[File], None]:
                 if name not in there or not schema.is_same(there[name], sql):
                     tx.run(f'DROP {kind} IF EXISTS "{name}"', {})
                     tx.run(sql, {})
+            if kind == "trigger":
+                tx.run(statements.CHANGE_REVISIONS, {})  # without them nobody took note of what was changed
 
         database.write(work)
 
@@ -510,5 +513,6 @@ _REPAIRS: Final[dict[str, Callable[[File], Any]]] = {
     "state": lambda database: database.write(lambda tx: tx.run(queries.DELETE_STRAY_STATE, {})),
     "views": _create_again("view"),
     "indexes of the tables": _create_again("index"),
+    "triggers": _create_again("trigger"),
     "search index": _rebuild_index,
 }

@@ -484,6 +484,45 @@ def find_results_by_their_calls(db: Database) -> None:
     make_views(db)  # all of them: people see them in the order in which they were made
 
 
+def know_changes_of_events(db: Database) -> None:
+    """Adds to each session a number that is another one after every change of its events but an append.
+
+    Triggers change it, so that it holds whoever changes the file: another release, or a person with a shell. Whoever
+    keeps what was read of a session sees by it whether that still holds. The numbers are random: a session that is
+    made again under an old name, or a file that is replaced by its backup, has none that was seen before.
+    """
+    db.table("sessions").add_column("revision", int, not_null_default=0)
+    db.conn.execute("UPDATE sessions SET revision = random()")
+    # sqlite-utils has no verb for triggers.
+    for sql in TRIGGERS.values():
+        db.conn.execute(sql)
+
+
+# A changed event that now belongs to another session, or an inserted one, shows in the number of that one's events.
+_CHANGED_SESSION: Final = """
+       UPDATE sessions
+          SET revision = random()
+        WHERE app_name = old.app_name AND user_id = old.user_id AND id = old.session_id;
+"""
+TRIGGERS: Final = {
+    "sessions_made": """
+CREATE TRIGGER sessions_made AFTER INSERT ON sessions
+ BEGIN UPDATE sessions SET revision = random() WHERE rowid = new.rowid;
+   END
+""",
+    "events_changed": f"""
+CREATE TRIGGER events_changed AFTER UPDATE ON events
+ BEGIN {_CHANGED_SESSION}
+   END
+""",
+    "events_deleted": f"""
+CREATE TRIGGER events_deleted AFTER DELETE ON events
+ BEGIN {_CHANGED_SESSION}
+   END
+""",
+}
+
+
 STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_sessions_events_and_state,
     create_views,
@@ -493,6 +532,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     know_copies,
     derive_the_usage_of_messages,
     find_results_by_their_calls,
+    know_changes_of_events,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

@@ -1,7 +1,14 @@
 """The statements that SQLite alone runs: for its FTS5 index and for the maintenance of a file."""
 
 from session_sqlite.codec import MAX_SEQ
-from session_sqlite.queries import EVENT_ROW, EVENT_ROW_OF_EVENTS, OF_SESSION, SESSION_ROW, SESSION_ROW_OF_SESSIONS
+from session_sqlite.queries import (
+    EVENT_ROW,
+    EVENT_ROW_OF_EVENTS,
+    MESSAGE_ROW_OF_EVENTS,
+    OF_SESSION,
+    SESSION_ROW,
+    SESSION_ROW_OF_SESSIONS,
+)
 
 # ---------------------------------------------------------------- the search index
 
@@ -126,6 +133,30 @@ INSERT INTO search_index (search_index, rowid, content, reasoning, tools, scope)
 VALUES ('delete', :row_id, :content, :reasoning, :tools, :scope)
 """
 EMPTY_INDEX = "INSERT INTO search_index (search_index) VALUES ('delete-all')"
+
+# ---------------------------------------------------------------- what has changed
+
+# Returns a row even if there are no such events, unless there is no such session. Its number of events shows what was
+# inserted, and its revision every other change: there is none if somebody dropped the triggers that change it.
+MESSAGES_SINCE = f"""
+SELECT CASE WHEN (SELECT count(*)
+                    FROM sqlite_master
+                   WHERE type = 'trigger'
+                     AND name IN ('sessions_made', 'events_changed', 'events_deleted')) = 3
+            THEN sessions.revision
+       END,
+       (SELECT count(*)
+          FROM events
+         WHERE {OF_SESSION}),
+       {MESSAGE_ROW_OF_EVENTS}
+  FROM sessions
+  LEFT JOIN events
+    ON events.app_name = sessions.app_name AND events.user_id = sessions.user_id AND events.session_id = sessions.id
+   AND events.seq >= :seq
+ WHERE sessions.app_name = :app_name AND sessions.user_id = :user_id AND sessions.id = :session_id
+ ORDER BY events.seq
+"""
+CHANGE_REVISIONS = "UPDATE sessions SET revision = random()"
 
 # ---------------------------------------------------------------- maintenance of a SQLite file
 
