@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib
 import json
 import random
 import sqlite3
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +41,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from session_sqlite import (
     ANY,
+    Event,
     InvalidInputError,
     SessionError,
     SQLiteChatMessageHistory,
@@ -104,6 +107,97 @@ def test_a_file_never_comes_twice(service: SQLiteSessionService, tmp_path: Path,
     assert (again.sessions, again.events, again.extended, again.known) == (0, 0, 0, first.events)
     elsewhere = sample.made(tmp_path / "a copy elsewhere")
     assert service.import_(elsewhere).events == 0
+
+
+def texts_of(service: SQLiteSessionService) -> Counter[Any]:
+    """What is said first in the store, and how often: each event that is no copy, whatever session it is in."""
+    rows = service.scope(app_name=ANY, user_id=ANY).query(
+        "SELECT author, content, reasoning, actions, usage FROM events WHERE copied_from IS NULL"
+    )
+    return Counter(tuple(row.values()) for row in rows)
+
+
+LINES = ["claude_code_agent", "claude_code_session", "codex_old_rollout", "codex_rollout", "gemini_cli_lines"]
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_file_that_grows_line_by_line_ends_as_if_it_had_come_whole(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    sample = FILES[name]
+    path = sample.made(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    with SQLiteSessionService(":memory:") as whole:
+        whole.import_(path)
+        expected = texts_of(whole)
+    added = 0
+    for end in range(1, len(lines) + 1):
+        path.write_bytes(b"".join(lines[:end]))
+        with contextlib.suppress(InvalidInputError):  # nothing is said yet
+            added += service.import_(path, format=sample.format).events
+    assert texts_of(service) == expected
+    assert service.import_(path).events == 0
+    assert marks_of_store(service) | set(sample.left_out) == marks_of_file(path)
+
+
+def chatgpt_with(answers: int, last: int) -> list[Any]:
+    """An export of a prompt whose answer was made several times."""
+    mapping: dict[str, Any] = {"ask": {"parent": None, "message": {"author": {"role": "user"}, "content": "ask"}}}
+    for number in range(answers):
+        said = {"author": {"role": "assistant"}, "content": f"answer {number}"}
+        mapping[f"answer-{number}"] = {"parent": "ask", "message": said}
+    return [{"id": "chat-1", "title": "t", "current_node": f"answer-{last}", "mapping": mapping}]
+
+
+def test_what_was_left_since_the_last_import_is_not_stored_again(service: SQLiteSessionService, tmp_path: Path) -> None:
+    added = []
+    for answers, last in ((1, 0), (2, 1), (3, 0)):  # another answer, and one more before going back to the first
+        as_json(tmp_path / "conversations.json", chatgpt_with(answers, last))
+        report = service.import_(tmp_path / "conversations.json")
+        assert service.import_(tmp_path / "conversations.json").events == 0
+        added.append(report.events)
+    assert added == [2, 1, 1]
+    assert texts_of(service) == Counter(
+        (author, text, "", "[]", None)
+        for author, text in [("user", "ask"), *(("assistant", f"answer {number}") for number in range(3))]
+    )
+
+
+def test_a_reply_that_was_unfinished_is_completed_where_it_is(service: SQLiteSessionService, tmp_path: Path) -> None:
+    made = Records()
+    made.user("read it")
+    made.reply("msg-1", {"type": "thinking", "thinking": "where is it?"})
+    as_lines(tmp_path / f"{CLAUDE}.jsonl", made.made)
+    service.import_(tmp_path / f"{CLAUDE}.jsonl")
+    service.append_event(CLAUDE, Event("user", "said here meanwhile"))
+    made.reply("msg-1", {"type": "text", "text": "here"})
+    made.reply("msg-1", {"type": "tool_use", "id": "toolu-1", "name": "Read", "input": {"path": "x"}})
+    made.user(result("toolu-1", "found"))
+    as_lines(tmp_path / f"{CLAUDE}.jsonl", made.made)
+    dry = service.import_(tmp_path / f"{CLAUDE}.jsonl", dry_run=True)
+    report = service.import_(tmp_path / f"{CLAUDE}.jsonl")
+    assert str(report) == str(dry).replace("Would import", "Imported")
+    assert (report.events, report.known, report.completed) == (1, 2, 1)
+    assert "2 events were stored already; 1 of them was completed" in str(report)
+    reply = service.list_events(CLAUDE)[1]
+    assert (reply.content, reply.reasoning, len(reply.actions), reply.seq) == ("here", "where is it?", 1, 2)
+    assert [hit.event.id for hit in service.search("here", author="assistant")] == [reply.id]
+    assert service.import_(tmp_path / f"{CLAUDE}.jsonl").completed == 0
+
+
+@pytest.mark.parametrize("replacement", ["[redacted]", "", "x"])
+def test_what_was_redacted_is_not_completed(service: SQLiteSessionService, tmp_path: Path, replacement: str) -> None:
+    made = Records()
+    made.user("who is it?")
+    made.reply("msg-1", {"type": "text", "text": "It is"})
+    made.reply("msg-1", {"type": "text", "text": "hunter2"})
+    as_lines(tmp_path / "s.jsonl", made.made)
+    service.import_(tmp_path / "s.jsonl")
+    for pattern in ("hunter2", "It is\n"):
+        service.redact(pattern, replacement=replacement)
+        report = service.import_(tmp_path / "s.jsonl")
+        assert (report.events, report.completed) == (0, 0)
+        assert "hunter2" not in str(texts_of(service))
 
 
 # What Gemini CLI saves has roles and parts, as a chat has; one file of LangChain is a list of messages.
@@ -234,6 +328,107 @@ def test_the_formats_in_the_readme_and_in_the_command_are_those_that_there_are()
     assert listed.exit_code == 0
     assert [line.split("  ", 1)[0] for line in listed.stdout.splitlines()] == list(FORMATS)
     assert all(known.about in listed.stdout for known in FORMATS.values())
+
+
+def webui_with(*messages: dict[str, Any]) -> list[Any]:
+    """An export of Open WebUI with these messages, one after the other."""
+    named = {
+        f"m{number}": {"id": f"m{number}", "parentId": f"m{number - 1}" if number else None, **message}
+        for number, message in enumerate(messages)
+    }
+    history = {"currentId": list(named)[-1], "messages": named}
+    return [{"id": "chat", "user_id": "u", "title": "t", "chat": {"history": history}}]
+
+
+def details(kind: str, inner: str, **attributes: str) -> str:
+    named = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items())
+    return f'<details type="{kind}" done="true"{named}>\n<summary>done</summary>\n{inner}\n</details>'
+
+
+TURN = {
+    "query": "turn it off",
+    "expected_tool_use": [{"tool_name": "off", "tool_input": {"id": 1}}],
+    "reference": "off",
+}
+GEMINI_HEAD = {"sessionId": "agent-1", "projectHash": "x", "startTime": "2026-01-01T10:00:00Z", "kind": "subagent"}
+GEMINI_SAID = [{"id": f"g{number}", "type": "user", "content": f"prompt {number}"} for number in range(4)]
+ADK_FIRST = {"id": "adk-1", "context": {"_time": "noon"}, "events": [
+    {"invocation_id": "i", "author": "user", "content": {"parts": [{"text": "hello"}]}, "id": "e1"}]}  # fmt: skip
+
+# Files that programs write besides those of `history_files`: what each session holds of texts, reasoning and calls.
+SHAPES: dict[str, tuple[Any, dict[str, list[str]]]] = {
+    "a result that stands within the details": (
+        webui_with({"role": "assistant", "content": "before\n" + details(
+            "tool_calls", "&quot;18 degrees&quot;", id="c", name="w", arguments='{"city": "Paris"}') + "\nafter"}),
+        {"chat": ["before", "after", "Paris", "18 degrees"]}),
+    "details of a call without a name": (
+        webui_with({"role": "assistant", "content": details("tool_calls", "18 degrees") + "after"}),
+        {"chat": ["18 degrees", "after"]}),
+    "a text that says more than the items beside it": (
+        webui_with({"role": "assistant", "content": details("reasoning", "&gt; in the text") + "said",
+                    "output": [{"type": "reasoning", "content": [{"type": "output_text", "text": "in an item"}]},
+                               {"type": "message", "content": [{"type": "output_text", "text": "said"}]}]}),
+        {"chat": ["in an item", "in the text", "said"]}),
+    "turns of the oldest test files of the ADK": ([TURN], {"file": ["turn it off", "off", "id"]}),
+    "a saved session of the first releases of the ADK": (ADK_FIRST, {"adk-1": ["hello", "noon"]}),
+    "messages of Gemini CLI that were listed anew": (
+        [GEMINI_HEAD, *GEMINI_SAID[:3], {"$set": {"messages": GEMINI_SAID[:1]}}, GEMINI_SAID[3]],
+        {"agent-1": ["prompt 0", "prompt 3"], "agent-1:g1": ["prompt 1", "prompt 2"]}),
+    "a title of Claude Code in another form": (
+        [{"type": "summary", "leafUuid": "x", "message": {"content": "a summary"}},
+         {"type": "user", "uuid": "u1", "sessionId": "file", "message": {"content": "hello"}}],
+        {"file": ["a summary", "hello"]}),
+    "a call that says more of itself": (
+        [{"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f"}, "explained": "for the sum"}]}],
+        {"": ["for the sum"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_program_writes_in_some_release_is_kept(
+    service: SQLiteSessionService, tmp_path: Path, shape: str
+) -> None:
+    value, expected = SHAPES[shape]
+    path = tmp_path / "parent" / "file.jsonl"
+    path.parent.mkdir()
+    (as_lines if isinstance(value, list) and len(value) > 1 else as_json)(path, value)
+    assert service.import_(path).skipped == ()
+    sessions = {session.id: session for session in service.scope(user_id=ANY).list_sessions()}
+    assert len(sessions) == len(expected)
+    for (id, texts), session in zip(sorted(expected.items()), [sessions[id] for id in sorted(sessions)], strict=True):
+        assert id in ("", session.id)
+        stored = json.dumps([str(session.metadata), *map(repr, session.events())], ensure_ascii=False)
+        assert [text for text in texts if text not in stored] == []
+    if "Gemini" in shape:
+        assert sessions["agent-1"].parent_id == "parent"
+
+
+def test_a_run_of_agno_that_kept_not_all_of_its_messages_has_its_calls_and_reasoning(
+    service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    def called(id: str) -> dict[str, Any]:
+        return {"tool_call_id": id, "tool_name": "look", "tool_args": {"q": f"asked {id}"}, "result": f"found {id}"}
+
+    asked = [{"id": "c2", "type": "function", "function": {"name": "look", "arguments": '{"q": "asked c2"}'}}]
+    run = {
+        "run_id": "run-1", "messages": [{"role": "assistant", "content": None, "tool_calls": asked}],
+        "input": {"input_content": "the question"}, "tools": [called("c1"), called("c2")], "content": "the answer",
+        "reasoning_content": "the thought",
+    }  # fmt: skip
+    FILES["agno_second_generation"].made(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "agno_of_last_year.db")) as connection:
+        connection.execute("UPDATE my_sessions SET runs = ?", [json.dumps([run])])
+        connection.commit()
+    service.import_(tmp_path / "agno_of_last_year.db")
+    session = service.get_session("session-1", user_id="user-1")
+    assert [(event.author, event.content) for event in session.events()] == [
+        ("user", "the question"), ("assistant", ""), ("assistant", ""), ("tool", "found c2"),
+        ("assistant", "the answer"),
+    ]  # fmt: skip
+    calls = {str(call["args"]): call["output"] for call in service.tool_calls(user_id="user-1")}
+    assert sorted(calls.values()) == ["found c1", "found c2"]
+    assert session.events()[-1].reasoning == "the thought"
 
 
 # ---------------------------------------------------------------- LangChain and LangGraph

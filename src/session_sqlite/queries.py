@@ -598,14 +598,24 @@ SELECT count(*)
 """
 # Each id has a parameter: id_0, id_1…; see `with_ids`. CROSS JOIN as in `EVENT_BY_ID`.
 IDS_OF_EVENTS = """
-SELECT events.id
+SELECT events.id, events.row_id
   FROM events AS named
  CROSS JOIN events
  WHERE named.id IN ({})
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
 """
-CONTENTS_OF_EVENTS = IDS_OF_EVENTS.replace("SELECT events.id\n", "SELECT events.id,\n       events.content\n")
+CONTENTS_OF_EVENTS = IDS_OF_EVENTS.replace("SELECT events.id, events.row_id\n", "SELECT events.id, events.content\n")
+# Events of these ids that other sessions of the same owner have, and that are no copies.
+EVENTS_ELSEWHERE = """
+SELECT events.id, events.session_id
+  FROM events AS named
+ CROSS JOIN events
+ WHERE named.id IN ({})
+   AND events.row_id = named.row_id
+   AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id <> :session_id
+   AND events.copied_from IS NULL
+"""
 SEQS_BETWEEN = f"""
 SELECT seq
   FROM events
@@ -719,6 +729,7 @@ UPDATE events
        message = :message
  WHERE row_id = :row_id AND {OF_SESSION}
 """
+COMPLETE_EVENT = UPDATE_EVENT_TEXT.replace("message = :message\n", "message = :message,\n       usage = :usage\n")
 
 # ---------------------------------------------------------------- check
 

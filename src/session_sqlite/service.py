@@ -1209,9 +1209,10 @@ class SessionService:
         """Adds conversations from an export or from another program's file.
 
         What is stored already does not change, and importing a file again creates no duplicates: ids are those of the
-        source or derived from it. A record that cannot be read is skipped and reported. Sessions are written in
-        several transactions: run an import that was interrupted again to complete it. Files of other programs are only
-        read.
+        source or derived from it. Only a reply that was unfinished when it was imported is completed in its place, and
+        a session without a title gets one that came later. A record that cannot be read is skipped and reported.
+        Sessions are written in several transactions: run an import that was interrupted again to complete it. Files of
+        other programs are only read.
 
         Args:
             source: The path of a file, or of a folder of which all files are imported; or an open file (of JSON).

@@ -4,8 +4,10 @@ A *stored session* is a session with its state, read in one statement, and its e
 from a source with a stream of its events. It is written in *pieces*, each of which has the session's row and some of
 its events.
 
-An import never changes what is stored. A session that exists keeps its title and metadata, and gets the events that it
-lacks, by their ids. So importing the same source again, or one whose import was interrupted, adds only what is missing.
+An import never changes what is stored, but for one thing. A session that exists keeps its title (unless it has none)
+and metadata, and gets the events that it lacks, by their ids. So importing the same source again, or one whose import
+was interrupted, adds only what is missing. Where another program was still writing its last message, that event is
+completed in its place: importers make one event of all lines of a reply, and the lines come one after the other.
 """
 
 from __future__ import annotations
@@ -144,6 +146,7 @@ class Arrival:
         parent_seq: The last ``seq`` of that session that the fork copied.
         initial_state: Its own state at creation.
         state: Its own state now.
+        tree: The session that it and its branches are the paths of; empty if there are no branches.
     """
 
     id: str
@@ -160,6 +163,11 @@ class Arrival:
     parent_seq: int | None = None
     initial_state: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
+    tree: str = ""
+
+    def is_path(self, session_id: str) -> bool:
+        """Returns True if a session is another path of the same tree."""
+        return bool(self.tree) and (session_id == self.tree or session_id.startswith(f"{self.tree}:"))
 
 
 @dataclass(frozen=True)
@@ -173,6 +181,8 @@ class Piece:
         rows: The rows of events; one with seq 0 gets the next place.
         in_place: True if an event whose place is taken is an error; otherwise it gets the next place.
         is_first: True if it is the beginning of a session that must still be the one in the store.
+        is_foreign: True if another program made the session: its title may have come late.
+        may_grow: True if the last event that the store knows may have had only its beginning when it was stored.
     """
 
     key: SessionKey
@@ -181,6 +191,8 @@ class Piece:
     rows: Sequence[Mapping[str, Any]]
     in_place: bool = False
     is_first: bool = False
+    is_foreign: bool = False
+    may_grow: bool = False
 
     def size(self) -> int:
         """Returns the number of characters in its events, approximately."""
@@ -197,6 +209,9 @@ class Placed:
         added: How many events were added.
         known: How many events the session had already.
         moved: How many of the added events got another seq than they had, since that one was taken.
+        completed: How many of the known events had only their beginning.
+        differing: How many of the known events say something else, and stay as they are.
+        is_titled: True if the session had no title yet, and gets one.
     """
 
     key: SessionKey
@@ -204,11 +219,27 @@ class Placed:
     added: int = 0
     known: int = 0
     moved: int = 0
+    completed: int = 0
+    differing: int = 0
+    is_titled: bool = False
 
     @property
     def is_lacking(self) -> bool:
         """Returns True if the store did not have all of the piece."""
-        return self.is_new or self.added > 0
+        return self.is_new or self.is_titled or self.added > 0 or self.completed > 0
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """An event that has more now than is stored of it.
+
+    Attributes:
+        stored: Its row in the store, with the row id before the columns.
+        row: The row that replaces it.
+    """
+
+    stored: Row
+    row: Mapping[str, Any]
 
 
 class WholeSessions:
@@ -345,6 +376,18 @@ class WholeSessions:
         """
         return _is_same(Reads(self._database), key, rows)
 
+    def on_other_paths(self, key: SessionKey, arrival: Arrival, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Returns the ids of the events that the store has in another session of the tree.
+
+        Where the person went back since the last import, the path that was the session is a branch now.
+        """
+        found: set[str] = set()
+        for start in range(0, len(rows), IDS_AT_ONCE):
+            sql, names = with_ids(queries.EVENTS_ELSEWHERE, [row["id"] for row in rows[start : start + IDS_AT_ONCE]])
+            elsewhere = self._database.read(sql, {**key.params(), **names}, tuple)
+            found.update(id for id, session_id in elsewhere if arrival.is_path(str(session_id)))
+        return found
+
     def add(self, pieces: Sequence[Piece | SharedState], now: str) -> list[Placed]:
         """Writes the parts of the pieces that the store lacks, in one transaction, and returns the results.
 
@@ -428,7 +471,11 @@ class WholeSessions:
             state.write(tx, piece.key, piece.state, now)
         elif piece.is_first and not _is_same(tx, piece.key, piece.rows):
             raise StaleSessionError(f"another session came as {piece.key} while it was imported: import it again")
-        placed, rows, last_seq = _place(tx, piece, existing[0] if existing else None)
+        placed, rows, last_seq, grown = _place(tx, piece, existing[0] if existing else None)
+        for one in grown:
+            _complete(tx, piece.key, one)
+        if placed.is_titled:
+            tx.run(queries.SET_TITLE, {**params, "title": piece.session["title"]})
         if not rows:
             return placed
         tx.insert_events(rows)
@@ -449,11 +496,14 @@ def are_of_one_session(stored: Mapping[str, Any], rows: Sequence[Mapping[str, An
 
     They are if an event is the same, by its id and content. Ids that importers count out are equal by chance, and so
     may be instructions at the beginning: there must be no more events of one id and different contents, and what the
-    system says is asked only if nobody else says anything. An event that was redacted is the same event.
+    system says is asked only if nobody else says anything that is stored. An event that was redacted is the same event,
+    and so is one that has grown; one whose text has not come yet tells nothing.
     """
-    said = [row for row in rows if row["author"] != "system"] or rows
-    pairs = [(stored[row["id"]], row["content"]) for row in said if row["id"] in stored]
-    same = sum(bool(one == other or (isinstance(one, str) and REDACTED in one)) for one, other in pairs)
+    for said in ([row for row in rows if row["author"] != "system"], rows):
+        pairs = [(stored[row["id"]], row["content"]) for row in said if row["id"] in stored]
+        if pairs := [(one, other) for one, other in pairs if one == other or one != ""]:
+            break
+    same = sum(_begins(one, other) or (isinstance(one, str) and REDACTED in one) for one, other in pairs)
     return 0 < same >= len(pairs) - same
 
 
@@ -469,10 +519,23 @@ def _is_same(reading: Reading, key: SessionKey, rows: Sequence[Mapping[str, Any]
     return not reading.rows(queries.LAST_PLACE, key.params())[0][0]
 
 
-def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed, list[dict[str, Any]], int]:
-    """Returns the result of writing a piece, the rows that the session lacks with their places, and its last seq."""
+def _begins(one: object, whole: object) -> bool:
+    """Returns True if a text is the other, or whole lines at its beginning."""
+    return one == whole or (isinstance(one, str) and isinstance(whole, str) and whole.startswith(f"{one}\n"))
+
+
+def _place(
+    reading: Reading, piece: Piece, session: Row | None
+) -> tuple[Placed, list[dict[str, Any]], int, list[_Grown]]:
+    """Returns the result of writing a piece, and what that takes.
+
+    That is the rows that the session lacks with their places, its last seq, and the events that have grown.
+    """
     params = piece.key.params()
-    known: set[str] = set()
+    known: dict[str, int] = {}
+    grown: list[_Grown] = []
+    differing = 0
+    is_titled = False
     taken: set[int] = set()
     last_seq: int = piece.session["last_seq"]
     is_sound = True
@@ -483,7 +546,11 @@ def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed,
         ids = [row["id"] for row in piece.rows]
         for start in range(0, len(ids), IDS_AT_ONCE):
             sql, names = with_ids(queries.IDS_OF_EVENTS, ids[start : start + IDS_AT_ONCE])
-            known.update(row[0] for row in reading.rows(sql, {**params, **names}))
+            known.update(reading.rows(sql, {**params, **names}))
+        if piece.may_grow:
+            grown, differing = _grown(reading, params, piece.rows, known)
+        if piece.is_foreign:
+            is_titled = session[codec.SESSION_COLUMNS.index("title")] == "" != piece.session["title"]
         seqs = [row["seq"] for row in piece.rows if row["seq"] and row["id"] not in known]
         if seqs:
             between = {**params, "first_seq": min(seqs), "until_seq": max(seqs)}
@@ -494,7 +561,7 @@ def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed,
         if row["id"] in known:
             repeated += 1
             continue
-        known.add(row["id"])
+        known[row["id"]] = 0
         seq = row["seq"]
         if piece.in_place and seq in taken:
             raise StoreError(
@@ -509,8 +576,76 @@ def _place(reading: Reading, piece: Piece, session: Row | None) -> tuple[Placed,
         rows.append({**row, "seq": seq})
     if rows and not is_sound:
         raise CorruptStoreError(f"the last_seq of {piece.key} is damaged: check(repair=True) corrects it")
-    placed = Placed(piece.key, is_new=session is None, added=len(rows), known=repeated, moved=moved)
-    return placed, rows, last_seq
+    placed = Placed(
+        piece.key, is_new=session is None, added=len(rows), known=repeated, moved=moved,
+        completed=len(grown), differing=differing, is_titled=is_titled,
+    )  # fmt: skip
+    return placed, rows, last_seq, grown
+
+
+def _grown(
+    reading: Reading, params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], known: Mapping[str, int]
+) -> tuple[list[_Grown], int]:
+    """Returns which of the last known events have grown, and how many of them say something else.
+
+    The last are the last reply that is known and the results after it: what is behind them had not come.
+    """
+    grown: list[_Grown] = []
+    differing = 0
+    for row in reversed(rows):
+        if row["id"] not in known:
+            continue
+        stored = reading.rows(queries.EVENT_OF_ROW, {**params, "row_id": known[row["id"]]})
+        if stored and _says_more_or_else(stored[0], row):
+            if _is_beginning(stored[0], row):
+                grown.append(_Grown(stored[0], row))
+            else:
+                differing += REDACTED not in str(stored[0])
+        if row["author"] != "tool":
+            break
+    return grown, differing
+
+
+def _said(stored: Row) -> dict[str, Any]:
+    return dict(zip(codec.EVENT_COLUMNS, stored[1:], strict=True))
+
+
+def _says_more_or_else(stored: Row, row: Mapping[str, Any]) -> bool:
+    """Returns True if an event says something that the stored one does not say."""
+    before = _said(stored)
+    names = ("content", "reasoning", "actions", "usage")
+    return any(row[name] not in (before[name], "", "[]", None) for name in names)
+
+
+def _is_beginning(stored: Row, row: Mapping[str, Any]) -> bool:
+    """Returns True if what is stored of an event is its beginning: whole lines of its texts, and its first calls.
+
+    A redacted event is none, and neither is a message of LangChain, which is complete when it is saved.
+    """
+    before = _said(stored)
+    if before["message"] is not None or row["message"] is not None or before["author"] != row["author"]:
+        return False
+    if any(REDACTED in str(before[name]) for name in _TEXT_COLUMNS):
+        return False
+    if (before["content"], before["reasoning"], before["actions"]) == ("", "", "[]"):  # emptied by a redaction
+        return False
+    for name in ("content", "reasoning"):
+        if before[name] and not _begins(before[name], row[name]):
+            return False
+    calls, more = (codec.decode_actions_or_empty(one["actions"]) for one in (before, row))
+    return len(calls) <= len(more) and all(
+        call == other
+        or (call.status == "pending" and (call.id, call.name, call.args) == (other.id, other.name, other.args))
+        for call, other in zip(calls, more, strict=False)
+    )
+
+
+def _complete(tx: Transaction, key: SessionKey, grown: _Grown) -> None:
+    """Writes the rest of an event that has grown."""
+    params = {**key.params(), "row_id": grown.stored[0]}
+    tx.run(queries.COMPLETE_EVENT, {**params, **{name: grown.row[name] for name in (*_TEXT_COLUMNS, "usage")}})
+    if tx.index is not None:
+        tx.index.changed(tx, grown.stored, tx.rows(queries.EVENT_OF_ROW, params)[0])
 
 
 def _lacking_state(reading: Reading, shared: SharedState) -> dict[str, Any]:

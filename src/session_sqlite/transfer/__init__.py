@@ -279,6 +279,7 @@ def _import_one(work: _Import, source: str | os.PathLike[str] | IO[Any], format:
     """Imports a file, and returns its format."""
     with importers.opened(source, format) as reader:
         work.keeps_empty = reader.keeps_empty
+        work.is_in_use = reader.is_in_use
         before = work.taken
         if progress is not None:
             work.flushed = lambda: progress(*reader.progress())
@@ -359,13 +360,14 @@ class _Import:
         self._now = codec.now_text()
         self._made: set[SessionKey] = set()  # counted here, since a dry run does not make them in the store
         self._extended: set[SessionKey] = set()
-        self._events = self._known = self._moved = 0
+        self._events = self._known = self._moved = self._completed = self._differing = 0
         self._faults: list[Fault] = []
         self._fault_count = 0
         self._notes: dict[str, None] = {}
         self._left_out: Counter[str] = Counter()
         self.flushed: Callable[[], None] = lambda: None  # called after each transaction
         self.keeps_empty = True
+        self.is_in_use = False
         self._waiting: set[SessionKey] = set()  # sessions of the pieces that are not written yet
         self._seen: dict[SessionKey, dict[str, int]] = {}  # of a dry run: first events, by their contents' hashes
         self._moved_sessions: dict[tuple[str, str, str], str] = {}  # the ids of those whose id another one had
@@ -411,12 +413,18 @@ class _Import:
         """Returns the report of the import."""
         if self._moved:
             self.note(f"{self._moved:,} of the events are at the end of their session: other events have their places")
+        if self._differing:
+            self.note(
+                f"{self._differing:,} of the events that are stored already say something else in the source now: they "
+                "stay as they are"
+            )
         return ImportReport(
             format,
             sessions=len(self._made),
             events=self._events,
             extended=len(self._extended - self._made),
             known=self._known,
+            completed=self._completed,
             skipped=tuple(self._faults),
             skipped_count=self._fault_count,
             warnings=tuple(self._notes),
@@ -470,6 +478,7 @@ class _Import:
         rows: list[dict[str, Any]] = []
         characters = 0
         is_first = True
+        has_events = False
         faults = self._fault_count
         place: SessionKey | None = None
         for event in stream:
@@ -484,13 +493,25 @@ class _Import:
             rows.append(row)
             characters += len(row["content"] or "") + len(row["message"] or "") + len(row["actions"] or "")
             if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
-                place = place or self._place_of(key, arrival, rows)
-                self._add_piece(place, arrival, head, state, rows, is_first)
-                rows, characters, is_first = [], 0, False
-        if rows or (is_first and (self.keeps_empty or state)):
+                some, rows, characters, has_events = self._new_on_path(key, arrival, rows), [], 0, True
+                if some:
+                    place = place or self._place_of(key, arrival, some)
+                    self._add_piece(place, arrival, head, state, some, is_first)
+                    is_first = False
+        has_events = has_events or bool(rows)
+        rows = self._new_on_path(key, arrival, rows)
+        if rows or (is_first and not has_events and (self.keeps_empty or state)):
             self._add_piece(place or self._place_of(key, arrival, rows), arrival, head, state, rows, is_first)
-        elif is_first and faults == self._fault_count:
+        elif is_first and not has_events and faults == self._fault_count:
             self._left_out["empty conversation"] += 1
+
+    def _new_on_path(self, key: SessionKey, arrival: Arrival, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The events of a path but for those that the store has in another path of the same tree."""
+        if not arrival.tree or not (elsewhere := self._sessions.on_other_paths(key, arrival, rows)):
+            return rows
+        left = [row for row in rows if row["id"] not in elsewhere or row["copied_from"] is not None]
+        self._known += len(rows) - len(left)
+        return left
 
     def _place_of(self, key: SessionKey, arrival: Arrival, rows: Sequence[Mapping[str, Any]]) -> SessionKey:
         """The key that a session gets: its own, or the next one if the store has another session of that id.
@@ -541,7 +562,9 @@ class _Import:
         if times and arrival.updated_at is None:
             session["updated_at"] = max(times)
         self._waiting.add(key)
-        piece = Piece(key, session, state, rows, is_first=is_first)
+        piece = Piece(
+            key, session, state, rows, is_first=is_first, is_foreign=not self.keeps_empty, may_grow=self.is_in_use
+        )
         self._pieces.append(piece)
         self._count += len(rows)
         self._characters += piece.size()
@@ -585,6 +608,8 @@ class _Import:
             self._extended.add(place.key)
         self._events += place.added
         self._known += place.known
+        self._completed += place.completed
+        self._differing += place.differing
         self._moved += place.moved
 
 

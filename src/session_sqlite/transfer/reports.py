@@ -68,6 +68,8 @@ class ImportReport:
         events: How many events were added.
         extended: How many existing sessions got events.
         known: How many events were stored already.
+        completed: How many of those had only their beginning, since their program was still writing, and have the rest
+            now.
         skipped: The parts that could not be imported, each with its place and the reason; the first 100.
         skipped_count: How many parts could not be imported.
         warnings: Remarks for the person who imports.
@@ -81,6 +83,7 @@ class ImportReport:
     events: int = 0
     extended: int = 0
     known: int = 0
+    completed: int = 0
     skipped: tuple[Fault, ...] = ()
     skipped_count: int = 0
     warnings: tuple[str, ...] = ()
@@ -94,6 +97,8 @@ class ImportReport:
             parts.append(f"{_count(self.extended, 'existing session')} got new events")
         if self.known:
             parts.append(f"{_count(self.known, 'event')} {'was' if self.known == 1 else 'were'} stored already")
+        if self.completed:
+            parts.append(f"{self.completed:,} of them {'was' if self.completed == 1 else 'were'} completed")
         if self.skipped_count:
             parts.append(f"{self.skipped_count:,} skipped")
         lines = ["; ".join(parts) + "."]

@@ -71,6 +71,7 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
         title=shape.title if codec.is_plain_text(shape.title) else "",
         metadata=shape.metadata(),
         parent_id=session.parent_id,
+        tree=session.id,
     )
     yield from session.children()
 
@@ -255,6 +256,7 @@ class _Session:
                 metadata=self._shape.metadata(),
                 parent_id=self.id,
                 parent_seq=seq,
+                tree=self.id,
             )
 
     def _other(self, record: Record) -> str | None:
@@ -263,7 +265,7 @@ class _Session:
         if record.get("isSidechain") and not self._shape.agent:
             if isinstance(record.get("agentId"), str):
                 return str(record["agentId"])
-            first = self._chains.get(str(record.get("parentUuid")), str(id))
+            first = self._chains.get(str(record.get("parentUuid")), str(id or "sidechain"))
             self._chains[str(id)] = first
             return first
         return self._shape.branches.get(id) if isinstance(id, str) else None
@@ -339,7 +341,7 @@ def _other_record(
 ) -> Iterator[Event | Note | LeftOut]:
     kind = record["type"]
     about = _about(record, shape)
-    if kind in _TITLES:
+    if kind in _TITLES and isinstance(record.get(_TITLES[kind]), str):
         return
     if kind == "user":
         said = Said.of(record["message"]["content"])
@@ -356,7 +358,8 @@ def _other_record(
         said = Said.of(next((text for text in texts if isinstance(text, str) and text), None))
         yield from _made(said, "system", record, where, calls, about, session_id)
     elif kind in _BOOKKEEPING:
-        yield LeftOut(kind)
+        # A sub-agent's progress is some of the records of its own file.
+        yield LeftOut("progress of a sub-agent" if _part(record, "data", "type") == "agent_progress" else kind)
     else:
         yield not_understood(kind if codec.is_identifier(kind) else "(without a name)")
         said = Said()

@@ -193,6 +193,24 @@ def _bare(text: str) -> str:
     return "".join(text.split())
 
 
+def _name_of(payload: Mapping[str, Any]) -> list[str]:
+    """Who says the first text of an item or of an event that repeats it, and the text; empty if there is none."""
+    kind = payload.get("type") or "message"
+    if kind in _REPEATING:
+        who, said = kind.removesuffix("_raw_content").removesuffix("_message"), payload.get(_REPEATING[kind])
+    elif kind == "message":
+        author = author_of(payload.get("role"))
+        who, said = {"assistant": "agent"}.get(author, author), payload.get("content")
+    elif kind == "reasoning":
+        who, said = "agent_reasoning", payload.get("summary") or payload.get("content")
+    else:
+        return []
+    blocks = said if isinstance(said, list) else [said]
+    texts = (one.get("text") if isinstance(one, dict) else one for one in blocks)
+    text = next((_bare(text) for text in texts if isinstance(text, str) and text), "")
+    return [who, text] if text else []
+
+
 def _parent(meta: Mapping[str, Any]) -> str:
     source = meta.get("source")
     at: Any = source.get("subagent") if isinstance(source, dict) else None
@@ -400,7 +418,10 @@ class _Conversation:
         )
 
     def _new_id(self, payload: Mapping[str, Any]) -> str:
-        """An id that stands for what an item says, so that its copy in another file has the same."""
-        digest = derived_id("codex", payload)
+        """An id that stands for what an item says, so that its copy in another file has the same.
+
+        So has the program's event that says it before the item does, which may be the last line that there is yet.
+        """
+        digest = derived_id("codex", _name_of(payload) or payload)
         self._seen[digest] += 1
         return digest if self._seen[digest] == 1 else derived_id(digest, self._seen[digest])

@@ -51,6 +51,7 @@ class DatabaseFormat:
     is_one: Callable[[Database], bool]
     read: Callable[[Database], Arrivals]
     keeps_empty: bool = False  # its sessions are ours, also those without an event
+    is_in_use: bool = False  # its program writes a reply piece by piece: the last one may be unfinished
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class JsonFormat:
     is_one: Callable[[JsonFile], bool]
     read: Callable[[JsonFile], Arrivals]
     keeps_empty: bool = False  # its sessions are ours, also those without an event
+    is_in_use: bool = False  # its program writes a reply piece by piece: the last one may be unfinished
 
 
 # In the order of looking: the first that knows the source for its own.
@@ -78,12 +80,20 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
         "Claude Code: a session's JSON Lines, with its branches and sub-agents",
         claude_code.is_claude_code,
         claude_code.read,
+        is_in_use=True,
     ),
-    "codex": JsonFormat("Codex CLI: a session's rollout, of every generation", codex.is_codex, codex.read),
+    "codex": JsonFormat(
+        "Codex CLI: a session's rollout, of every generation", codex.is_codex, codex.read, is_in_use=True
+    ),
     "gemini-cli": JsonFormat(
-        "Gemini CLI: a session, and the histories of `/chat save`", gemini_cli.is_gemini_cli, gemini_cli.read
+        "Gemini CLI: a session, and the histories of `/chat save`",
+        gemini_cli.is_gemini_cli,
+        gemini_cli.read,
+        is_in_use=True,
     ),
-    "ai-studio": JsonFormat("Google AI Studio: a prompt as Drive keeps it", ai_studio.is_ai_studio, ai_studio.read),
+    "ai-studio": JsonFormat(
+        "Google AI Studio: a prompt as Drive keeps it", ai_studio.is_ai_studio, ai_studio.read, is_in_use=True
+    ),
     "gemini-takeout": JsonFormat(
         "Gemini in Google Takeout: `My Activity.json`, each prompt with its answer a session",
         gemini_takeout.is_takeout,
@@ -111,10 +121,14 @@ FORMATS: Final[dict[str, DatabaseFormat | JsonFormat]] = {
     ),
     "store": DatabaseFormat("another store of this package", exports.is_store, exports.read_store, keeps_empty=True),
     "llm": DatabaseFormat("the tool llm: its `logs.db`, of every generation", llm_logs.is_llm, llm_logs.read),
-    "openai-agents": DatabaseFormat("OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read),
+    "openai-agents": DatabaseFormat(
+        "OpenAI Agents SDK: `SQLiteSession`", openai_agents.is_agents, openai_agents.read, is_in_use=True
+    ),
     "aster": DatabaseFormat("the Go package session-sqlite", aster.is_aster, aster.read),
-    "open-webui": DatabaseFormat("Open WebUI: `webui.db`", open_webui.is_webui, open_webui.read_database),
-    "agno": DatabaseFormat("agno: `agno.db`, of every generation", agno.is_agno, agno.read),
+    "open-webui": DatabaseFormat(
+        "Open WebUI: `webui.db`", open_webui.is_webui, open_webui.read_database, is_in_use=True
+    ),
+    "agno": DatabaseFormat("agno: `agno.db`, of every generation", agno.is_agno, agno.read, is_in_use=True),
     "google-adk": DatabaseFormat(
         "Google ADK: a session database of any schema", google_adk.is_adk, google_adk.read_database
     ),
@@ -138,6 +152,11 @@ class Found:
     format: str
     source: Database | JsonFile
     shown: str
+
+    @property
+    def is_in_use(self) -> bool:
+        """True if its program may be in the middle of writing a reply."""
+        return FORMATS[self.format].is_in_use
 
     @property
     def keeps_empty(self) -> bool:

@@ -74,7 +74,7 @@ class _Reply:
 
     def events(self, session_id: str, calls: Calls) -> Iterator[Event | Note]:
         metadata = {"openai": self.beyond} if self.beyond else {}
-        id = derived_id("openai-agents", session_id, *self.rows)
+        id = derived_id("openai-agents", session_id, self.rows[0])  # further rows may come
         yield from self.said.events("assistant", id, calls, created_at=self.when, metadata=metadata)
 
 

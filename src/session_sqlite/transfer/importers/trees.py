@@ -28,6 +28,7 @@ def sessions_of_tree(
         leaf: The message that the person saw last; the latest if it is not known.
         events_of: Gives the events of a message.
     """
+    arrival = replace(arrival, tree=arrival.id)
     calls = Calls()
     places: dict[str, tuple[str, int]] = {}  # of each message: its session, and how many events that had after it
     for path in paths_of(parents, leaf):
