@@ -160,6 +160,12 @@ def _run(run: Mapping[str, Any], id: str, calls: Calls, told: set[str]) -> Itera
         except MALFORMED:
             made.append(Fault(f"message {number} of run {run_id!r:.140}", "not a message of a form that is known"))
     events = [one for one in made if isinstance(one, Event)]
+    thought = run.get("reasoning_content")
+    if isinstance(thought, str) and thought and not any(_bare(thought) in _bare(event.reasoning) for event in events):
+        if replies := [event for event in events if event.author == "assistant"]:
+            replies[-1].__dict__["reasoning"] = "\n\n".join(filter(None, (thought, replies[-1].reasoning)))
+        else:
+            about["reasoning_content"] = thought
     for event in events:
         event.__dict__.update(
             invocation_id=run_id,
@@ -172,19 +178,47 @@ def _run(run: Mapping[str, Any], id: str, calls: Calls, told: set[str]) -> Itera
 
 
 def _messages(run: Mapping[str, Any]) -> Iterator[Any]:
-    """The messages of a run; where it keeps none or ends otherwise, what was asked and answered."""
+    """The messages of a run; where it keeps not all of them or ends otherwise, what was asked, called and answered."""
     messages = run.get("messages") or []
     given = run.get("input")
     asked = given.get("input_content") if isinstance(given, dict) else given or run.get("message")
-    if not messages and asked:
+    if asked and (not messages or (isinstance(asked, str) and not _is_in(asked, messages))):
         yield asked if isinstance(asked, dict) and "role" in asked else {"role": "user", "content": asked}
     yield from messages
+    whole = [one for one in messages if isinstance(one, dict)]
+    answered = {one.get("tool_call_id") for one in whole}
+    called = {call.get("id") for one in whole for call in one.get("tool_calls") or () if isinstance(call, dict)}
+    for tool in run.get("tools") or ():
+        if isinstance(tool, dict) and (id := tool.get("tool_call_id")) not in answered:
+            if id not in called:
+                yield {"role": "assistant", "content": [_called(tool)]}
+            elif tool.get("result") is not None:
+                yield {"role": "tool", "tool_call_id": id, "tool_name": tool.get("tool_name"),
+                       "content": tool["result"], "tool_call_error": tool.get("tool_call_error")}  # fmt: skip
     answer = run.get("content")
     if answer not in _NOTHING:
         text = answer if isinstance(answer, str) else json_text(answer)
-        bare = "".join(text.split())
-        if not any(isinstance(one, dict) and bare in "".join(str(one.get("content")).split()) for one in messages):
-            yield {"role": "assistant", "content": text, "reasoning_content": run.get("reasoning_content")}
+        if not _is_in(text, messages):
+            yield {"role": "assistant", "content": text}
+
+
+def _called(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A call with its result, as a run lists it also where its messages were not kept."""
+    block = {
+        "type": "tool_call", "id": tool.get("tool_call_id"), "name": tool.get("tool_name"),
+        "args": tool.get("tool_args"), "output": tool.get("result"),
+    }  # fmt: skip
+    if tool.get("tool_call_error"):
+        block["error"] = tool.get("result") or "failed"
+    return block
+
+
+def _is_in(text: str, messages: Sequence[Any]) -> bool:
+    return any(isinstance(one, dict) and _bare(text) in _bare(str(one.get("content"))) for one in messages)
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
 
 
 def _message(

@@ -131,11 +131,9 @@ def _message(message: Mapping[str, Any], calls: Calls, id: str) -> Iterator[Even
         for name in _CONTENTS:
             said.add(message.get(name))
         for call in message.get("tool_calls") or ():
-            function = call.get("function") or call.get("custom") or call
-            arguments = function.get("arguments", function.get("input", function.get("args")))
-            said.add_call(function.get("name"), arguments, call.get("id"))
+            said.add({**call, "type": "function"})
         if old := message.get("function_call"):
-            said.add_call(old.get("name"), old.get("arguments"))
+            said.add({**old, "type": "function_call"})
     when, time_name = _first_time(message, _MADE)
     metadata = {
         name: value for name, value in message.items() if name not in _READ and name != time_name and value is not None

@@ -1,8 +1,9 @@
 """Sessions of Gemini CLI: one document, or JSON Lines since 2026; and the histories that ``/chat save`` writes.
 
 A session is ``{"sessionId", "messages": […]}``. As lines its first says what it is, each message is a line (written
-again when it changes: the last counts), ``$set`` changes what it says of itself and ``$rewindTo`` takes messages back:
-those become a branch. A saved history is a list of ``{"role", "parts"}``, as the model's interface takes it.
+again when it changes: the last counts), ``$set`` changes what it says of itself, or lists its messages anew, and
+``$rewindTo`` takes messages back: what is taken back becomes a branch. A sub-agent's file stands in a folder that is
+named after its parent. A saved history is a list of ``{"role", "parts"}``, as the model's interface takes it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _READ: Final = frozenset(
 _READ_OF_CALL: Final = frozenset({"id", "name", "args", "result", "status", "timestamp"})
 _READ_OF_SESSION: Final = frozenset({"sessionId", "summary", "startTime", "lastUpdated", "messages"})
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
+_LISTED: Final[Mapping[str, Any]] = {"$listed": True}  # stands before messages that are listed anew
+_LISTED_END: Final[Mapping[str, Any]] = {"$listed": False}
 
 
 def is_gemini_cli(file: JsonFile) -> bool:
@@ -56,7 +59,8 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
             messages += value["messages"] if isinstance(value.get("messages"), list) else []
         elif isinstance(value.get("$set"), dict):
             about |= {name: one for name, one in value["$set"].items() if name != "messages"}
-            messages += value["$set"]["messages"] if isinstance(value["$set"].get("messages"), list) else []
+            if isinstance(value["$set"].get("messages"), list):
+                messages += [_LISTED, *value["$set"]["messages"], _LISTED_END]
         elif isinstance(value.get("history"), list):
             is_history = True
             messages += value["history"]
@@ -66,7 +70,8 @@ def read(file: JsonFile) -> Iterator[Arrival | Fault | Note | LeftOut]:
     if is_history:
         yield from _history(PurePath(file.name).stem, messages)
     else:
-        yield from _session(about, messages)
+        parent = kept_id(file.folder) if about.get("kind") == "subagent" and file.folder else None
+        yield from _session(about, messages, parent)
 
 
 def _is_about(value: Mapping[str, Any]) -> bool:
@@ -94,14 +99,21 @@ def _history(name: str, contents: list[Any]) -> Iterator[Arrival]:
     yield Arrival(id, events())
 
 
-def _session(about: Mapping[str, Any], messages: list[Any]) -> Iterator[Arrival | Fault | Note | LeftOut]:
+def _session(
+    about: Mapping[str, Any], messages: list[Any], parent: str | None
+) -> Iterator[Arrival | Fault | Note | LeftOut]:
     id = kept_id(about.get("sessionId"), about, messages)
     latest: dict[str, Mapping[str, Any]] = {}
     parents: dict[str, str | None] = {}
     last: str | None = None
+    is_listed = False
     for position, message in enumerate(messages):
         if not isinstance(message, dict):
             yield Fault(f"message {position} of {id!r:.140}", "not a message of a form that is known")
+            continue
+        if message is _LISTED or message is _LISTED_END:
+            is_listed = message is _LISTED
+            last = None if is_listed else last
             continue
         if isinstance(rewound := message.get("$rewindTo"), str):
             last = parents.get(rewound)
@@ -110,6 +122,8 @@ def _session(about: Mapping[str, Any], messages: list[Any]) -> Iterator[Arrival 
         name = own if isinstance(own, str) and own else derived_id(id, position, message)
         if name not in parents:
             parents[name] = last
+            last = name
+        elif is_listed:
             last = name
         latest[name] = message
 
@@ -130,6 +144,7 @@ def _session(about: Mapping[str, Any], messages: list[Any]) -> Iterator[Arrival 
             },
             created_at=time_of(about.get("startTime")),
             updated_at=time_of(about.get("lastUpdated")),
+            parent_id=parent,
         ),
         parents,
         last,

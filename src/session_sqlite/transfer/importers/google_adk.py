@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, Final
 
 from session_sqlite import codec
@@ -36,6 +37,9 @@ _READ: Final = frozenset(
      "user_id", "session_id", "model_version", "state_delta"}
 )  # fmt: skip
 _NOTHING: Final[tuple[object, ...]] = (None, "", [], {}, False)
+_READ_OF_SESSION: Final = frozenset(
+    {"id", "app_name", "user_id", "events", "state", "create_time", "update_time", "last_update_time"}
+)  # fmt: skip
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -70,18 +74,21 @@ def is_adk_file(file: JsonFile) -> bool:
     if not isinstance(first, dict):
         return False
     value = _snaked(first)
-    return _is_saved(value) or isinstance(value.get("eval_cases"), list) or _is_old_case(value)
+    return _is_saved(value) or isinstance(value.get("eval_cases"), list) or _is_old_case(value) or _is_turn(value)
 
 
 def read_file(file: JsonFile) -> Iterator[Arrival | SharedState | Fault | Note | LeftOut]:
-    """The saved sessions, or the cases of an eval set."""
+    """The saved sessions, or the cases of an eval set; the turns of the oldest test files are one case."""
+    turns: list[Any] = []
     for where, value in file.values():
         if isinstance(value, Fault):
             yield value
             continue
         found = _snaked(value) if isinstance(value, dict) else {}
         try:
-            if _is_saved(found):
+            if _is_turn(found):
+                turns.append(value)
+            elif _is_saved(found):
                 state = found.get("state")
                 yield from _session(found, found["events"], state if isinstance(state, dict) else {})
             elif _is_old_case(found):
@@ -91,10 +98,21 @@ def read_file(file: JsonFile) -> Iterator[Arrival | SharedState | Fault | Note |
                     yield _case(str(found.get("eval_set_id") or ""), _snaked(case))
         except MALFORMED:
             yield Fault(where, "neither a session nor an eval set of a form that is known")
+    if turns:
+        yield _old_case({"name": PurePath(file.name).stem, "data": turns})
 
 
 def _is_saved(value: Mapping[str, Any]) -> bool:
-    return isinstance(value.get("events"), list) and {"id", "app_name", "user_id"} <= value.keys()
+    """True for a session with its events; the first releases named no app and no user."""
+    events = value.get("events")
+    if not isinstance(events, list) or "id" not in value:
+        return False
+    first = _snaked(events[0]) if events and isinstance(events[0], dict) else {}
+    return {"app_name", "user_id"} <= value.keys() or {"invocation_id", "author", "content"} <= first.keys()
+
+
+def _is_turn(value: Mapping[str, Any]) -> bool:
+    return {"query", "reference"} <= value.keys() and "expected_tool_use" in value
 
 
 def _is_old_case(value: Mapping[str, Any]) -> bool:
@@ -117,14 +135,16 @@ def _session(
         yield Note(f"session {id!r:.140}: the state {name!r:.140} was not imported")
     if any(name.startswith("temp:") for name in values):
         yield TEMPORARY
-    app, user = name_or_empty(row["app_name"]), name_or_empty(row["user_id"])
+    app, user = name_or_empty(row.get("app_name")), name_or_empty(row.get("user_id"))
     if shared := {name: value for name, value in values.items() if name.startswith(("app:", "user:"))}:
         yield SharedState(shared, app, user)
+    about = {key: noted(one) for key, one in row.items() if key not in _READ_OF_SESSION and one not in _NOTHING}
     yield Arrival(
         id,
         _events(events, id),
         app_name=app,
         user_id=user,
+        metadata={"adk": about} if about else {},
         created_at=time_of(row.get("create_time")),
         updated_at=time_of(row.get("update_time", row.get("last_update_time"))),
         state=state,

@@ -67,10 +67,12 @@ class JsonFile:
 
     Attributes:
         name: The file's name; empty if it has none.
+        folder: The name of the folder that it is in; empty if it is not known.
     """
 
-    def __init__(self, name: str, open_raw: Callable[[], IO[bytes]], size: int | None) -> None:
+    def __init__(self, name: str, open_raw: Callable[[], IO[bytes]], size: int | None, folder: str = "") -> None:
         self.name = name
+        self.folder = folder
         self._open_raw = open_raw
         self._size = size
         self._raw: IO[bytes] | None = None
@@ -296,7 +298,7 @@ def open_json(source: Any) -> Iterator[JsonFile]:
         raise StoreError(f"the file {shown!r} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         raise InvalidInputError(f"{shown!r} is a device and no file: give the path of a file")
-    yield JsonFile(path.name, lambda: path.open("rb"), status.st_size)
+    yield JsonFile(path.name, lambda: path.open("rb"), status.st_size, Path(shown).parent.name)
 
 
 @contextlib.contextmanager

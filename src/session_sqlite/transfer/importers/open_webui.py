@@ -164,8 +164,7 @@ def _events(message: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event
         _add_text(written if message.get("output") else said, content)
     else:
         said.add(content)
-    if written.text and "".join(written.text.split()) not in "".join(said.text.split()):
-        said.add_text(written.text)
+    _add_what_is_more(said, written)
     for call in message.get("tool_calls") or ():
         said.add({"type": "function", **call})
     author = author_of(message["role"])
@@ -190,6 +189,21 @@ def _events(message: Mapping[str, Any], id: str, calls: Calls) -> Iterator[Event
     )
 
 
+def _add_what_is_more(said: Said, written: Said) -> None:
+    """Adds what a message's text says beyond its items."""
+    if _bare(written.text) not in _bare(said.text):
+        said.add_text(written.text)
+    if _bare(written.reasoning) not in _bare(said.reasoning):
+        said.add_reasoning(written.reasoning)
+    known = {(call.id, call.name) for call in said.calls}
+    said.calls += [call for call in written.calls if (call.id, call.name) not in known]
+    said.attachments += written.attachments
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
 def _add_text(said: Said, text: str) -> None:
     """Takes a text with what stands in it as ``<details>``; what is not closed is text."""
     at = 0
@@ -209,10 +223,13 @@ def _add_details(said: Said, attributes: Mapping[str, str], inner: str) -> bool:
         case "reasoning":
             lines = html.unescape(inner).strip().splitlines()
             said.add_reasoning("\n".join(line.removeprefix(">").removeprefix(" ") for line in lines))
-        case "tool_calls":
+        case "tool_calls" if attributes.get("name"):
             arguments = json_or_none(attributes.get("arguments"))
-            result = attributes.get("result")
+            result = attributes.get("result") or html.unescape(inner).strip()  # newer releases write it inside
             output = json_or_none(result) if result else None
+            for name in ("files", "embeds"):
+                if shown := json_or_none(attributes.get(name)):
+                    said.attachments.append({"type": name, "content": noted(shown)})
             said.add_call(
                 attributes.get("name"),
                 arguments if arguments is not None else attributes.get("arguments"),
@@ -222,7 +239,10 @@ def _add_details(said: Said, attributes: Mapping[str, str], inner: str) -> bool:
         case "code_interpreter":
             code = _CODE.search(inner)
             output = attributes.get("output")
-            said.add_call("code_interpreter", {"code": html.unescape(code[1] if code else inner.strip())},
+            args = {"code": html.unescape(code[1] if code else inner.strip())}
+            if code and (besides := html.unescape(inner.replace(code[0], "", 1)).strip()):
+                args["text"] = besides
+            said.add_call("code_interpreter", args,
                           output=(json_or_none(output) or output) if output else None)  # fmt: skip
         case _:
             return False
