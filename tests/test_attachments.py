@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +133,18 @@ def test_what_an_import_noted_is_known() -> None:
     ]
 
 
+def test_a_file_that_chatgpt_names_twice_has_one_mark() -> None:
+    photo = {"id": "file-1", "name": "photo.jpg", "size": 204_811, "mime_type": "image/jpeg"}
+    pointer = {"content_type": "image_asset_pointer", "size_bytes": 204_811}
+    spoken = {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://file_2", "format": "wav"}
+    noted = [photo, pointer | {"asset_pointer": "file-service://file-1"}, spoken]
+    alone = [pointer | {"asset_pointer": "sediment://file_3"}, {"name": "b.txt"}]
+    assert [list(map(str, Event("user", metadata={"attachments": one}).attachments)) for one in (noted, alone)] == [
+        ["[image: photo.jpg, JPEG, 205 kB]", "[audio: sediment://file_2, WAV]"],
+        ["[image: sediment://file_3, 205 kB]", "[file: b.txt]"],
+    ]
+
+
 NOT_BLOCKS: list[Any] = [
     None, 7, "image", {}, {"type": 7}, {"type": "text", "text": "image"}, {"type": "image_of_nothing"},
     {"type": ["image"]}, [[]], {"$": "bytes", "value": "YQ=="},
@@ -202,6 +215,32 @@ def test_every_view_marks_what_is_not_text(service: SQLiteSessionService) -> Non
     assert event.to_dict()["attachments"][0] == {
         "kind": "file", "media_type": "application/pdf", "name": "teas.pdf", "size": SIZE, "url": "", "data": DATA,
     }  # fmt: skip
+
+
+def test_every_list_marks_a_session_that_begins_with_a_picture_alone(path: Any, tmp_path: Path) -> None:
+    picture = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+    with SQLiteSessionService(path) as service:
+        SQLiteChatMessageHistory("s", service=service).add_messages([HumanMessage([picture]), AIMessage("Oolong.")])
+        noted = Event("user", metadata={"attachments": [{"name": "photo.png", "mime_type": "image/png"}]})
+        service.create_session(session_id="imported").add_event(noted.author, metadata=noted.metadata)
+        service.create_session(session_id="words").add_events([Event("user", "Tea?"), noted])
+        service.create_session(session_id="silent").add_event("user", "")
+        service.create_session(session_id="empty")
+        drawn, photo = f"[image: PNG, {len(base64.b64decode(PNG))} bytes]", "[image: photo.png, PNG]"
+        overviews = service.session_overviews()
+        assert {one.session.id: one.first_message for one in overviews} == {
+            "s": drawn, "imported": photo, "words": "Tea?", "silent": "", "empty": None,
+        }  # fmt: skip
+        [hit] = service.search_sessions("oolong")
+        assert hit.first_message == drawn
+        service.export(f"{tmp_path}/pages/", format="html")
+        in_a_notebook = text_of(overviews._repr_html_())
+    index = text_of((tmp_path / "pages" / "index.html").read_text("utf-8"))
+    listed = CliRunner().invoke(main, ["--db", str(path), "list"]).stdout
+    for view in (in_a_notebook, index, listed):
+        assert drawn in view
+        assert photo in view
+    assert drawn in CliRunner().invoke(main, ["--db", str(path), "sessions", "oolong"]).stdout
 
 
 def test_the_command_prints_marks_and_the_blocks_as_json(path: Any) -> None:

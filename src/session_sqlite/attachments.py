@@ -114,10 +114,18 @@ def attachments_of(message: str | None, metadata: Mapping[str, Any]) -> tuple[At
                 found += _in_content(more.get("tool_outputs"), 0)
                 found += _in_content([{"type": "audio", "audio": more["audio"]}] if _is_dict(more, "audio") else [], 0)
     noted = metadata.get("attachments")
-    for block in noted if isinstance(noted, list) else ():
-        if isinstance(block, dict):
+    blocks = [block for block in noted if isinstance(block, dict)] if isinstance(noted, list) else []
+    ids = {block["id"] for block in blocks if isinstance(block.get("id"), str)}
+    for block in blocks:
+        if _pointed_at(block) not in ids:  # ChatGPT names a file twice: by its name, and by its place in the text
             found.append(_read(block, _kind(block) or "file"))
     return tuple(found)
+
+
+def _pointed_at(block: Mapping[str, Any]) -> str:
+    """Returns the id that ChatGPT's pointer to a file ends with; empty for any other block."""
+    pointer = block.get("asset_pointer")
+    return pointer.rpartition("//")[2] if isinstance(pointer, str) else ""
 
 
 def attachments_in(output: object) -> tuple[Attachment, ...]:
@@ -152,7 +160,7 @@ def _in_content(content: object, depth: int) -> Iterator[Attachment]:
 
 
 def _kind(block: Mapping[str, Any]) -> AttachmentKind | None:
-    given = block.get("type")
+    given = block.get("type", block.get("content_type") if "asset_pointer" in block else None)
     if isinstance(given, str):
         return _KINDS.get(_snake(given))
     for name, value in block.items():
@@ -168,6 +176,7 @@ def _read(block: Mapping[str, Any], kind: AttachmentKind) -> Attachment:
             inside = (part.get(name) for name in _INSIDE)
             parts += [_flat(value) for value in inside if isinstance(value, dict) and "$" not in value]
     media_type = _text(parts, _MEDIA_TYPES)
+    media_type = "" if media_type in _KINDS else media_type  # ChatGPT's content_type is the type of a block
     url = _text(parts, _URLS)
     data = next((text for part in parts for name in _DATA if (text := _bytes(part.get(name)))), "")
     if data.startswith("data:") or url.startswith("data:"):

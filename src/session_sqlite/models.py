@@ -381,7 +381,8 @@ class SessionOverview(Generic[S]):
 
     Attributes:
         session: The session.
-        first_message: The text of the user's first event; None if there is none.
+        first_message: The text of the user's first event, or marks of its images and files if it has no text; None if
+            there is no such event.
         event_count: The number of its events.
         interrupted: What ended its last run without a complete reply (see `Event.interrupted`); empty if nothing did.
         last_activity: The time at which it last changed, by which lists are ordered: its ``updated_at``.
@@ -415,7 +416,8 @@ class SessionHit(Generic[S]):
 
     Attributes:
         session: The session.
-        first_message: The text of the user's first event; None if there is none.
+        first_message: The text of the user's first event, or marks of its images and files if it has no text; None if
+            there is no such event.
         event_count: The number of its events.
         last_activity: The time at which it last changed: its ``updated_at``.
         hit: The event that has the most words of the query, the latest of several; None if only the title has any.

@@ -376,6 +376,14 @@ SELECT {SESSION_ROW},
          LIMIT 1) AS latest_metadata
   FROM sessions
 """
+# The event whose content is the first message of `OVERVIEWS`.
+FIRST_OF_USER = f"""
+SELECT {EVENT_ROW}
+  FROM events
+ WHERE {OF_SESSION} AND author = 'user'
+ ORDER BY seq
+ LIMIT 1
+"""
 TOOL_CALLS = """
 SELECT created_at, name, status, args, output, error, app_name, user_id, session_id, seq, agent_id, invocation_id,
        event_id, call_id, result_seq, result_at

@@ -249,8 +249,9 @@ class SessionService:
     ) -> Page[SessionOverview[Session]]:
         """Lists sessions with their first message and their number of events, as a sidebar shows them.
 
-        This is one statement, and reads no event but the first message of each session. The filters, the order and the
-        pages are those of `list_sessions`.
+        This is one statement, and reads no event but the first message of each session; a first message without words,
+        such as a picture alone, is read once more for its marks (``[image: tea.png, PNG, 12 kB]``). The filters, the
+        order and the pages are those of `list_sessions`.
         """
         limit = codec.optional_number(limit, "limit")
         listing = sessions.Listing(*self._scope(app_name, user_id), cursor)

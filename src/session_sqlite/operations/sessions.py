@@ -120,7 +120,7 @@ def has_metadata(session: SessionRecord, wanted: Mapping[str, Any]) -> bool:
 def overviews(database: Database, listing: Listing, limit: int | None) -> tuple[list[Row], str | None]:
     """Returns a page of rows of `queries.OVERVIEWS`, and the cursor of the next page."""
     rows = listing.read(database, queries.OVERVIEWS, None if limit is None else limit + 1)
-    kept = rows if limit is None else rows[:limit]
+    kept = [_marked(database, row) for row in (rows if limit is None else rows[:limit])]
     return kept, listing.cursor_after(kept[-1]) if len(kept) < len(rows) and kept else None
 
 
@@ -135,11 +135,22 @@ def overviews_of(database: Database, keys: Iterable[SessionKey]) -> dict[Session
         for start in range(0, len(ids), IDS_AT_ONCE):
             sql, names = with_ids(where.statement(queries.OVERVIEWS), ids[start : start + IDS_AT_ONCE])
             for row in database.read(sql, {**where.params, **names}, tuple):
-                found[SessionKey(app, user, row[_ID])] = row
+                found[SessionKey(app, user, row[_ID])] = _marked(database, row)
     return found
 
 
+def _marked(database: Database, row: Row) -> Row:
+    """Returns a row of `queries.OVERVIEWS`; the marks of its attachments stand for a first message without words."""
+    if row[_FIRST_MESSAGE] != "":
+        return row
+    _, id, app, user = position_of(row)
+    first = database.read(queries.FIRST_OF_USER, SessionKey(app, user, id).params(), tuple)
+    marks = " ".join(str(attachment) for one in first for attachment in codec.decode_event(one).attachments)
+    return (*row[:_FIRST_MESSAGE], marks, *row[_FIRST_MESSAGE + 1 :])
+
+
 _ID: Final = codec.SESSION_COLUMNS.index("id")
+_FIRST_MESSAGE: Final = len(codec.SESSION_COLUMNS)
 
 # ---------------------------------------------------------------- changes
 
