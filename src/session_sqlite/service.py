@@ -1150,13 +1150,13 @@ class SessionService:
 
         Args:
             target: A path, or a file that is open for text. A file at a path appears when it is complete; a new one is
-                readable by its owner only. With the format ``"html"`` it may be a folder (one that is there, or a path
-                that ends with a slash): it gets a page for each session, and an ``index.html`` with a list of them by
+                readable by its owner only. A path that ends with a slash is a folder, and so is one that is there if
+                the format is ``"html"``: it gets a page for each session, and an ``index.html`` with a list of them by
                 month. An export into the same folder again replaces the pages of the one before, and touches no other
                 file.
             session: One session or several; all of the app and user if not given.
-            format: ``"auto"`` goes by the file's ending: ``.html`` and ``.md`` are for people, anything else is
-                ``"jsonl"``. ``"jsonl"`` is JSON Lines, from which `import_` makes equal sessions (see
+            format: ``"auto"`` goes by the end of the path: ``.html``, ``.md`` and a slash are for people, anything else
+                is ``"jsonl"``. ``"jsonl"`` is JSON Lines, from which `import_` makes equal sessions (see
                 `session_sqlite.transfer.jsonl`); ``"markdown"`` and ``"html"`` (one page that has no script and loads
                 nothing) are for people.
             user_markdown: Show the users' texts as Markdown in HTML, too; otherwise as they were written.

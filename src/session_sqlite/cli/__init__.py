@@ -47,6 +47,7 @@ from session_sqlite.cli.console import (
     short_ids,
     terminal_width,
     titled,
+    user_markdown_option,
     with_store,
     yes_option,
 )
@@ -205,6 +206,7 @@ def list_sessions(
               help="Show at most the last N events, from the start of a turn.")  # fmt: skip
 @full_option
 @click.option("--html", "page", metavar="FILE", type=click.Path(), help='Write a web page to FILE; "-" prints it.')
+@user_markdown_option
 @pager_option
 @form_options("json", "jsonl")
 @utc_option
@@ -215,6 +217,7 @@ def show(
     last: int | None,
     full: bool,
     page: str | None,
+    user_markdown: bool,
     pager: bool,
     form: Form | None,
 ) -> None:
@@ -224,6 +227,8 @@ def show(
     give --app and --user. Write "--" before an id that begins with "-". On a terminal, long conversations are shown by
     the pager that PAGER names. Control characters are shown as escapes such as \x1b.
     """
+    if user_markdown and page is None:
+        raise click.UsageError("--user-markdown is for the page of --html")
     session = find_session(service, session_id)
     events = session.iter_events() if last is None else session.last_events(last)
     if page is not None:
@@ -231,7 +236,7 @@ def show(
             # The page declares UTF-8.
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]  # a text stream
         with open_target(sys.stdout if page == "-" else page, service.path) as file:
-            file.writelines(html_page(session, events))
+            file.writelines(html_page(session, events, user_markdown=user_markdown))
     elif form == "json":
         head = f'{{"session": {json_text(session.to_dict())},\n "events": ['
         print_json(head, (event.to_dict() for event in events), "]}")

@@ -64,6 +64,9 @@ app_option = click.option("--app", metavar="NAME", help="Only sessions of this a
 user_option = click.option("--user", metavar="ID", help="Only sessions of this user.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing; only say what would be removed.")
+user_markdown_option = click.option(
+    "--user-markdown", is_flag=True, help="In HTML, show the users' texts as Markdown, too."
+)
 full_option = click.option("--full", is_flag=True, help="Do not shorten the arguments and results of tools.")
 
 

@@ -220,7 +220,7 @@ def query(
 ) -> None:
     """Run one SQL statement that reads.
 
-    SQL can be "-", for a statement from the input. There are the tables sessions, events and state, and the views
+    SQL can be "-", for a statement from standard input. There are the tables sessions, events and state, and the views
     tool_calls, usage_by_day, session_overview and transcript. A statement that would write is refused. --app and
     --user make no difference: SQL sees the rows of all apps and users. Times are UTC.
     """
@@ -406,8 +406,8 @@ def stats(service: SessionService, form: Form | None) -> None:
     ]  # fmt: skip
     if counts["authors"]:
         lines.append("  by " + ", ".join(f"{visible(name)} {count:,}" for name, count in counts["authors"].items()))
-    if any(counts["tokens"].values()):
-        sums = {USAGE_HEADERS[name]: counts["tokens"][name] for name in USAGE_SUMS}
+    sums = {USAGE_HEADERS[name]: counts["tokens"][name] for name in USAGE_SUMS}
+    if any(sums.values()):
         lines.append("tokens: " + ", ".join(f"{count:,} {name}" for name, count in sums.items() if count))
     tools_used = list(counts["tools"].items())
     if tools_used:

@@ -26,6 +26,7 @@ from session_sqlite.cli.console import (
     is_server,
     print_text,
     service_of,
+    user_markdown_option,
     user_option,
     with_store,
 )
@@ -46,10 +47,11 @@ _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 @click.command(
     cls=Verb,
     short_help="Write conversations to a file.",
-    examples=["export -o history.jsonl", "export latest -o trip.html", "export 019a2b --format markdown"],
+    examples=["export -o history.jsonl", "export latest -o trip.html", "export -o pages/"],
 )
 @click.argument("session_ids", metavar="[SESSION_ID]...", type=SESSION_ID, nargs=-1)
-@click.option("-o", "--output", metavar="FILE", default=OUTPUT, help="The file to write.  [default: the output]")
+@click.option("-o", "--output", metavar="FILE", default=OUTPUT,
+              help="The file to write, or a folder with a slash at its end.  [default: standard output]")  # fmt: skip
 @click.option(
     "--format",
     "format_",
@@ -57,7 +59,7 @@ _SIZES: Final = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
     default="auto",
     help="The format of FILE.  [default: by the ending of its name]",
 )
-@click.option("--user-markdown", is_flag=True, help="In HTML, show the users' texts as Markdown, too.")
+@user_markdown_option
 @with_store()
 def export(
     service: SessionService, session_ids: tuple[str, ...], output: str, format_: ExportFormat, user_markdown: bool
@@ -67,8 +69,8 @@ def export(
     Exports all of them, or those whose ids are given. A FILE whose name ends with .html or .md is for people. The
     format "jsonl" holds everything: `session-sqlite import` makes equal sessions from it.
 
-    With `-o FOLDER/ --format html` each conversation gets a page of its own, and index.html lists them by month. Run it
-    again to replace the pages; other files in the folder stay.
+    With `-o FOLDER/` each conversation gets a web page of its own, and index.html lists them by month. Run it again to
+    replace the pages; other files in the folder stay.
     """
     target: Any = sys.stdout if output == OUTPUT else output
     wanted = [find_session(service, session_id) for session_id in session_ids] or None
@@ -137,7 +139,7 @@ def import_(
     """Import conversations from an export or from another program's file.
 
     FILE may be an export or a store of this program, or a file of another program: `--list-formats` lists them. JSON
-    may be gzipped. FILE may be a folder, or "-" for the input.
+    may be gzipped. FILE may be a folder, or "-" for standard input.
 
     Importing a file again creates no duplicates, and nothing that is stored changes. If FILE does not name an app and
     a user, the sessions get the app and user "default". The exit code is 3 if something could not be imported.

@@ -111,8 +111,7 @@ def export(
 ) -> ExportReport:
     """Writes the sessions with these keys, or without keys all that match; see `SessionService.export`."""
     if format == "auto":
-        ending = "" if hasattr(target, "write") else Path(file_text(target, "target")).suffix.lower()
-        format = _ENDINGS.get(ending, "jsonl")
+        format = _format_of(target)
     if format not in EXPORT_FORMATS:
         raise InvalidInputError(f"format must be auto or one of {', '.join(EXPORT_FORMATS)}")
     total = None
@@ -141,6 +140,15 @@ def export(
         _write(file, writer.end(done_sessions, done_events))
     note = FOLDER_IS_BETTER if format == "html" and done_sessions > SESSIONS_IN_A_PAGE else ""
     return ExportReport(format, done_sessions, done_events, note)
+
+
+def _format_of(target: Any) -> str:
+    """Returns the format that the name of a target asks for: an open file has none."""
+    if hasattr(target, "write"):
+        return "jsonl"
+    if folder.is_folder_name(target):
+        return "html"
+    return _ENDINGS.get(Path(file_text(target, "target")).suffix.lower(), "jsonl")
 
 
 def _write(file: Target, texts: Iterator[str]) -> None:

@@ -48,8 +48,12 @@ def is_folder(target: Any) -> bool:
     """Returns True if a target of an export is the path of a folder: one that is there, or a path with a slash."""
     if hasattr(target, "write") or not isinstance(target, (str, os.PathLike)):
         return False
-    path = os.fsdecode(target)
-    return path.endswith(("/", os.sep)) or os.path.isdir(path)
+    return is_folder_name(target) or os.path.isdir(os.fsdecode(target))
+
+
+def is_folder_name(target: Any) -> bool:
+    """Returns True if a path has a slash at its end."""
+    return isinstance(target, (str, os.PathLike)) and os.fsdecode(target).endswith(("/", os.sep))
 
 
 def folder_path(target: str | os.PathLike[str]) -> Path:
