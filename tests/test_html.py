@@ -48,7 +48,8 @@ from session_sqlite import (
 from session_sqlite import Page as Listing
 from session_sqlite.cli import main
 from session_sqlite.messages.langchain import message_to_event
-from session_sqlite.transcript import html_page
+from session_sqlite.transcript import html_page, terminal_text
+from session_sqlite.transcript.index import SCRIPT
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SESSION = Session("s-1", "my-app", "alice", agent_id="coder", title="Tea 茶", created_at=WHEN, updated_at=WHEN)
@@ -93,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "html": {"lang"}, "head": set(), "meta": {"charset", "http-equiv", "content", "name"}, "title": set(),
     "style": set(), "body": set(), "main": {"class"}, "section": {"aria-labelledby"},
     "nav": {"class", "aria-label", "tabindex"},
-    "div": {"class", "dir", "id", "lang", "tabindex"},
+    "div": {"class", "data-language", "dir", "id", "lang", "tabindex"},
     "h1": {"class", "id", "dir", "lang"}, "h2": {"class", "id"}, "p": {"class", "dir", "id", "lang"},
     "dl": {"class"}, "dt": set(),
     "dd": set(), "bdi": {"lang"}, "ol": {"class", "dir", "start"}, "ul": {"class", "aria-label", "dir"},
@@ -119,6 +120,7 @@ def links_of(markup: str) -> list[tuple[dict[str, str | None], str]]:
 
 
 def assert_only_our_elements(markup: str) -> None:
+    assert "<script" not in markup
     for tag, attributes in Elements(markup).found:
         assert tag in ALLOWED, tag
         assert set(attributes) <= ALLOWED[tag], (tag, attributes)
@@ -127,6 +129,13 @@ def assert_only_our_elements(markup: str) -> None:
             attributes["href"] or "",
         )
         assert tag != "img" or re.match(r"data:image/(png|jpeg|gif|webp);base64,", attributes["src"] or "")
+
+
+def without_its_script(index: str) -> str:
+    """The list of a folder without its box and the script of that."""
+    box = re.compile(r'<input class="find" id="find" type="search" hidden [^<>]*>')
+    assert len(box.findall(index)) == 1
+    return box.sub("", index).replace(f"<script>{SCRIPT}</script>", "").replace(' id="count" role="status"', "")
 
 
 # ---------------------------------------------------------------- what is shown
@@ -176,7 +185,7 @@ def test_code_blocks_are_code_and_only_harmless_markdown_is_followed() -> None:
     shown = page(Event("assistant", "# Plan\nUse **bold** and `x < y`:\n\n```x\nfunc <main>\n```\n\nthen\n~~~\nopen"))
     assert '<h3 dir="auto">Plan</h3>' in shown or "<h3>Plan</h3>" in shown
     assert "<strong>bold</strong> and <code>x &lt; y</code>" in shown
-    assert '<p class="lang">x</p><pre tabindex="0"><code>func &lt;main&gt;</code></pre>' in shown
+    assert '<div class="code" data-language="x"><pre tabindex="0"><code>func &lt;main&gt;</code></pre></div>' in shown
     assert '<pre tabindex="0"><code>open</code></pre>' in shown
 
 
@@ -263,6 +272,34 @@ def test_of_a_long_session_the_first_and_last_events_are_shown_and_the_rest_is_c
     assert "more event" not in page(*session.iter_events())
 
 
+def test_a_call_whose_result_may_be_among_the_events_left_out_is_not_said_to_have_none(
+    service: SQLiteSessionService,
+) -> None:
+    session = service.create_session()
+    calls = [ToolCall("Read", id="a"), ToolCall("Run", id="b")]
+    results = [Event("tool", call.name, actions=[call]) for call in calls]
+    session.add_events([Event("user", "1"), Event("user", "2"), Event("assistant", actions=calls), *results])
+    session.add_events([Event("user", f"message {n}") for n in range(40)])
+    shown = text_of(session._repr_html_())
+    assert "Read ok" in shown
+    assert "Run result not shown" in shown
+    assert "no result yet" not in shown
+    last = service.create_session()
+    last.add_event("assistant", actions=calls)
+    assert "Run no result yet" in text_of(last._repr_html_())
+
+
+def test_a_model_without_counts_of_tokens_is_named_alone() -> None:
+    events = [
+        Event("assistant", "Oolong.", usage=Usage("gpt-4o"), seq=1),
+        Event("assistant", "2", usage=Usage(), seq=2),
+    ]
+    assert "Oolong. gpt-4o assistant" in text_of(page(*events))
+    in_a_terminal = "\n".join(terminal_text(SESSION, events))
+    assert "  Oolong.\n  gpt-4o\n" in in_a_terminal
+    assert "tokens" not in in_a_terminal + text_of(page(*events))
+
+
 def test_a_huge_message_is_cut_in_a_notebook_and_whole_in_a_page() -> None:
     huge = Event("user", "word " * 200_000)
     assert "… 996,000 more characters" in huge._repr_html_()
@@ -323,6 +360,10 @@ def test_the_command_writes_the_same_page_to_a_file_and_to_the_output(path: Path
     last = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--last", "1", "--html", "-"]).output
     assert "谢谢" in last
     assert "哪种茶" not in last
+    as_markdown = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--user-markdown", "--html", "-"]).output
+    assert '<div class="md" dir="auto" lang="zh"><p>哪种茶？</p></div>' in as_markdown
+    alone = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--user-markdown"])
+    assert (alone.exit_code, "--user-markdown is for the page of --html" in alone.stderr) == (2, True)
     refused = CliRunner().invoke(main, ["--db", str(path), "show", "tea", "--html", str(path)])
     assert refused.exit_code == 1
     assert "is the store itself" in refused.output
@@ -710,6 +751,70 @@ def test_nothing_in_a_hostile_conversation_runs_or_loads(tab: Page, tmp_path: Pa
     assert set(tab.evaluate("[...document.querySelectorAll('*')].map(one => one.tagName)")) <= allowed
     assert tab.evaluate("[...document.images].filter(one => one.naturalWidth).length") > 0
     assert "\u202e" not in tab.evaluate("document.body.innerText")
+
+
+@pytest.mark.parametrize("name", ["with its policy", "without its policy"])
+def test_an_index_of_hostile_conversations_runs_its_own_script_alone(
+    tab: Page, service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    for number, text in enumerate(HOSTILE):
+        title = text.replace("\0", "") if number % 2 else ""
+        service.create_session(title=title, agent_id="a").add_events([Event("user", text), Event("assistant", text)])
+    service.export(f"{tmp_path}/pages/", format="html")
+    file = tmp_path / "pages" / "index.html"
+    markup = file.read_text("utf-8")
+    assert markup.count("<script") == markup.count(f"<script>{SCRIPT}</script>") == 1
+    assert_only_our_elements(without_its_script(markup))
+    if name != "with its policy":
+        tab.ask("Page.setBypassCSP", enabled=True)
+    tab.open(file)
+    [ours] = tab.events("Debugger.scriptParsed")
+    tab.evaluate("window.ran = 0; window.pwned = () => { window.ran += 1 }; 0")
+    tab.evaluate(TOUCH_EVERYTHING + "0")
+    tab.browser.listen(0.5)
+    assert [script for script in scripts_of(tab) if script["scriptId"] != ours["scriptId"]] == []
+    assert (tab.evaluate("window.ran"), loads_of(tab)) == (0, [file.as_uri()])
+    if name == "with its policy":
+        add = "const one = document.createElement('script'); one.textContent = 'pwned()'; document.body.append(one)"
+        assert tab.evaluate(f"(() => {{ {add}; return window.ran }})()") == 0, "the policy knows one script"
+
+
+def test_an_index_is_narrowed_to_the_words_that_are_typed(
+    tab: Page, service: SQLiteSessionService, tmp_path: Path
+) -> None:
+    titles = ["Which tea keeps me awake?", "请帮我分析代码", "Trip to Kyōto"]
+    service.create_session(title=titles[2]).add_event("user", "Where are the maple leaves?")
+    service.create_session(title=titles[1])
+    service.create_session().add_event("user", titles[0])
+    service.export(f"{tmp_path}/pages/", format="html")
+    tab.open(tmp_path / "pages" / "index.html")
+    tab.evaluate(
+        "type = text => { const box = document.getElementById('find'); box.value = text; "
+        "box.dispatchEvent(new Event('input')); "
+        "return [...document.querySelectorAll('.index a, h2')].filter(one => one.checkVisibility())"
+        ".map(one => one.innerText).concat(document.getElementById('count').innerText) }; 0"
+    )
+    [month, *_] = tab.evaluate("type('')")
+    for typed, wanted in (("kyoto LEAVES", titles[2:]), ("代码", titles[1:2]), ("which tea", titles[:1])):
+        assert tab.evaluate(f"type({typed!r})") == [month, *wanted, "1 of 3 conversations"]
+    assert tab.evaluate("type('kyoto tea')") == ["0 of 3 conversations"]
+    for typed, count in ((f"{datetime.now(UTC).year}-", "3 of 3 conversations"), (" ", "3 conversations")):
+        assert tab.evaluate(f"type({typed!r})") == [month, *titles, count]
+
+
+def test_a_click_above_a_block_of_code_selects_it_and_a_click_in_it_does_not(tab: Page, tmp_path: Path) -> None:
+    code = "def tea():\n    return 1\n\nprint(tea())"
+    file = tmp_path / "page.html"
+    file.write_text(page(Event("assistant", f"See:\n```python\n{code}\n```\nDone.")), "utf-8")
+    tab.open(file)
+    for place, selected in ((10, code), (60, "")):
+        x, y = tab.evaluate(
+            f"(() => {{ const box = document.querySelector('.code').getBoundingClientRect(); "
+            f"return [box.x + 20, box.y + {place}] }})()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        assert tab.evaluate("getSelection().toString()") == selected
 
 
 def test_the_counters_see_what_the_same_conversation_does_when_it_is_not_escaped(tab: Page, tmp_path: Path) -> None:

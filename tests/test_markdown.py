@@ -32,7 +32,7 @@ BLOCKS = {
     "a list that begins later": ("7. a\n8. b", '<ol start="7"><li>a</li><li>b</li></ol>'),
     "a loose list": ("- a\n\n- b", "<ul><li><p>a</p></li><li><p>b</p></li></ul>"),
     "lists in lists": ("1. a\n   - b\n     - c", "<ol><li>a<ul><li>b<ul><li>c</li></ul></li></ul></li></ol>"),
-    "code in a list": ("- a\n  ```\n  x < y\n  ```", '<li>a<pre tabindex="0"><code>x &lt; y</code></pre></li>'),
+    "code in a list": ("- a\n  ```\n  x < y\n  ```", '<pre tabindex="0"><code>x &lt; y</code></pre></div></li></ul>'),
     "a quote": ("> a\n> b", "<blockquote><p>a<br>b</p></blockquote>"),
     "a list in a quote": ("> - a", "<blockquote><ul><li>a</li></ul></blockquote>"),
     "a quote in a list": ("- > a", "<ul><li><blockquote><p>a</p></blockquote></li></ul>"),
@@ -207,7 +207,9 @@ def test_code_is_plain_without_pygments_and_in_a_language_that_is_not_known(monk
     assert "<span" not in shown(f"```python\n{'x = 1;' * 2_000}\n```")
     colours._lexer.cache_clear()
     monkeypatch.setitem(sys.modules, "pygments.lexers", None)  # as if it were not installed
-    assert '<p class="lang">python</p><pre tabindex="0"><code>x = 1</code></pre>' in shown("```python\nx = 1\n```")
+    assert '<div class="code" data-language="python"><pre tabindex="0"><code>x = 1</code></pre></div>' in shown(
+        "```python\nx = 1\n```"
+    )
     colours._lexer.cache_clear()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from test_html import Elements, assert_only_our_elements, kinds, page, text_of
+from test_html import Elements, assert_only_our_elements, kinds, page, text_of, without_its_script
 
 from session_sqlite import (
     ANY,
@@ -79,7 +79,7 @@ def test_a_folder_gets_an_index_and_a_page_for_each_session(service: SQLiteSessi
     sessions = [link for link in pages if link.startswith("sessions/")]
     assert names_in(folder) == sorted(["index.html", *sessions])
     assert len(sessions) == 5
-    assert_only_our_elements(index)
+    assert_only_our_elements(without_its_script(index))
     for name in sessions:
         markup = (folder / name).read_text("utf-8")
         assert_only_our_elements(markup)
@@ -105,7 +105,7 @@ def test_the_index_has_title_first_prompt_figures_and_date_by_month(path: Path, 
     assert re.findall(r'<h2 id="([a-z0-9-]+)">([^<]+)</h2>', index) == [
         ("january-2026", "January 2026"), ("december-2025", "December 2025"),
     ]  # fmt: skip
-    shown = text_of(index)
+    shown = text_of(without_its_script(index))
     assert "5 conversations January 2026 3 December 2025 2 " in shown
     figures = "· 2 events · 1 prompt · 1 tool call · 1,200 tokens in, 8 out"
     assert f"Tea 1 Which tea for <b>1</b>? 2026-01-20 09:00 {figures}" in shown
@@ -253,7 +253,7 @@ def test_some_sessions_or_an_own_format_of_users_go_into_a_folder_too(
 def test_the_command_writes_a_folder_and_says_when_one_is_better(path: Path, folder: Path) -> None:
     with SQLiteSessionService(path, durability="fast") as service:
         filled(service, 201)
-    done = CliRunner().invoke(main, ["--db", str(path), "export", "-o", f"{folder}/pages/", "--format", "html"])
+    done = CliRunner().invoke(main, ["--db", str(path), "export", "-o", f"{folder}/pages/"])
     assert (done.exit_code, done.stderr) == (0, "Exported 201 sessions with 402 events (html).\n")
     assert len(names_in(folder / "pages")) == 202
     done = CliRunner().invoke(main, ["--db", str(path), "export", "-o", str(folder / "all.html")])
@@ -283,7 +283,7 @@ def test_every_event_has_a_permalink_and_the_prompts_are_a_list(service: SQLiteS
     listed = re.search(r'<nav class="prompts".*?</nav>', markup, re.DOTALL)
     assert listed is not None
     assert links_in(listed[0]) == ["#1", "#6", "#7"]
-    assert text_of(listed[0]) == "Prompts First prompt Second <b>Third"
+    assert text_of(listed[0]) == "3 prompts First prompt Second <b>Third"
     assert 'prompts"' not in page(*events[:5]), "one prompt needs no list"
     assert " id=" not in (events[0]._repr_html_() or ""), "a notebook has many outputs"
 
@@ -337,7 +337,7 @@ def test_the_calls_of_a_turn_stand_together_and_many_are_folded() -> None:
 def test_a_long_system_prompt_is_folded_and_a_short_one_is_not() -> None:
     long = page(Event("system", "You are a tea master. " * 50))
     assert re.search(r"<details><summary>You are a tea master\. [^<]+…</summary><div", long)
-    assert "<details" not in page(Event("system", "You are a tea master."))
+    assert "<details>" not in page(Event("system", "You are a tea master."))
 
 
 def test_the_head_of_a_page_and_of_a_notebook_has_the_figures(service: SQLiteSessionService) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import html
 import json
 import re
@@ -107,12 +108,22 @@ def html_page(
     yield page_end()
 
 
-def page_start(title: str, sheet: str = style.TRANSCRIPT, *, mark: str = "session-sqlite") -> str:
-    """Returns the beginning of a page, up to its first session; the mark says what made it."""
+def page_start(title: str, sheet: str = style.TRANSCRIPT, *, mark: str = "session-sqlite", script: str = "") -> str:
+    """Returns the beginning of a page, up to its first session.
+
+    Args:
+        title: The title of the page.
+        sheet: Its style sheet, besides those of all pages.
+        mark: What made it.
+        script: The one script that the browser may run, which the end of the page has; none may if not given.
+    """
+    policy = CONTENT_SECURITY_POLICY
+    if script:
+        policy += f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="generator" content="{mark}">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(CONTENT_SECURITY_POLICY)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta http-equiv="x-dns-prefetch-control" content="off">\n'
@@ -122,9 +133,9 @@ def page_start(title: str, sheet: str = style.TRANSCRIPT, *, mark: str = "sessio
     )
 
 
-def page_end() -> str:
-    """Returns the end of a page."""
-    return "</main>\n</body>\n</html>\n"
+def page_end(script: str = "") -> str:
+    """Returns the end of a page, with its script if it has one."""
+    return f"</main>\n{script and f'<script>{script}</script>'}</body>\n</html>\n"
 
 
 @dataclass
@@ -213,9 +224,10 @@ class Section:
             name = "Prompts" if self._number == 1 else f"Prompts of session {self._number}"
             more = self.counts.prompts - len(self._prompts)
             rest = f"<li>… and {more:,} more</li>" if more else ""
-            yield f'<nav class="prompts" aria-label="{name}" tabindex="0"><p>Prompts</p>\n<ol>'
+            number = counted(self.counts.prompts, "prompt")
+            yield f'<nav class="prompts" aria-label="{name}" tabindex="0"><details><summary>{number}</summary>\n<ol>'
             yield from self._prompts
-            yield f"{rest}</ol></nav>\n"
+            yield f"{rest}</ol></details></nav>\n"
         yield self._links and f'<nav class="pages last" aria-label="More conversations">{self._links}</nav>\n'
         yield "</section>\n"
 
@@ -467,10 +479,12 @@ class _Form:
             f"<div><dt>{name}</dt><dd>{_time(when, 'minutes')} UTC</dd></div>" for name, when in times.items() if when
         ]
         title = session.title or session.id
+        agent = f"agent {isolated(session.agent_id)}" if session.agent_id else ""
+        summary = " · ".join(filter(None, [_span(session), agent])) or "Details"
         anchor = "" if number is None else f' id="session-{number}"'
         return (
             f'<{self.title} class="title"{anchor} dir="auto"{lang(title)}>{escaped(title)}</{self.title}>\n'
-            f'<dl class="facts">{"".join(shown)}</dl>\n'
+            f'<details class="facts"><summary>{summary}</summary><dl>{"".join(shown)}</dl></details>\n'
         )
 
     def entry(self, entry: Entry | Gap, before: datetime | None = None) -> str:
@@ -521,8 +535,9 @@ class _Form:
         for step in entry.steps():
             changes = "".join(map(_change, step.event.state.items()))
             yield f'<ul class="state" aria-label="Changes of state">{changes}</ul>' if changes else ""
-        if (usage := total_usage(step.event.usage for step in entry.steps())) is not None:
-            yield f'<p class="foot">{escaped(usage_text(usage))}</p>'
+        usage = total_usage(step.event.usage for step in entry.steps())
+        if usage is not None and (tokens := usage_text(usage)):
+            yield f'<p class="foot">{escaped(tokens)}</p>'
         for step in entry.steps():
             for shown in (step.event, *step.results.values()):
                 if shown.interrupted:
@@ -550,7 +565,10 @@ class _Form:
         """Returns the calls of a turn together; many of them are folded."""
         rows, names, failed = [], Counter[str](), 0
         for step in entry.steps():
-            calls = [self.call(call, step.results.get(place)) for place, call in enumerate(step.event.actions)]
+            calls = [
+                self.call(call, step.results.get(place), is_cut=entry.is_cut)
+                for place, call in enumerate(step.event.actions)
+            ]
             names.update(call.name for call in step.event.actions)
             failed += sum('<span class="error">' in call for call in calls)
             if step is entry:
@@ -567,12 +585,15 @@ class _Form:
         summary = f'{names.total():,} tool calls{of} <span class="soft">{", ".join([*shown, *more])}</span>'
         return f'<details class="calls"><summary>{summary}</summary>{"".join(rows)}</details>'
 
-    def call(self, call: ToolCall, result: Event | None) -> str:
-        """Returns a call with its result, which is its own output or the event that answered it."""
+    def call(self, call: ToolCall, result: Event | None, *, is_cut: bool = False) -> str:
+        """Returns a call with its result, which is its own output or the event that answered it, if that is shown."""
         error = result.actions[0].error if result is not None else call.error
         status = "error" if error is not None else "ok" if result is not None else call.status
         arguments = arguments_text(call)
         shown_status = {"ok": "ok", "error": "failed", "pending": "no result yet"}[status]
+        kind = status
+        if status == "pending" and is_cut:
+            shown_status, kind = "result not shown", "soft"
         parts = []
         if call.args:
             shown = arguments if isinstance(call.args, str) else _pretty(call.args)
@@ -592,7 +613,7 @@ class _Form:
             if error is not None:
                 parts += ['<p class="label">Error</p>', self.code(error)]
         summary = (
-            f'<code>{isolated(call.name)}</code> <span class="{status}">{shown_status}</span> '
+            f'<code>{isolated(call.name)}</code> <span class="{kind}">{shown_status}</span> '
             f'<span class="soft">{escaped(cut(arguments, SUMMARY_CHARACTERS))}</span>'
         )
         return f'<details class="call"><summary>{summary}</summary>{"".join(parts)}</details>'
@@ -629,9 +650,9 @@ class _Form:
 
     def block_of_code(self, text: str, language: str) -> str:
         """Returns a block of code of a Markdown text."""
-        label = f'<p class="lang">{escaped(cut(language, LANGUAGE_CHARACTERS))}</p>' if language else ""
+        label = escaped(cut(language, LANGUAGE_CHARACTERS))
         code = coloured(text, language) or escaped(text)
-        return f'{label}<pre tabindex="0"><code>{code}</code></pre>'
+        return f'<div class="code" data-language="{label}"><pre tabindex="0"><code>{code}</code></pre></div>'
 
     def code(self, text: str) -> str:
         """Returns a text as a block of code whose lines are wrapped: arguments, results, what is damaged."""
@@ -683,6 +704,14 @@ def _time(when: datetime | None, timespec: str = "seconds") -> Markup:
     if when is None:
         return Markup("")
     return Markup(f'<time datetime="{when.isoformat()}">{time_shown(when, timespec)}</time>')
+
+
+def _span(session: SessionRecord) -> str:
+    """Returns the time of a session's last change, or the days between which it went on; empty if that is not known."""
+    first, last = session.created_at, session.updated_at
+    if first is not None and last is not None and first.date() != last.date():  # type: ignore[redundant-expr]  # a damaged one is None
+        return f"{first.date()} to {last.date()}"
+    return f"{_time(last, 'minutes')} UTC" if last is not None else ""  # type: ignore[redundant-expr]
 
 
 def _clock(when: datetime | None, before: datetime | None) -> str:

@@ -1,4 +1,8 @@
-"""The page that lists conversations, each with a link to a page of its own, by the month of their last change."""
+"""The page that lists conversations, each with a link to a page of its own, by the month of their last change.
+
+It has a box that narrows the list to those whose title, first message or date has the words that are typed. That takes
+a script: `SCRIPT`, the only one that the page's policy lets a browser run. Without scripts the box is not shown.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,31 @@ from session_sqlite.transcript.text import counted, time_shown
 
 TITLE_CHARACTERS: Final = 120
 FIRST_CHARACTERS: Final = 200
+
+SCRIPT: Final = r"""
+(() => {
+  const box = document.getElementById("find"), count = document.getElementById("count"), all = count.textContent;
+  const fold = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const shown = row => [...row.querySelectorAll("a, .first, time, bdi")].map(part => part.textContent).join(" ");
+  let rows = [];
+  const narrow = () => {
+    const words = fold(box.value).split(/\s+/).filter(Boolean);
+    if (!rows.length && words.length)
+      rows = [...document.querySelectorAll(".index > li")].map(row => [row, fold(shown(row))]);
+    let found = 0;
+    for (const [row, text] of rows) {
+      row.hidden = !words.every(word => text.includes(word));
+      found += !row.hidden;
+    }
+    for (const month of document.querySelectorAll("section")) month.hidden = !month.querySelector("li:not([hidden])");
+    for (const months of document.querySelectorAll(".months")) months.hidden = words.length > 0;
+    count.textContent = words.length ? `${found.toLocaleString("en")} of ${all}` : all;
+  };
+  box.hidden = false;
+  box.addEventListener("input", narrow);
+  addEventListener("pageshow", narrow);  // a browser that goes back fills the box again
+})();
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +69,20 @@ class Listed:
 
 def index_page(listed: Sequence[Listed], *, mark: str) -> Iterator[str]:
     """Yields the pieces of the page; the conversations are in order, the latest change first."""
-    yield page_start("Conversations", style.INDEX, mark=mark)
-    yield f'<h1 class="title">Conversations</h1>\n<p class="counts">{counted(len(listed), "conversation")}</p>\n'
+    yield page_start("Conversations", style.INDEX, mark=mark, script=SCRIPT)
+    yield (
+        '<h1 class="title">Conversations</h1>\n'
+        f'<p class="counts" id="count" role="status">{counted(len(listed), "conversation")}</p>\n'
+        '<input class="find" id="find" type="search" hidden placeholder="Find by title, first message or date" '
+        'aria-label="Find by title, first message or date">\n'
+    )
     months = [(month, list(of_month)) for month, of_month in groupby(listed, _month)]
     if len(months) > 1:
         links = (f'<li><a href="#{_anchor(month)}">{month}</a> {len(one):,}</li>' for month, one in months)
         yield f'<nav class="months" aria-label="Months"><ul>{"".join(links)}</ul></nav>\n'
     for month, of_month in months:
         yield from _section(month, of_month)
-    yield page_end()
+    yield page_end(SCRIPT)
 
 
 def _section(month: str, listed: Iterable[Listed]) -> Iterator[str]:

@@ -47,10 +47,6 @@ TRANSCRIPT: Final = """
 --function:light-dark(#6f4200,#f0cf85);
 & .title{font-size:1.35em;line-height:1.3;font-weight:650;margin:.2em 0;overflow-wrap:anywhere;
 unicode-bidi:plaintext;text-align:start}
-& dl.facts{display:flex;flex-wrap:wrap;gap:.1em 1.2em;margin:.2em 0 .2em;font-size:.88em;color:var(--soft)}
-& .facts div{display:flex;gap:.4em}
-& .facts dt,& .facts dd{float:none;width:auto;margin:0;padding:0;font-weight:400}
-& .facts dd{overflow-wrap:anywhere}
 & .counts{font-size:.88em;color:var(--soft);margin:.1em 0 1em}
 & ol.events{list-style:none;margin:0;padding:0;display:flex;flex-direction:column;align-items:flex-start;gap:.6em}
 & ol.events>li{margin:0;max-width:88%;padding:.5em .9em .55em;border-radius:14px;border-start-start-radius:4px;
@@ -95,7 +91,13 @@ background:var(--code);color:inherit;border-radius:5px;border:0}
 direction:ltr}
 & pre.wrap{white-space:pre-wrap}
 & pre code{padding:0;background:none;font-size:1em}
-& .lang{font-size:.8em;color:var(--soft);margin:.6em 0 -.3em}
+& .code{position:relative;margin:.6em 0;padding-top:1.75em;border-radius:5px;background:var(--code);cursor:pointer;
+-webkit-user-select:all;user-select:all}
+& .code::before,& .code::after{position:absolute;top:.3em;inset-inline-start:1em;font-size:.8em;color:var(--soft);
+content:attr(data-language);pointer-events:none}
+& .code::after{inset-inline:auto 1em;content:"select"}
+& .code:hover::after{color:var(--link)}
+& .code pre{margin:0;padding-top:.2em;background:none;cursor:auto;-webkit-user-select:text;user-select:text}
 & img{display:block;max-width:100%;max-height:30em;height:auto;border-radius:6px;margin:.4em 0}
 & details{margin:.4em 0;border-inline-start:3px solid var(--line);padding-inline-start:.7em}
 & summary{cursor:pointer;overflow:hidden;text-overflow:ellipsis}
@@ -103,6 +105,12 @@ direction:ltr}
 & details.call[open]>summary{white-space:normal}
 & .calls{margin:.4em 0 0}& .calls details{margin:.2em 0}& .calls .call{max-width:100%}
 & .label{font-size:.82em;color:var(--soft);margin:.5em 0 0}
+& .facts{margin:.2em 0;padding:0;border:0;font-size:.88em;color:var(--soft)}
+& .facts dl{margin:.3em 0 .6em;padding-inline-start:1.1em}
+& .facts div{display:flex;gap:.6em}
+& .facts dt,& .facts dd{float:none;width:auto;margin:0;padding:0;font-weight:400}
+& .facts dt{flex:none;width:6.5em}
+& .facts dd{overflow-wrap:anywhere;min-width:0}
 & .ok{color:var(--good)}& .error{color:var(--bad)}& .pending{color:var(--wait)}
 & ul.state{list-style:none;margin:.5em 0 0;padding:0;display:flex;flex-wrap:wrap;gap:.3em .5em;font-size:.88em}
 & ul.state li{margin:0;max-width:100%}
@@ -114,7 +122,10 @@ direction:ltr}
 INDEX: Final = """
 .session-sqlite.session-sqlite{
 & .title{font-size:1.5em;line-height:1.3;font-weight:650;margin:.2em 0}
-& .counts{color:var(--soft);margin:.1em 0 1em}
+& .counts{color:var(--soft);margin:.1em 0 .8em}
+& [hidden]{display:none}
+& .find{width:100%;max-width:30em;margin:0 0 1em;padding:.5em .8em;font:inherit;color:inherit;background:var(--code);
+border:1px solid var(--line);border-radius:8px}
 & .months ul{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:.2em 1.1em;font-size:.92em;
 color:var(--soft)}
 & h2{font-size:1.1em;font-weight:650;margin:1.6em 0 .4em;padding-top:.4em}
@@ -137,20 +148,25 @@ main.session-sqlite.session-sqlite{margin:0 auto;padding:1.2em 1em 3em;
 & nav.pages{grid-row:1;display:flex;flex-wrap:wrap;gap:.1em 1.4em;font-size:.88em;margin-bottom:.8em}
 & nav.pages.last{grid-row:7;margin:1.6em 0 0}
 & .title{grid-row:2}& .facts{grid-row:3}& section>.counts{grid-row:4}& .events{grid-row:6}
-& nav.prompts{grid-row:5;font-size:.88em;max-height:9.5em;overflow:auto;border:1px solid var(--line);border-radius:8px;
+& nav.prompts{grid-row:5;font-size:.88em;max-height:70vh;overflow:auto;border:1px solid var(--line);border-radius:8px;
 padding:.4em .8em;margin:0 0 1.2em}
-& nav.prompts p{color:var(--soft);margin:0}
-& nav.prompts ol{margin:0;padding:0;list-style:none}
-& nav.prompts li{padding:.12em 0}
+& nav.prompts details{margin:0;padding:0;border:0}
+& nav.prompts summary{color:var(--soft)}
+& nav.prompts ol{margin:.2em 0 0;padding:0;list-style:none}
+& nav.prompts li{padding:.3em 0;border-top:1px solid var(--line)}
 & nav.prompts a{display:block;color:inherit;text-decoration:none}
 & nav.prompts a:hover{text-decoration:underline}}
 @media (min-width:74em){main.session-sqlite.session-sqlite:has(nav.prompts){max-width:76em;
 & section{grid-template-columns:minmax(0,1fr) 17em;column-gap:2.5em}
 & nav.prompts{grid-column:2;grid-row:2/7;position:sticky;top:1.2em;align-self:start;max-height:calc(100vh - 2.4em);
-border:0;border-inline-start:1px solid var(--line);border-radius:0}}}
+border:0;border-inline-start:1px solid var(--line);border-radius:0}
+& nav.prompts li{border:0;padding:.12em 0}
+@supports selector(::details-content){& nav.prompts details::details-content{content-visibility:visible}
+& nav.prompts summary{pointer-events:none;list-style:none}& nav.prompts summary::-webkit-details-marker{display:none}}}}
 @media print{html{background:none;color:#000;color-scheme:light}
 main.session-sqlite.session-sqlite{padding:0;max-width:none;
-& nav{display:none}& ol.events>li{break-inside:avoid-page;max-width:100%;border:1px solid var(--line)}
+& nav,& .find,& .code::after{display:none}
+& ol.events>li{break-inside:avoid-page;max-width:100%;border:1px solid var(--line)}
 & pre{max-height:none;white-space:pre-wrap;overflow:visible}& .again{display:none}
 & h1,& h2,& h3,& .who{break-after:avoid}& section+section{break-before:page;border:0}}}
 """

@@ -148,8 +148,8 @@ class _Terminal:
         for key, value in event.state.items():
             change = "removed" if value is REMOVE else f"= {json_text(value)}"
             yield from self.cut_line(f"  {self.paint('state', _CYAN)} {visible(key)} ", change)
-        if event.usage is not None:
-            yield from self.fact(f"  {usage_text(event.usage)}", _DIM)
+        if event.usage is not None and (tokens := usage_text(event.usage)):
+            yield from self.fact(f"  {tokens}", _DIM)
         if event.interrupted:
             yield from self.fact(f"  [{interruption_text(event)}]", _YELLOW)
 

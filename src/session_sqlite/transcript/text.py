@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -108,6 +108,8 @@ def usage_text(usage: Usage) -> str:
     of_input = ", ".join(f"{count:,} {name}" for name, count in cached.items() if count)
     of_output = f"{usage.reasoning_tokens:,} reasoning" if usage.reasoning_tokens else ""
     counts = [(usage.input_tokens, "in", of_input), (usage.output_tokens, "out", of_output)]
+    if not any(getattr(usage, name) for name in _COUNTS):
+        return visible(usage.model)  # an import knows the model and no counts
     tokens = ", ".join(f"{count:,} {way}{f' ({of})' if of else ''}" for count, way, of in counts)
     return f"{visible(usage.model)} tokens: {tokens}".lstrip()
 
@@ -190,11 +192,13 @@ class Entry:
         event: The event.
         results: The ``tool`` events that have the results, by the position of the call in ``event.actions``.
         further: Entries of events that follow it and only call tools.
+        is_cut: True if events that are not shown follow it; they may have the results that it lacks.
     """
 
     event: Event
     results: dict[int, Event] = field(default_factory=dict)
     further: list[Entry] = field(default_factory=list)
+    is_cut: bool = False
 
     def steps(self) -> list[Entry]:
         """Returns the entry and the further ones."""
@@ -210,7 +214,7 @@ class Entries:
     def add(self, event: Event | Gap) -> Iterator[Entry | Gap]:
         """Takes the next event, and yields the entries that are complete now."""
         if isinstance(event, Gap):
-            yield from self.rest()
+            yield from (replace(entry, is_cut=True) for entry in self.rest())
             yield event
         elif self._held is not None and (answered := _answered(self._held, event)) is not None:
             step, position = answered
