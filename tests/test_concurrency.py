@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import queue
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -235,38 +234,6 @@ def run(code: str, *args: object, timeout: float = 60) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-WRITER = """
-import sys
-from session_sqlite import Event, SQLiteSessionService
-with SQLiteSessionService(sys.argv[1]) as service:
-    while True:
-        stored = service.append_events("s", [Event("user", "a", state={"n": 1}), Event("assistant", "b")], create=True)
-        print(stored[-1].seq, flush=True)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="kill -9")
-@pytest.mark.parametrize("acknowledged", [1, 25, 120])
-def test_killing_a_writer_loses_no_append_that_returned(path: Path, acknowledged: int) -> None:
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        seen = 0
-        for line in writer.stdout:
-            seen = int(line)
-            if seen >= 2 * acknowledged:
-                break
-        writer.send_signal(signal.SIGKILL)
-        rest = writer.stdout.read().splitlines()
-        seen = max([seen, *(int(line) for line in rest if line)])
-    with SQLiteSessionService(path) as service:
-        events = service.list_events("s")
-        assert len(events) >= seen
-        assert [event.seq for event in events] == list(range(1, len(events) + 1))
-        assert len(events) % 2 == 0, "no half of a batch"
-        assert service.append_event("s", Event("user")).seq == len(events) + 1
-        assert service.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 LOCK = """

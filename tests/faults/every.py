@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from . import failing_writes, kills, power_cuts
 from .histories import HISTORIES
 from .leaks import LEAKS
 from .no_network import NO_NETWORK
 from .trials import Trial
 
-TRIALS: Final[dict[str, Trial]] = {trial.name: trial for trial in (LEAKS, NO_NETWORK, *HISTORIES)}
+TRIALS: Final[dict[str, Trial]] = {
+    trial.name: trial
+    for trial in (
+        kills.TRIAL,
+        power_cuts.TRIAL,
+        failing_writes.TRIAL,
+        LEAKS,
+        NO_NETWORK,
+        *HISTORIES,
+    )
+}

@@ -15,6 +15,7 @@ from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStore
 from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import SharedConnection
 from session_sqlite.sqlite.driver import Connection, primary_code
+from session_sqlite.sqlite.paths import sync_folder
 
 SMALLEST_PAGE: Final = 512  # bytes
 
@@ -141,6 +142,7 @@ class StoreFile:
             # Folders are made one by one, since `parents=True` gives the mode to the last one only.
             for folder in reversed([folder for folder in self.path.parents if not folder.exists()]):
                 folder.mkdir(mode=0o700, exist_ok=True)
+                sync_folder(folder.parent)  # SQLite syncs the folder that the file is in, and none above it
             # The file is private from its first moment; SQLite gives the -wal and -shm files the same mode.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
