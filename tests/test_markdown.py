@@ -51,6 +51,17 @@ BLOCKS = {
     "escapes": (r"\*a\* 1\. &amp; &lt;b&gt;", "*a* 1. &amp; &lt;b&gt;"),
     "a word with underscores": ("snake_case_name 2*3*4", "snake_case_name"),
     "HTML": ("<b>a</b>\n\n<div>\nb\n</div>", "&lt;b&gt;a&lt;/b&gt;"),
+    "a list of tasks": ("- [ ] a\n- [x] **b**\n- c [ ] d",
+                        '<ul><li><span class="task">☐</span>a</li>'
+                        '<li><span class="task">☑</span><strong>b</strong></li><li>c [ ] d</li></ul>'),
+    "a numbered list of tasks": ("1. [X] a", '<ol><li><span class="task">☑</span>a</li></ol>'),
+    "a loose list of tasks": ("* [x] a\n\n* [ ]b\n\n  [ ] c",
+                              '<li><p><span class="task">☑</span>a</p></li><li><p>[ ]b</p><p>[ ] c</p></li>'),
+    "no task": ("[ ] a", "<p>[ ] a</p>"),
+    "a line break of HTML": ("a<br>b<BR/>**c<br />d**", "<p>a<br>b<br><strong>c<br>d</strong></p>"),
+    "a line break in a cell": ("| a |\n|---|\n| b<br>c |", "<td>b<br>c</td>"),
+    "no line break": (r"`<br>` \<br> &lt;br&gt; <br onload=x> < br>",
+                      "<p><code>&lt;br&gt;</code> &lt;br&gt; &lt;br&gt; &lt;br onload=x&gt; &lt; br&gt;</p>"),
     "a heading without a space": ("#hashtag", "<p>#hashtag</p>"),
     "code that is not closed": ("~~~\nopen", '<pre tabindex="0"><code>open</code></pre>'),
 }  # fmt: skip

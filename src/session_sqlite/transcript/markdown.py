@@ -1,8 +1,9 @@
 """Markdown as HTML that can do no harm.
 
 `markdown-it-py` takes a text apart, and each of its tokens is written here, by the tables below: its own HTML is never
-used. So no element or attribute comes from a text. HTML in a text is text. A link leads to ``http``, ``https`` or
-``mailto``, or stays as it was written; a browser that follows it tells nobody where it came from.
+used. So no element or attribute comes from a text. HTML in a text is text, but for a line break (``<br>``). A link
+leads to ``http``, ``https`` or ``mailto``, or stays as it was written; a browser that follows it tells nobody where it
+came from.
 
 An image in the text itself (a data URL) is taken out before the text is read, since it may have millions of characters;
 a short place holder stands for it meanwhile.
@@ -20,6 +21,7 @@ from session_sqlite.transcript.markup import escaped, lang
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 MARKDOWN_CHARACTERS: Final = 100_000  # a longer text is shown plain: reading it may take seconds, and drawing it too
@@ -42,6 +44,8 @@ _BARE_LINK: Final = re.compile(
 )
 _IMAGE: Final = re.compile(r"!\[([^\]\n]{0,200})\]\(data:([a-z]{1,20}/[a-z0-9+.-]{1,40});base64,([A-Za-z0-9+/=]+)\)")
 _PLACE: Final = re.compile(r"!\[[^\]\n]{0,200}\]\(in-this-text:(\d{1,7})\)")
+_TASK: Final = re.compile(r"\[([ xX])\][ \t]+")
+_LINE_BREAK: Final = re.compile(r"<br {0,5}/?>", re.IGNORECASE)  # the one tag that models write: in a table's cell
 _PLACE_LINK: Final = re.compile(r"in-this-text:(\d{1,7})")
 # Without one of these a text is a paragraph of plain text, or several.
 _MARKS: Final = re.compile(r"[\\`*_~\[\]<>#|&!=]|://|^[ \t]*(?:[-+]|\d{1,9}[.)])|^(?: {4}| {0,3}\t)", re.MULTILINE)
@@ -103,8 +107,10 @@ class Renderer:
     # ------------------------------------------------------------ blocks
 
     def _blocks(self, tokens: Iterable[Token]) -> Iterator[str]:
+        begins_item = False
         for token in tokens:
             if token.type == "inline":
+                yield _task(token) if begins_item else ""
                 yield from self._inline(token.children or ())
             elif token.type in ("fence", "code_block"):
                 yield self.code(self._restored(token.content).removesuffix("\n"), token.info.strip().partition(" ")[0])
@@ -118,6 +124,7 @@ class Renderer:
                 yield _tag(token)
             elif token.content:
                 yield escaped(token.content)
+            begins_item = token.type == "list_item_open" or (begins_item and token.type == "paragraph_open")
 
     def _heading(self, token: Token) -> str:
         if not self.heading:  # in a notebook: a heading would stand among those of the notebook
@@ -236,6 +243,16 @@ def _tag(token: Token) -> str:
     return f"<{token.tag}{more}{_direction(token)}>"
 
 
+def _task(token: Token) -> str:
+    """Takes the ``[x]`` of a task from the beginning of a list's item, and returns a box for it."""
+    first = token.children[0] if token.children else token
+    task = _TASK.match(first.content) if first.type == "text" else None
+    if task is None:
+        return ""
+    first.content = first.content[task.end() :]
+    return f'<span class="task">{"☐" if task[1] == " " else "☑"}</span>'
+
+
 def _direction(token: Token) -> str:
     # The blocks of a text find their own direction: one in Hebrew may stand between two in English.
     return ' dir="auto"' if token.level == 0 and token.type in _OWN_DIRECTION else ""
@@ -245,11 +262,23 @@ def _text_of(token: Token) -> str:
     return "".join(child.content for child in token.children or ())[:200]
 
 
+def _line_break(state: StateInline, silent: bool) -> bool:
+    """Reads a line break that is written as HTML; a rule of the parser."""
+    found = _LINE_BREAK.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
 @functools.cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # here, so that who only stores and reads does not load it
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": MOST_NESTED}).enable(["table", "strikethrough"])
+    parser.inline.ruler.before("autolink", "line_break", _line_break)
     # A link that leads elsewhere stays as it was written.
     parser.validateLink = lambda url: is_link(url) or _PLACE_LINK.fullmatch(url) is not None  # type: ignore[method-assign]
     return parser

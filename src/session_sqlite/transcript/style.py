@@ -81,6 +81,9 @@ color:inherit}
 color:var(--soft);background:none}
 & .md hr{border:0;border-top:1px solid var(--line);margin:1.1em 0}
 & .md table{font-size:.95em}
+& .md th,& .md td{overflow-wrap:break-word}
+& .md ul>li:has(>.task,>p:first-child>.task){list-style:none}
+& .task{display:inline-block;width:1.5em;margin-inline-start:-1.5em}& .md ol>li .task{width:auto;margin:0 .4em 0 0}
 & .md .r{text-align:end}& .md .m{text-align:center}
 & pre .c{color:var(--soft)}& pre .k{color:var(--key)}& pre .s{color:var(--string)}& pre .n{color:var(--number)}
 & pre .f{color:var(--function)}& pre .b{color:var(--number)}& pre .i{color:var(--good)}& pre .d{color:var(--bad)}
