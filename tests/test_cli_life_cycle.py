@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from test_cli import EVIL, Run, assert_fails, process, run
+from test_opening import build_older
 
 from session_sqlite import ANY, Event, Session, SQLiteSessionService, ToolCall
+from session_sqlite.sqlite.schema import SCHEMA_VERSION
 
 __all__ = ["run"]  # a fixture
 
@@ -265,6 +267,22 @@ def test_a_backup_onto_the_store_itself_or_to_nowhere_is_refused(run: Run, sessi
     assert_fails(run("backup", ""), "target")
     assert_fails(run("backup", str(path.parent), "--overwrite"), "directory")
     assert len(contents(session)) == 6
+
+
+def test_a_backup_of_one_app_or_user_is_refused_because_it_would_be_of_all(
+    run: Run, session: Session, tmp_path: Path
+) -> None:
+    for scoped in (("--app", "default"), ("--user", "default")):
+        refused = run(*scoped, "backup", str(tmp_path / "copy.db"))
+        assert (refused.exit_code, "use `session-sqlite copy`" in refused.stderr) == (2, True)
+        assert not (tmp_path / "copy.db").exists()
+
+
+def test_the_store_of_an_older_release_is_updated_by_the_command_that_the_error_names(run: Run, path: Path) -> None:
+    build_older(path, SCHEMA_VERSION - 1)
+    assert_fails(run("list"), "older schema", "`session-sqlite check --repair`")
+    assert run("check", "--repair", "--yes").exit_code == 0
+    assert run("list").exit_code == 0
 
 
 def test_check_says_what_it_looked_at(run: Run, session: Session) -> None:

@@ -309,8 +309,13 @@ def _say_what_remains(remaining: tuple[str, ...], *, as_json: bool) -> None:
 def backup(service: SessionService, file: str, overwrite: bool, form: Form | None) -> None:
     """Copy the store into a FILE; others may write meanwhile.
 
-    The copy is as of one moment, is a single file, and can be opened as a store.
+    The copy is as of one moment, is a single file, and can be opened as a store. It is of the whole store: for the
+    conversations of one app or user, use `session-sqlite copy`.
     """
+    if service.app_name is not ANY or service.user_id is not ANY:
+        raise click.UsageError(
+            "a backup is of the whole store, without --app and --user: use `session-sqlite copy` for some of it"
+        )
     target = os.path.abspath(file_text(file, "the target of a backup"))
     if not overwrite and os.path.lexists(target):
         raise click.ClickException(f"{visible(target)} exists already: name another file, or give --overwrite")

@@ -193,7 +193,10 @@ class StoreFile:
 
     def older(self) -> StoreError:
         """Returns the error for a file that has to be brought up to date first."""
-        return StoreError(f"the store {self} has an older schema: open it once without read_only to update it")
+        return StoreError(
+            f"the store {self} has an older schema: open it once without read_only to update it, or run "
+            "`session-sqlite check --repair`; an older release cannot open it then"
+        )
 
     def interrupted(self) -> StoreError:
         """Returns the error for a file that can be read only after a write that was cut off is rolled back."""
