@@ -610,6 +610,17 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
         service.usage().to_dataframe() if package == "pandas" else plots.tool_use(service)
 
 
+def test_a_server_without_its_package_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import session_sqlite
+
+    for name in [name for name in sys.modules if name.startswith(("sqlalchemy", "session_sqlite.server"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(vars(session_sqlite), "SQLAlchemySessionService", raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r"needs SQLAlchemy 2: pip install 'session-sqlite\[server\]'"):
+        session_sqlite.SQLAlchemySessionService  # noqa: B018
+
+
 # ---------------------------------------------------------------- in a browser
 
 HOSTILE = [

@@ -8,8 +8,16 @@ from session_sqlite import codec
 from session_sqlite.database import check_seconds
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import AnyOf
-from session_sqlite.server.database import ServerDatabase
 from session_sqlite.service import SessionService, checked_scope
+
+try:
+    from session_sqlite.server.database import ServerDatabase
+except ModuleNotFoundError as error:
+    if error.name != "sqlalchemy":
+        raise
+    raise ModuleNotFoundError(
+        "SQLAlchemySessionService needs SQLAlchemy 2: pip install 'session-sqlite[server]'", name=error.name
+    ) from error
 
 DEFAULT_POOL_SIZE: Final = 10
 DEFAULT_BUSY_TIMEOUT: Final = 30.0
