@@ -4,7 +4,7 @@ Everything that a user, a model or a tool wrote is treated as hostile. It enters
 (`markup.escaped`), as text: it never becomes an element, a style or a script. Markdown of models is rendered by
 `markdown`, whose elements and links can do no harm; a user's text is shown as it was written. An image is shown if the
 conversation itself holds it, as a PNG, JPEG, GIF or WebP; it is encoded again from its bytes. A page has no script,
-loads nothing, and forbids the browser both.
+loads nothing, and forbids the browser both; only the list of a folder has a script (see `index`).
 """
 
 from __future__ import annotations
@@ -321,8 +321,9 @@ def _sessions_table(
 def hits_table(hits: Sequence[SearchHit[SessionRecord]], note: str = "") -> str:
     """Returns the hits of a search as a table, with the terms marked."""
     head = ("session", "author", "found", "time")
-    rows = [(hit.session.title or hit.session.id, hit.event.author, marked(hit.snippet, hit.spans),
-             _time(hit.event.created_at, "minutes")) for hit in hits[:ROWS_SHOWN]]  # fmt: skip
+    ids = short_ids([hit.session.id for hit in hits[:ROWS_SHOWN]])
+    rows = [(hit.session.title or id, hit.event.author, marked(hit.snippet, hit.spans),
+             _time(hit.event.created_at, "minutes")) for id, hit in zip(ids, hits, strict=False)]  # fmt: skip
     return table(head, rows, of=len(hits), note=note)
 
 
