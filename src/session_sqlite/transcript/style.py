@@ -100,6 +100,7 @@ direction:ltr}
 content:attr(data-language);pointer-events:none}
 & .code::after{inset-inline:auto 1em;content:"select"}
 & .code:hover::after{color:var(--link)}
+& blockquote :is(blockquote,.soft,pre .c),& blockquote .code::before,& blockquote .code::after{color:inherit}
 & .code pre{margin:0;padding-top:.2em;background:none;cursor:auto;-webkit-user-select:text;user-select:text}
 & img{display:block;max-width:100%;max-height:30em;height:auto;border-radius:6px;margin:.4em 0}
 & details{margin:.4em 0;border-inline-start:3px solid var(--line);padding-inline-start:.7em}
