@@ -972,7 +972,7 @@ def test_the_default_file_may_be_named_by_the_home_folder(tmp_path: Path, monkey
         assert service.path == tmp_path / "data" / "x.db"
 
 
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("use", [use for use in USES if use != "export"])
 def test_a_path_with_a_slash_at_its_end_never_makes_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str
 ) -> None:
