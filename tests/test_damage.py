@@ -78,12 +78,14 @@ COLUMNS: Final = {
                "message_id", "message", "supersedes", "copied_from"),
     "state": ("app_name", "user_id", "session_id", "key", "value", "updated_at"),
     "search_progress": ("indexed", "words"),
+    "title_words": ("app_name", "user_id", "word", "session_id"),
 }  # fmt: skip
 ROW: Final = {
     "sessions": "id = 's' AND user_id = 'default'",
     "events": "session_id = 's' AND user_id = 'default' AND seq = 3",
     "state": "session_id = 's' AND user_id = 'default' AND key = 'k'",
     "search_progress": "1",
+    "title_words": "session_id = 's' AND user_id = 'default'",
 }
 
 

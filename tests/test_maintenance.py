@@ -388,6 +388,12 @@ FAULTS: dict[str, tuple[str, Plant, bool]] = {
     "a time that is none": ("events", planted("UPDATE events SET created_at = 'yesterday' WHERE row_id = 1"), False),
     "a ghost word of an event": ("search index", planted(GHOST[0]), True),
     "a word of no event": ("search index", planted(GHOST[1]), True),
+    "a word of no title": (
+        "search index",
+        planted("INSERT INTO title_words VALUES ('default', 'default', 'x', 's')"),
+        True,
+    ),
+    "a title without its words": ("search index", planted("UPDATE sessions SET title = 'blue tea'"), True),
     "an index without words": (
         "search index", planted("INSERT INTO search_index (search_index) VALUES ('delete-all')"), True,
     ),

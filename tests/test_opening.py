@@ -1040,8 +1040,8 @@ def test_deleted_text_is_overwritten_in_the_file(path: Path) -> None:
 # ---------------------------------------------------------------- older files
 
 BASE_ROWS = (
-    "INSERT INTO sessions (id, app_name, user_id, created_at, updated_at, last_seq, metadata, initial_state)"
-    " VALUES ('s', 'default', 'default', '2026-01-01T00:00:00.000000Z', '2026-01-02T00:00:00.000000Z', 2,"
+    "INSERT INTO sessions (id, app_name, user_id, title, created_at, updated_at, last_seq, metadata, initial_state)"
+    " VALUES ('s', 'default', 'default', '茶壶', '2026-01-01T00:00:00.000000Z', '2026-01-02T00:00:00.000000Z', 2,"
     """ '{"a":1}', '{"k":1}')""",
     "INSERT INTO events (id, session_id, author, content, created_at, app_name, user_id, seq)"
     " VALUES ('e1', 's', 'user', '你好', '2026-01-01T00:00:00.000000Z', 'default', 'default', 1)",
@@ -1067,6 +1067,8 @@ def build_older(path: Path, steps: int, *, search: bool = False) -> None:
             schema.create_search_index(db)
             if schema.add_version_of_search_words not in schema.STEPS[:steps]:
                 db.table("search_progress").transform(drop={"words"})
+            if schema.index_titles not in schema.STEPS[:steps]:
+                db.table("title_words").drop()
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {steps}")
         for row in BASE_ROWS:
@@ -1094,7 +1096,7 @@ def test_a_file_of_every_earlier_schema_is_brought_up_to_date(path: Path, steps:
     build_older(path, steps, search=search)
     with SQLiteSessionService(path) as service:
         session = service.get_session("s")
-        assert (session.last_seq, session.metadata, session.title, session.parent_id) == (2, {"a": 1}, "", None)
+        assert (session.last_seq, session.metadata, session.title, session.parent_id) == (2, {"a": 1}, "茶壶", None)
         assert session.created_at == datetime(2026, 1, 1, tzinfo=UTC)
         first, second = session.events()
         assert (first.id, first.content, first.author, first.unreadable) == ("e1", "你好", "user", False)
@@ -1103,6 +1105,7 @@ def test_a_file_of_every_earlier_schema_is_brought_up_to_date(path: Path, steps:
         assert session.add_event("user", "new", state={"k": 2}).seq == 3
         assert [hit.event.content for hit in service.search("你好")] == ["你好"]
         assert [hit.event.content for hit in service.search("new")] == ["new"]
+        assert [hit.title_spans for hit in service.search_sessions("壶")] == [((1, 2),)]
         assert session.fork().last_seq == 3
         assert service.query("SELECT name, status FROM tool_calls WHERE session_id = 's'") == [
             {"name": "t", "status": "ok"}

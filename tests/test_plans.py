@@ -219,6 +219,8 @@ def test_a_search_of_sessions_beyond_the_latest_follows_indexes(
     lines = assert_no_scan(filled, lambda: OTHERS[name](filled, filled.get_session("3")))
     if "letter" not in name:
         assert any("VIRTUAL TABLE INDEX" in line for line in lines), "the index of words was not asked"
+    every_event_of_a_user = r"SEARCH events USING (COVERING )?INDEX events_in_order \(app_name=\? AND user_id=\?\)$"
+    assert not [line for line in lines if re.match(every_event_of_a_user, line)]
 
 
 def test_a_search_uses_the_index_of_words(filled: SQLiteSessionService) -> None:

@@ -176,8 +176,13 @@ WAYS: dict[str, dict[str, Any]] = {
     "the latest are read": {},
     "the index knows few": {"SESSIONS_READ_FIRST": (1,)},
     "the index knows many": {"SESSIONS_READ_FIRST": (1,), "SESSIONS_AT_ONCE": 2, "FEW_ROWS": 0},
-    "the index knows too many": {"SESSIONS_READ_FIRST": (1,), "SESSIONS_AT_ONCE": 1, "MANY_ROWS": 2},
-    "all are long": {"SHORT_SESSION": 0, "TEXTS_AT_ONCE": 1, "SESSIONS_READ_FIRST": (2,)},
+    "the index knows the latest": {
+        "SESSIONS_READ_FIRST": (1,),
+        "SESSIONS_AT_ONCE": 1,
+        "LATEST_ROWS": 1,
+        "READ_FOR_A_PAGE": 2,
+    },
+    "all are long": {"SHORT_SESSION": 0, "TEXTS_AT_ONCE": 1, "TEXTS_AT_THE_END": 1, "SESSIONS_READ_FIRST": (2,)},
 }
 
 
@@ -433,6 +438,67 @@ def test_the_words_of_titles_are_found_whatever_characters_they_are_written_with
         hits = service.search_sessions(query, limit=None, user_id=user)
         expected = [title for title in [*titles, "the latest"] if terms_in([title], terms) == set(range(len(terms)))]
         assert [hit.session.title for hit in hits] == expected[::-1], query
+
+
+def words_of_titles(service: SQLiteSessionService) -> dict[str, set[str]]:
+    """The words of titles that the file has, by the session."""
+    found: dict[str, set[str]] = {}
+    for row in service.query("SELECT word, user_id, session_id FROM title_words"):
+        found.setdefault(f"{row['user_id']} {row['session_id']}", set()).add(row["word"])
+    return found
+
+
+def test_every_verb_that_writes_a_title_writes_its_words(path: Path, tmp_path: Path) -> None:
+    with SQLiteSessionService(path, durability="fast") as service:
+
+        def check(**expected: str) -> None:
+            assert words_of_titles(service) == {f"default {id}": set(words.split()) for id, words in expected.items()}
+            assert service.check().ok
+
+        one = service.create_session(session_id="one", title="Blue Teapot, blue 茶壶")
+        service.create_session(session_id="none").add_event("user", "kettle")
+        check(one="blue teapot 茶 壶")
+        service.create_session(session_id="one", title="another", exist_ok=True)
+        one.update(metadata={"a": 1})
+        one.update(title="Grüne Teapot")
+        check(one="grune teapot")
+        one.add_event("user", "kettle")
+        one.clear()
+        one.fork(session_id="fork")
+        one.fork(session_id="named", title="named")
+        check(one="grune teapot", fork="grune teapot", named="named")
+        service.export(tmp_path / "all.jsonl")
+        service.delete_session("fork")
+        service.erase("named")
+        check(one="grune teapot")
+        service.import_(tmp_path / "all.jsonl")
+        check(one="grune teapot", fork="grune teapot", named="named")
+        one.update(title="")
+        check(fork="grune teapot", named="named")
+        service.prune(older_than=timedelta())
+        check()
+
+
+def test_a_title_is_found_by_every_word_however_many_and_long_they_are(service: Any) -> None:
+    user = uuid.uuid4().hex
+    long = "x" * 70
+    many = " ".join(f"w{number}" for number in range(300))
+    told(service, [Said(f"tea {long}a {many}", []), Said(f"tea {long}b", []), Said(f"pot {long}", [])], user_id=user)
+    told(service, [Said("kettle", [])] * (session_search.SESSIONS_READ_FIRST[0] + 1), user_id=user)
+    for query, count in (
+        (f"{long}a", 1), (f"{long}b", 1), (long, 3), (f'"{long}"', 1), (f"{long}c", 0), ("w299", 1), ("w29", 1),
+        ('"w29"', 1), ("w300", 0), ("tea x", 2), (f'"{"x" * 64}"', 0), ("x" * 64, 3),
+    ):  # fmt: skip
+        assert len(service.search_sessions(query, user_id=user)) == count, query
+
+
+def test_a_word_of_very_many_titles_is_found_in_all(path: Path) -> None:
+    with SQLiteSessionService(path, durability="fast", user_id="one") as service:
+        for number in range(400):
+            service.create_session(title=f"kettle {number}", user_id="one" if number % 4 else "other")
+        for query, count in (("kettle", 300), ("k", 300), ("kettle 39", 9), ("39", 9), ("4", 7)):
+            assert len(service.search_sessions(query, limit=None)) == count, query
+            assert len(service.search_sessions(query, limit=3)) == 3
 
 
 # ---------------------------------------------------------------- what it is given, and what it gives

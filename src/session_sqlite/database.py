@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from session_sqlite import codec
 from session_sqlite.codec import SessionKey
@@ -237,7 +237,7 @@ class Found:
 
 
 class Postings(Protocol):
-    """Says which events have the terms of a recall, each of one word, in any of their texts."""
+    """Says which events may have the terms of a request in any of their texts; of terms of one word, which have."""
 
     @property
     def events(self) -> int:
@@ -247,13 +247,20 @@ class Postings(Protocol):
         """Returns how many events of the store have a term, whosever they are."""
 
     def rows(self, term: Term, among: Sequence[Term], most: int) -> list[int]:
-        """Returns the events of a request's scope that have a term, the last appended first, at most so many.
+        """Returns the events of a request's scope that may have a term, the last appended first, at most so many.
 
         Args:
             term: The term.
             among: Only of the events that have any of these; of all if there are none.
             most: How many at most.
         """
+
+
+class Having(NamedTuple):
+    """The events that may have a term, and the row from which on these are all; before it any may have it."""
+
+    rows: frozenset[int]
+    since: int = 0
 
 
 class SearchIndex(Protocol):
@@ -271,8 +278,26 @@ class SearchIndex(Protocol):
         Every event whose append has returned is in them.
         """
 
-    def may_have_in_title(self, term: Term) -> Where:
-        """Returns a condition on sessions that leaves out most whose titles lack a term, and none that has it."""
+    def titled(self, term: Term, where: Where) -> frozenset[SessionKey] | None:
+        """Returns the sessions whose titles may have a term, among them all that have it; None if they are many.
+
+        Args:
+            term: The term.
+            where: Conditions on sessions, of which those on app and user are met.
+        """
+
+    def may_have(self, having: Mapping[Term, Having], where: Where) -> Where:
+        """Returns a condition on sessions that leaves out most that lack a term, and none that has all of them.
+
+        Without conditions, if that is not known.
+
+        Args:
+            having: The events that may have each term.
+            where: The other conditions on the sessions.
+        """
+
+    def retitled(self, tx: Transaction, key: SessionKey, before: object, after: object) -> None:
+        """Replaces the words of a session's title, as the columns say, empty for a new or a deleted session."""
 
     def forget(self, tx: Transaction, key: SessionKey, after_seq: int, until_seq: int) -> None:
         """Removes the words of a session's events in a range of seqs: the events are about to be deleted."""

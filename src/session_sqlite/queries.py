@@ -71,6 +71,11 @@ SELECT last_seq
   FROM sessions
  WHERE {IS_SESSION}
 """
+TITLE = f"""
+SELECT title
+  FROM sessions
+ WHERE {IS_SESSION}
+"""
 INSERT_SESSION = f"""
 INSERT INTO sessions ({SESSION_ROW}, initial_state)
 VALUES ({", ".join(f":{name}" for name in codec.SESSION_COLUMNS)}, :initial_state)
@@ -342,8 +347,19 @@ TEXTS_OF_SESSIONS = """
 SELECT events.session_id, events.seq, events.row_id, events.author, events.content, events.reasoning, events.actions
   FROM events
 """
+# CROSS JOIN as in `PLACES`.
+TEXTS_OF_NAMED = """
+SELECT events.session_id, events.seq, events.row_id, events.author, events.content, events.reasoning, events.actions
+  FROM events AS named
+ CROSS JOIN events
+"""
 ROWS_OF_SESSIONS = "SELECT events.session_id, events.row_id FROM events"
-SESSIONS_OF_EVENTS = "SELECT DISTINCT events.app_name, events.user_id, events.session_id FROM events"
+# CROSS JOIN as in `PLACES`.
+SESSIONS_OF_EVENTS = """
+SELECT DISTINCT events.app_name, events.user_id, events.session_id
+  FROM events AS named
+ CROSS JOIN events
+"""
 TITLES = "SELECT app_name, user_id, id, title FROM sessions"
 EVENT_IN_SESSIONS = "events.session_id IN ({})"
 EVENT_BEFORE = "events.seq < :before_seq"

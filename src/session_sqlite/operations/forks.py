@@ -16,6 +16,7 @@ from session_sqlite.models import Event
 from session_sqlite.operations import appending, state
 from session_sqlite.operations.lookup import missing, of_session, require
 from session_sqlite.operations.reading import seq_before, seq_of
+from session_sqlite.operations.sessions import retitled
 
 Span = tuple[int, int]
 
@@ -53,6 +54,7 @@ def fork(
         parent_seq=int(until),
     )
     tx.run(queries.INSERT_SESSION, row)
+    retitled(tx, copy, "")
     tx.run(queries.COPY_EVENTS, {**events, "new_id": copy.session_id, "copied_to": copy.session_id, "first": first})
     if tx.index is not None:
         tx.index.copied(tx, copy)

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile, islice, takewhile
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Postings, Request, Row, Term
+from session_sqlite.database import LAST_ROW, Database, Found, Having, Postings, Request, Row, Term
 from session_sqlite.errors import InvalidInputError
 from session_sqlite.models import Event, SessionRecord
 from session_sqlite.operations.sessions import Listing, has_metadata, narrow_by_metadata, position_of
-from session_sqlite.search import GAP
 from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 RANKED: Final = 100  # matches that are ranked among themselves, the latest; those before follow in their order
-SESSIONS_READ_FIRST: Final = (40, 80, 160)  # sessions whose words are read before the index is asked
+SESSIONS_READ_FIRST: Final = (24, 48, 96)  # sessions whose words are read before the index is asked
+COMMON: Final = 8  # a word is common if one of so many sessions has it: asking the index would take longer than reading
 SESSIONS_AT_ONCE: Final = 320  # sessions that are tested together later
-MANY_ROWS: Final = 20_000  # events; the index names so many of a word at most
-FEW_ROWS: Final = 600  # events; so few are looked up one by one, more of them are met on the way through the sessions
-SHORT_SESSION: Final = 50  # events; a longer session is read by itself, from its end
-TEXTS_AT_ONCE: Final = 150  # events of a long session
+LATEST_ROWS: Final = 2_000  # events; the index names so many of a word, the latest, and all only if that is too few
+READ_FOR_A_PAGE: Final = 640  # sessions that are read before the index is asked for all events of a word
+FEW_ROWS: Final = 300  # events; so few are looked up one by one, more of them are met on the way through the sessions
+SHORT_SESSION: Final = 10  # events; a longer session is read by itself, from its end
+TEXTS_AT_THE_END: Final = 8  # events of a long session that are read first
+TEXTS_AT_ONCE: Final = 100  # events of a long session
 _HASH_BYTES: Final = 8
 
 _ID, _APP, _USER, _TITLE, _LAST_SEQ = map(
@@ -79,6 +81,7 @@ class SessionMatch:
         in_best: The terms in the best event: the one with the most, the latest of several.
         best: The place of that event in the session, and its row_id.
         hit: That event, once it was read.
+        read_from: The first event of a long session that was read, as long as those before it have to be read too.
     """
 
     row: Row
@@ -87,6 +90,11 @@ class SessionMatch:
     in_best: frozenset[int] = frozenset()
     best: tuple[float, int] = (0, 0)
     hit: Found | None = None
+    read_from: Any = None
+
+    def has_all(self, terms: Sequence[Term]) -> bool:
+        """Returns True if each of the terms is in its title or in its events."""
+        return len(self.in_title | self.in_events) == len(terms)
 
     @property
     def key(self) -> SessionKey:
@@ -190,121 +198,178 @@ def _decoded(position: Sequence[Any] | None) -> tuple[Place, Place, frozenset[by
 def matches(database: Database, request: SessionRequest, listing: Listing) -> Iterator[SessionMatch]:
     """Yields the sessions of a list that match, in its order.
 
-    Common words are in the latest sessions: a few of these are read. If that is not enough, the index says which events
-    have the rarest word, and only sessions that may match are read.
+    Words that are common are in the latest sessions: these are read first, as long as many of them match. Then the
+    index says which sessions may have the words that are not common, and only those are read.
     """
+    sample = _Sample()
     for size in SESSIONS_READ_FIRST:
+        before = listing.position
         rows = listing.read(database, queries.SESSIONS, size)
-        yield from _matching(database, request, rows)
+        tested = _tested(request, rows)
+        if not request.in_titles_alone:
+            undecided = _read_ends(database, request.terms, tested)
+            if database.index is not None and len(undecided) > len(tested) // 2:
+                sample.add(tested)
+                listing.start_after(before)
+                break
+            _read_words(database, request.terms, undecided)
+        sample.add(tested)
+        found = [match for match in tested if match.has_all(request.terms)]
+        yield from found
         if len(rows) < size:
             return
+        if len(found) * COMMON < size:
+            break
+    yield from _beyond(database, request, listing, sample)
+
+
+class _Sample:
+    """The sessions that were read first, and how many of them have each term."""
+
+    def __init__(self) -> None:
+        self._sessions = 0
+        self._having: Counter[int] = Counter()
+
+    def add(self, tested: Sequence[SessionMatch]) -> None:
+        self._sessions += len(tested)
+        for match in tested:
+            self._having.update(match.in_title | match.in_events)
+
+    def uncommon(self, terms: Sequence[Term]) -> list[int]:
+        """Returns the places of the terms that few of the sessions have, the rarest first; of all terms if none is."""
+        in_order = sorted(range(len(terms)), key=lambda term: self._having[term])
+        return [term for term in in_order if self._having[term] * COMMON < self._sessions] or in_order
+
+
+def _beyond(database: Database, request: SessionRequest, listing: Listing, sample: _Sample) -> Iterator[SessionMatch]:
+    """Yields the rest of the sessions that match, in order, as far as possible without reading the others."""
     if request.in_titles_alone:
-        yield from _among_few(database, request, listing, request.terms[0], frozenset())
-        return
-    known = _rarest(database, request, listing)
-    if known is not None and len(known.rows) <= FEW_ROWS:
-        yield from _among_few(database, request, listing, request.terms[known.term], known.rows)
-        return
-    while rows := listing.read(database, queries.SESSIONS, SESSIONS_AT_ONCE):
-        yield from _matching(database, request, rows, known)
-        if len(rows) < SESSIONS_AT_ONCE:
+        titled = _titled(database, request.terms[0], listing.where)
+        if titled is not None:
+            yield from _among_few(database, request, listing, titled, ())
             return
+    places = sample.uncommon(request.terms)
+    known = _known(database, request, listing.where, places, LATEST_ROWS)
+    for one in known:
+        is_few = one.events.since == 0 and len(one.events.rows) <= FEW_ROWS
+        titled = _titled(database, request.terms[one.term], listing.where) if is_few else None
+        if titled is not None:
+            keys = titled | _keys_of_events(database, listing.where, one.events.rows)
+            yield from _among_few(database, request, listing, keys, known)
+            return
+    if any(one.events.since for one in known):  # the latest events are enough for most pages
+        yield from _on_the_way(database, request, listing, known, READ_FOR_A_PAGE)
+        known = _known(database, request, listing.where, places, LAST_ROW)
+    yield from _on_the_way(database, request, listing, known)
+
+
+def _on_the_way(
+    database: Database, request: SessionRequest, listing: Listing, known: Sequence[Known], most: int = LAST_ROW
+) -> Iterator[SessionMatch]:
+    """Yields the next sessions that match, from reading those that may, in their order, at most so many."""
+    where = listing.where
+    having = {request.terms[one.term]: one.events for one in known}
+    if request.in_titles_alone:
+        having = {request.terms[0]: Having(frozenset())}
+    narrowed = Where() if database.index is None else database.index.may_have(having, where)
+    listing.where = where & narrowed
+    size = SESSIONS_READ_FIRST[0] * (1 + len(request.terms) - len(known))
+    while most > 0 and (rows := listing.read(database, queries.SESSIONS, size)):
+        tested = _tested(request, rows)
+        if known and not narrowed.conditions:
+            tested = _with_events(database, tested, known[0])
+        yield from _matching(database, request, tested, known)
+        most -= len(rows)
+        size = min(2 * size, SESSIONS_AT_ONCE)
+    listing.where = where
+
+
+def _tested(request: SessionRequest, rows: Iterable[Row]) -> list[SessionMatch]:
+    return [_with_title(row, request.terms) for row in rows if _has_metadata(row, request)]
 
 
 def _matching(
-    database: Database, request: SessionRequest, rows: Sequence[Row], known: Known | None = None
+    database: Database, request: SessionRequest, tested: Sequence[SessionMatch], known: Sequence[Known]
 ) -> Iterator[SessionMatch]:
     """Yields those of some sessions that match."""
-    tested = [_with_title(row, request.terms) for row in rows if _has_metadata(row, request)]
-    if known is not None:
-        there = _with_rows(database, tested, known.rows)
-        tested = [match for match in tested if known.term in match.in_title or match.key in there]
     if not request.in_titles_alone:
-        _read_words(database, request.terms, tested)
-    yield from (match for match in tested if len(match.in_title | match.in_events) == len(request.terms))
+        if len(known) == len(request.terms):
+            _read_events(database, request.terms, tested, [one.events for one in known])
+        else:
+            _read_words(database, request.terms, _read_ends(database, request.terms, tested))
+    yield from (match for match in tested if match.has_all(request.terms))
 
 
-# ---------------------------------------------------------------- the rarest word
+# ---------------------------------------------------------------- what the index knows
 
 
-@dataclass(frozen=True)
-class Known:
-    """The events that may have a term, as the index knows.
-
-    Attributes:
-        term: The term's place in the request.
-        rows: The row_ids of the events.
-    """
+class Known(NamedTuple):
+    """The events that may have a term, which is named by its place in the request."""
 
     term: int
-    rows: frozenset[int]
+    events: Having
 
 
-def _rarest(database: Database, request: SessionRequest, listing: Listing) -> Known | None:
-    """Returns what the index knows of the term that the fewest events have; None if it knows nothing that helps."""
-    if database.index is None:
-        return None
-    words = [_longest_word(term) for term in request.terms]
-    scope = {name: listing.where.params[name] for name in ("app_name", "user_id") if name in listing.where.params}
+def _known(database: Database, request: SessionRequest, where: Where, places: Sequence[int], most: int) -> list[Known]:
+    """Returns what the index knows of terms, the rarest first: at least of the latest events, so many of each."""
+    if database.index is None or request.in_titles_alone:
+        return []
+    terms = {place: request.terms[place] for place in places}
+    scope = {name: where.params[name] for name in ("app_name", "user_id") if name in where.params}
     about = Request(
-        tuple(dict.fromkeys(words)), search.FIELDS, scope.get("app_name"), scope.get("user_id"), None, (), scope, True
+        tuple(terms.values()), search.FIELDS, scope.get("app_name"), scope.get("user_id"), None, (), scope, True
     )
 
-    def rarest(postings: Postings) -> Known | None:
-        fewest: Known | None = None
-        most = MANY_ROWS
-        for place, word in enumerate(words):
-            rows = postings.rows(word, (), most)
-            if len(rows) < most:
-                fewest, most = Known(place, frozenset(rows)), len(rows)
+    def known(postings: Postings) -> list[Known]:
+        found = []
+        for place, term in terms.items():
+            rows = postings.rows(term, (), most)
+            found.append(Known(place, Having(frozenset(rows), rows[-1] if len(rows) == most else 0)))
             if not rows:
                 break
-        return fewest
+        return sorted(found, key=lambda one: len(one.events.rows))
 
-    return database.index.with_postings(about, rarest)
-
-
-def _longest_word(term: Term) -> Term:
-    """Returns a term of one word that every event with the term has."""
-    *whole, last = term.words
-    longest = max(whole, key=len, default="")
-    return (
-        Term((longest,))
-        if longest not in ("", GAP) and (term.prefix or len(longest) > len(last))
-        else Term((last,), term.prefix)
-    )
+    return database.index.with_postings(about, known)
 
 
-def _with_rows(database: Database, tested: Sequence[SessionMatch], rows: frozenset[int]) -> set[SessionKey]:
-    """Returns the keys of the sessions that have at least one of the events; no text is read."""
-    found: set[SessionKey] = set()
+def _with_events(database: Database, tested: Sequence[SessionMatch], known: Known) -> list[SessionMatch]:
+    """Returns the sessions that have a term in the title, or one of the events that may have it."""
+    there = set(_events_of(database, tested, [known.events]).values())
+    return [match for match in tested if known.term in match.in_title or match.key in there]
+
+
+def _events_of(database: Database, tested: Iterable[SessionMatch], having: Sequence[Having]) -> dict[int, SessionKey]:
+    """Returns the events of sessions that may have at least one of some terms; no text is read."""
+    since = max(one.since for one in having)
+    rows = frozenset().union(*(one.rows for one in having))
+    found: dict[int, SessionKey] = {}
     for where, ids in _by_owner((match, match.row[_ID]) for match in tested):
         statement = where.also(queries.EVENT_IN_SESSIONS).statement(queries.ROWS_OF_SESSIONS)
+        app, user = where.params["app_name"], where.params["user_id"]
         for start in range(0, len(ids), IDS_AT_ONCE):
             sql, names = with_ids(statement, ids[start : start + IDS_AT_ONCE])
-            app, user = where.params["app_name"], where.params["user_id"]
             for session_id, row_id in database.read(sql, {**where.params, **names}, tuple):
-                if row_id in rows:
-                    found.add(SessionKey(app, user, session_id))
+                if row_id < since or row_id in rows:
+                    found[row_id] = SessionKey(app, user, session_id)
     return found
 
 
 def _among_few(
-    database: Database, request: SessionRequest, listing: Listing, term: Term, events: frozenset[int]
+    database: Database, request: SessionRequest, listing: Listing, keys: Iterable[SessionKey], known: Sequence[Known]
 ) -> Iterator[SessionMatch]:
-    """Yields the rest of the sessions that match, from those with one of a few events or a word in the title."""
-    keys = _keys_of_events(database, listing.where, events) | _keys_of_titles(database, listing.where, term)
+    """Yields the rest of the sessions that match, all of which are among a few."""
     rows = [row for row in _rows_of(database, listing.where, keys) if listing.is_beyond(row)]
     rows.sort(key=position_of, reverse=True)
     for start in range(0, len(rows), SESSIONS_READ_FIRST[0]):
-        yield from _matching(database, request, rows[start : start + SESSIONS_READ_FIRST[0]])
+        tested = _tested(request, rows[start : start + SESSIONS_READ_FIRST[0]])
+        yield from _matching(database, request, tested, known)
 
 
 def _keys_of_events(database: Database, where: Where, rows: frozenset[int]) -> set[SessionKey]:
     """Returns the keys of the sessions of some events."""
     conditions = {queries.OF_APP: queries.EVENT_OF_APP, queries.OF_USER: queries.EVENT_OF_USER}
     scope = Where(tuple(conditions[one] for one in where.conditions if one in conditions), where.params)
-    statement = scope.also(queries.ROWS).statement(queries.SESSIONS_OF_EVENTS)
+    statement = scope.also(queries.NAMED_ROWS).statement(queries.SESSIONS_OF_EVENTS)
     listed = list(rows)
     found: set[SessionKey] = set()
     for start in range(0, len(listed), IDS_AT_ONCE):
@@ -313,31 +378,23 @@ def _keys_of_events(database: Database, where: Where, rows: frozenset[int]) -> s
     return found
 
 
-def _keys_of_titles(database: Database, where: Where, term: Term) -> set[SessionKey]:
-    """Returns the keys of the sessions that have a term in their titles: all titles are read, and nothing else."""
-    word = max(term.words, key=len)
-    if database.index is not None:
-        where &= database.index.may_have_in_title(term)
-
-    def test(row: Row) -> SessionKey | None:
-        title = row[3]
-        if not isinstance(title, str) or (title.isascii() and word not in title.lower()):
-            return None
-        return SessionKey(*row[:3]) if search.present([title], (term,)) else None
-
-    found = database.read(where.statement(queries.TITLES), where.params, test)
-    return {key for key in found if key is not None}
+def _titled(database: Database, term: Term, where: Where) -> frozenset[SessionKey] | None:
+    """Returns the sessions that may have a term in their titles; None if they are many."""
+    if database.index is None:
+        return search.titled(database, term, where)
+    return database.index.titled(term, where)
 
 
-def _rows_of(database: Database, where: Where, keys: set[SessionKey]) -> Iterator[Row]:
+def _rows_of(database: Database, where: Where, keys: Iterable[SessionKey]) -> Iterator[Row]:
     """Yields the rows of those sessions that meet the conditions."""
-    statement = where.also(queries.WITH_IDS).statement(queries.SESSIONS)
-    ids = list({key.session_id for key in keys})
-    for start in range(0, len(ids), IDS_AT_ONCE):
-        sql, names = with_ids(statement, ids[start : start + IDS_AT_ONCE])
-        for row in database.read(sql, {**where.params, **names}, tuple):
-            if SessionKey(row[_APP], row[_USER], row[_ID]) in keys:
-                yield row
+    owned: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key in keys:
+        owned[key.app_name, key.user_id].append(key.session_id)
+    for (app, user), ids in owned.items():
+        own = where.also(queries.OF_APP, app_name=app).also(queries.OF_USER, user_id=user).also(queries.WITH_IDS)
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            sql, names = with_ids(own.statement(queries.SESSIONS), ids[start : start + IDS_AT_ONCE])
+            yield from database.read(sql, {**own.params, **names}, tuple)
 
 
 def _has_metadata(row: Row, request: SessionRequest) -> bool:
@@ -349,15 +406,16 @@ def _with_title(row: Row, terms: Sequence[Term]) -> SessionMatch:
     return SessionMatch(row, search.present([title], terms) if isinstance(title, str) else frozenset())
 
 
-def _read_words(database: Database, terms: Sequence[Term], tested: Sequence[SessionMatch]) -> None:
-    """Notes which of the terms are in the events of sessions."""
+def _read_ends(database: Database, terms: Sequence[Term], tested: Sequence[SessionMatch]) -> list[SessionMatch]:
+    """Notes which of the terms are in short sessions, and at the end of long ones; returns those not read enough."""
     short: list[SessionMatch] = []
+    undecided: list[SessionMatch] = []
     for match in tested:
         last_seq = match.row[_LAST_SEQ]
         if codec.is_last_seq(last_seq) and last_seq <= SHORT_SESSION:
             short.append(match)
-        else:
-            _read_long_session(database, terms, match)
+        elif _read_from_end(database, terms, match, TEXTS_AT_THE_END) is not None:
+            undecided.append(match)
     test = _tester(terms)
     for where, some in _by_owner((match, match) for match in short):
         by_id = {match.row[_ID]: match for match in some}
@@ -365,24 +423,45 @@ def _read_words(database: Database, terms: Sequence[Term], tested: Sequence[Sess
         sql, ids = with_ids(where.statement(queries.TEXTS_OF_SESSIONS), list(by_id))
         for session_id, seq, row_id, found in database.read(sql, {**where.params, **ids}, test):
             by_id[session_id].note(seq, row_id, found)
+    return undecided
 
 
-def _read_long_session(database: Database, terms: Sequence[Term], match: SessionMatch) -> None:
-    """Notes which of the terms are in the events of a session, from its end until one event has all of them."""
+def _read_words(database: Database, terms: Sequence[Term], tested: Iterable[SessionMatch]) -> None:
+    """Notes which of the terms are in the events of sessions whose ends were read, until one event has all of them."""
+    for match in tested:
+        while _read_from_end(database, terms, match, TEXTS_AT_ONCE) is not None:
+            pass
+
+
+def _read_from_end(database: Database, terms: Sequence[Term], match: SessionMatch, count: int) -> object:
+    """Notes which of the terms are in the last events not read yet; returns where it stopped, None if it is enough."""
     where = Where(
         (queries.EVENT_OF_APP, queries.EVENT_OF_USER, queries.EVENT_IN_SESSION),
-        {"app_name": match.row[_APP], "user_id": match.row[_USER], "session_id": match.row[_ID],
-         "limit": TEXTS_AT_ONCE},
-    )  # fmt: skip
-    test = _tester(terms)
-    while len(match.in_best) < len(terms):
-        sql = where.statement(queries.TEXTS_OF_SESSIONS, queries.LAST_EVENTS_FIRST)
-        read = database.read(sql, where.params, test)
-        for _, seq, row_id, found in read:
-            match.note(seq, row_id, found)
-        if len(read) < TEXTS_AT_ONCE:
-            return
-        where = where.also(queries.EVENT_BEFORE, before_seq=read[-1][1])
+        {"app_name": match.row[_APP], "user_id": match.row[_USER], "session_id": match.row[_ID], "limit": count},
+    )
+    if match.read_from is not None:
+        where = where.also(queries.EVENT_BEFORE, before_seq=match.read_from)
+    read = database.read(where.statement(queries.TEXTS_OF_SESSIONS, queries.LAST_EVENTS_FIRST), where.params,
+                         _tester(terms))  # fmt: skip
+    for _, seq, row_id, found in read:
+        match.note(seq, row_id, found)
+    is_enough = len(read) < count or len(match.in_best) == len(terms)
+    match.read_from = None if is_enough else read[-1][1]
+    return match.read_from
+
+
+def _read_events(
+    database: Database, terms: Sequence[Term], tested: Sequence[SessionMatch], having: Sequence[Having]
+) -> None:
+    """Notes which of the terms are in those events of sessions that may have them."""
+    by_row = _events_of(database, tested, having)
+    by_key = {match.key: match for match in tested}
+    statement = Where((queries.NAMED_ROWS,)).statement(queries.TEXTS_OF_NAMED)
+    listed, test = list(by_row), _tester(terms)
+    for start in range(0, len(listed), IDS_AT_ONCE):
+        sql, ids = with_ids(statement, listed[start : start + IDS_AT_ONCE])
+        for _, seq, row_id, found in database.read(sql, ids, test):
+            by_key[by_row[row_id]].note(seq, row_id, found)
 
 
 def _tester(terms: Sequence[Term]) -> Callable[[Row], tuple[Any, Any, int, frozenset[int]]]:
@@ -403,7 +482,7 @@ def _read_hits(database: Database, request: SessionRequest, found: Sequence[Sess
     """Reads the best events of matches."""
     by_row = {match.best[1]: match for match in found if match.in_best}
     for where, rows in _by_owner((match, match.best[1]) for match in by_row.values()):
-        events = where.also(queries.ROWS).statement(queries.EVENTS_WITH_SESSIONS)
+        events = where.also(queries.NAMED_ROWS).statement(queries.NAMED_EVENTS_WITH_SESSIONS)
         for start in range(0, len(rows), IDS_AT_ONCE):
             sql, ids = with_ids(events, rows[start : start + IDS_AT_ONCE])
             for row in database.read(sql, {**where.params, **ids}, tuple):

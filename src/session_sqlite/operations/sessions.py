@@ -57,8 +57,13 @@ class Listing:
             self._position = position_of(rows[-1])
         return rows
 
-    def start_after(self, position: Sequence[str]) -> None:
-        """Continues after the place of a session (see `position_of`)."""
+    @property
+    def position(self) -> Sequence[str] | None:
+        """Returns the place of the last session that was read (see `position_of`); None if none was."""
+        return self._position
+
+    def start_after(self, position: Sequence[str] | None) -> None:
+        """Continues after the place of a session; from the beginning if it is None."""
         self._position = position
 
     def is_beyond(self, row: Row) -> bool:
@@ -164,6 +169,7 @@ def create(tx: Transaction, row: Mapping[str, Any], delta: Mapping[str, Any], *,
             return stored
         raise SessionExistsError(f"{key} exists already: give another id, or exist_ok=True")
     tx.run(queries.INSERT_SESSION, row)
+    retitled(tx, key, "")
     state.write(tx, key, delta, row["created_at"])
     return tx.rows(queries.SESSION, key.params())[0]
 
@@ -187,13 +193,27 @@ def update(
     if not tx.lock(key):
         raise missing(key)
     params = key.params()
+    before = title_of(tx, key)
     for sql, change in changes:
         tx.run(sql, {**params, **change})
+    retitled(tx, key, before)
     if metadata is not None:
         tx.run(queries.SET_METADATA, {**params, "metadata": _merged(tx, key, metadata)})
     if changes or metadata is not None:
         tx.run(queries.TOUCH_SESSION, {**params, "now": now})
     return tx.rows(queries.SESSION, params)[0]
+
+
+def title_of(tx: Transaction, key: SessionKey) -> object:
+    """Returns the title of a session as its column has it, if an index has its words; empty if there is no session."""
+    rows = tx.rows(queries.TITLE, key.params()) if tx.index is not None else []
+    return rows[0][0] if rows else ""
+
+
+def retitled(tx: Transaction, key: SessionKey, before: object) -> None:
+    """Gives the index the words of a title that was written or deleted, in place of those that it had before."""
+    if tx.index is not None:
+        tx.index.retitled(tx, key, before, title_of(tx, key))
 
 
 def _merged(tx: Transaction, key: SessionKey, changes: Mapping[str, Any]) -> str:
@@ -211,7 +231,10 @@ def delete(tx: Transaction, key: SessionKey) -> tuple[bool, int]:
     tx.lock(key)
     events = appending.remove_events(tx, key)
     tx.run(queries.DELETE_STATE_OF_SESSION, key.params())
-    return tx.run(queries.DELETE_SESSION, key.params()) > 0, events
+    title = title_of(tx, key)
+    existed = tx.run(queries.DELETE_SESSION, key.params()) > 0
+    retitled(tx, key, title)
+    return existed, events
 
 
 def clear(tx: Transaction, key: SessionKey, now: str) -> int:

@@ -25,6 +25,7 @@ from session_sqlite.errors import CorruptStoreError, InvalidInputError, StaleSes
 from session_sqlite.models import REMOVE, Event, SessionRecord
 from session_sqlite.operations import state
 from session_sqlite.operations.lookup import of_session
+from session_sqlite.operations.sessions import retitled, title_of
 from session_sqlite.where import IDS_AT_ONCE, Where, with_ids
 
 logger = logging.getLogger("session_sqlite")
@@ -420,7 +421,9 @@ class WholeSessions:
         def work(tx: Transaction) -> None:
             tx.lock(key)
             if lacks(tx):
+                before = title_of(tx, key)
                 tx.run(queries.REPLACE_SESSION, {**key.params(), **session})
+                retitled(tx, key, before)
                 state.go_back(tx, key, own, now)
 
         if lacks(Reads(self._database)):
@@ -468,6 +471,7 @@ class WholeSessions:
         existing = tx.rows(queries.SESSION, params)
         if not existing:
             tx.run(queries.INSERT_SESSION, piece.session)
+            retitled(tx, piece.key, "")
             state.write(tx, piece.key, piece.state, now)
         elif piece.is_first and not _is_same(tx, piece.key, piece.rows):
             raise StaleSessionError(f"another session came as {piece.key} while it was imported: import it again")

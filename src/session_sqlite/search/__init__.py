@@ -3,11 +3,19 @@
 All but `scanning` is pure functions. A search itself is a `Request` to the port: see `database`.
 """
 
-from session_sqlite.search.indexing import TOOL_SCOPE, index_columns, scope_word, scope_words
+from session_sqlite.search.indexing import (
+    LONGEST_TITLE_WORD,
+    MANY_WORDS,
+    TOOL_SCOPE,
+    index_columns,
+    scope_word,
+    scope_words,
+    title_words,
+)
 from session_sqlite.search.matching import FIELDS, Span, field_texts, quick_test, score, searched_texts
 from session_sqlite.search.narrowing import is_one_letter, present, terms_typed
 from session_sqlite.search.recall import asked
-from session_sqlite.search.scanning import ScannedPostings, in_order, of_tenant, scan, terms_in
+from session_sqlite.search.scanning import ScannedPostings, in_order, of_tenant, scan, terms_in, titled
 from session_sqlite.search.snippets import LOOKED_AT, SNIPPET_CHARACTERS, cut, locate, snippet
 from session_sqlite.search.words import (
     GAP,
@@ -25,7 +33,9 @@ __all__ = [
     "FIELDS",
     "GAP",
     "LONGEST_QUERY",
+    "LONGEST_TITLE_WORD",
     "LOOKED_AT",
+    "MANY_WORDS",
     "MOST_PREFIXES",
     "MOST_WORDS",
     "SNIPPET_CHARACTERS",
@@ -54,5 +64,7 @@ __all__ = [
     "snippet",
     "terms_in",
     "terms_typed",
+    "title_words",
+    "titled",
     "words",
 ]

@@ -9,10 +9,12 @@ from itertools import islice
 from typing import Final
 
 from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Request, Row, Term
 from session_sqlite.models import Event
 from session_sqlite.search.indexing import index_columns
 from session_sqlite.search.matching import score
+from session_sqlite.search.narrowing import present
 from session_sqlite.where import Where, with_ids
 
 EVENTS_AT_ONCE: Final = 1000
@@ -57,6 +59,20 @@ def of_tenant(request: Request) -> Where:
         if name is not None:
             where = where.also(condition)
     return where
+
+
+def titled(database: Database, term: Term, where: Where) -> frozenset[SessionKey]:
+    """Returns the sessions that have a term in their titles: all titles are read, and nothing else."""
+    word = max(term.words, key=len)
+
+    def test(row: Row) -> SessionKey | None:
+        title = row[3]
+        if not isinstance(title, str) or (title.isascii() and word not in title.lower()):
+            return None
+        return SessionKey(*row[:3]) if present([title], (term,)) else None
+
+    found = database.read(where.statement(queries.TITLES), where.params, test)
+    return frozenset(key for key in found if key is not None)
 
 
 class ScannedPostings:
@@ -104,6 +120,6 @@ def _row_id(row: Row) -> int:
 
 
 def terms_in(event: Event, terms: Sequence[Term]) -> list[Term]:
-    """Returns the terms, each of one word, that are in any text of an event."""
+    """Returns the terms whose words stand side by side in the texts of an event; it may be where two texts meet."""
     said = f" {' '.join(index_columns(event).values())} "
-    return [term for term in terms if f" {term.words[0]}{'' if term.prefix else ' '}" in said]
+    return [term for term in terms if f" {' '.join(term.words)}{'' if term.prefix else ' '}" in said]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import SessionKey
-from session_sqlite.database import Database, Found, Params, Postings, Request, Row, Term, Transaction
+from session_sqlite.database import Database, Found, Having, Params, Postings, Request, Row, Term, Transaction
 from session_sqlite.models import Event
 from session_sqlite.operations.lookup import of_session
 from session_sqlite.search import in_order, of_tenant
@@ -115,9 +115,16 @@ class ServerSearchIndex:
         """See `SearchIndex.with_postings`."""
         return use(_Postings(self._database, self._dialect, request))
 
-    def may_have_in_title(self, term: Term) -> Where:  # noqa: ARG002  # all titles are read
-        """See `SearchIndex.may_have_in_title`."""
+    def titled(self, term: Term, where: Where) -> frozenset[SessionKey] | None:
+        """See `SearchIndex.titled`."""
+        return search.titled(self._database, term, where)
+
+    def may_have(self, having: Mapping[Term, Having], where: Where) -> Where:  # noqa: ARG002  # sessions are read
+        """See `SearchIndex.may_have`."""
         return Where()
+
+    def retitled(self, tx: Transaction, key: SessionKey, before: object, after: object) -> None:
+        """See `SearchIndex.retitled`: all titles are read."""
 
     def _matches(self, request: Request) -> Iterator[Found]:
         """Yields the hits, the last appended first."""

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from session_sqlite import codec, queries
+from session_sqlite import codec, queries, search
 from session_sqlite.database import Transaction
 from session_sqlite.errors import CorruptStoreError, InvalidInputError, StoreError
 from session_sqlite.pages import CheckReport, Finding
@@ -390,7 +390,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
                 if indexed is None:
                     return Finding("search index", "error", "how far it has got cannot be read", advice)
                 waiting = connection.execute(statements.COUNT_NOT_INDEXED, {"indexed": indexed}).fetchone()[0]
-                expected: Counter[tuple[str, str]] = Counter()
+                expected: Counter[tuple[object, ...]] = Counter()
                 for row in connection.execute(statements.EVENTS_UP_TO, {"until_row": indexed}):
                     for column, words in words_of_row(row).items():
                         for word in words.split(" "):
@@ -398,12 +398,15 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
                                 expected[(word, column)] += 1
                 connection.execute(schema.OPEN_VOCABULARY)
                 with contextlib.closing(connection.execute(statements.VOCABULARY)) as rows:
-                    found = Counter(
+                    found: Counter[tuple[object, ...]] = Counter(
                         {
                             (word if isinstance(word, str) else repr(word), column): count
                             for word, column, count in rows
                         }
                     )  # fmt: skip
+                for app, user, id, title in connection.execute(queries.TITLES):
+                    expected.update((app, user, word, id) for word in search.title_words(title))
+                found.update(connection.execute(statements.ALL_TITLE_WORDS))
             finally:
                 connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
@@ -414,7 +417,7 @@ def _search_index(connection: sqlite3.Connection) -> Finding:
         return Finding("search index", "ok", message)
     if found != expected:
         missing, ghosts = sum((expected - found).values()), sum((found - expected).values())
-        message = f"{missing:,} words are missing, {ghosts:,} are not in any event"
+        message = f"{missing:,} words are missing, {ghosts:,} are in no event or title"
         return Finding("search index", "error", message, advice)
     words = f"{sum(expected.values()):,} words"
     if waiting:

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from session_sqlite import codec
+from session_sqlite import codec, queries
+from session_sqlite.codec import SessionKey
 from session_sqlite.messages import calls, tokens
-from session_sqlite.search import WORDS_VERSION
+from session_sqlite.search import WORDS_VERSION, title_words
+from session_sqlite.sqlite import statements
 from session_sqlite.sqlite.driver import damaged_text_as_bytes
 
 if TYPE_CHECKING:
@@ -523,6 +525,15 @@ CREATE TRIGGER events_deleted AFTER DELETE ON events
 }
 
 
+def index_titles(db: Database) -> None:
+    """Creates the table of the words of titles in a file with a search index, and fills it."""
+    if db.table("search_progress").exists():
+        create_title_words(db)
+        for *key, title in db.conn.execute(queries.TITLES).fetchall():
+            rows = [{**SessionKey(*key).params(), "word": word} for word in title_words(title)]
+            db.conn.executemany(statements.INSERT_TITLE_WORD, rows)
+
+
 STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_sessions_events_and_state,
     create_views,
@@ -533,6 +544,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     derive_the_usage_of_messages,
     find_results_by_their_calls,
     know_changes_of_events,
+    index_titles,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
@@ -551,6 +563,18 @@ def create_search_index(db: Database) -> None:
     db.conn.execute("INSERT INTO search_index (search_index, rank) VALUES ('rank', 'bm25(1.0, 1.0, 1.0, 0.0)')")
     db.table("search_progress").insert(
         {"id": 1, "indexed": 0, "words": WORDS_VERSION}, pk="id", not_null={"words"}, defaults={"words": 1}
+    )
+    create_title_words(db)
+
+
+def create_title_words(db: Database) -> None:
+    """Creates the table of the words of titles: a row for each word of each title.
+
+    sqlite-utils can only create tables with row ids; one of these would hold each word twice, in its index as well.
+    """
+    db.conn.execute(
+        "CREATE TABLE title_words (app_name TEXT NOT NULL, user_id TEXT NOT NULL, word TEXT NOT NULL,"
+        " session_id TEXT NOT NULL, PRIMARY KEY (app_name, user_id, word, session_id)) WITHOUT ROWID"
     )
 
 

@@ -5,6 +5,8 @@ Events that a search may not or cannot index (in a read-only store, or while ano
 are scanned instead, so an event is found as soon as its append has returned. Removing events removes their words in the
 same transaction.
 
+The words of titles are in a table of their own, from the transaction that writes the title.
+
 The file says which version of words its index has. An index of another version is not used: the next
 writer empties it, searches fill it again, and until then they scan.
 """
@@ -14,13 +16,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from session_sqlite import codec, queries, search
 from session_sqlite.codec import EVENT_COLUMNS, SessionKey
-from session_sqlite.database import LAST_ROW, Database, Found, Params, Postings, Request, Row, Term, Transaction
+from session_sqlite.database import LAST_ROW, Database, Found, Having, Params, Postings, Request, Row, Term, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
     ReadOnlyStoreError,
@@ -46,6 +48,8 @@ FEW_ROWS: Final = 1000  # events that have a term of a recall
 CHUNK_TEXTS: Final = 150  # events of a session whose texts are read at once
 BEYOND_SEQ: Final = 2**63 - 1
 LONGEST_TAIL: Final = 20_000  # events behind the mark; with more of them appending indexes as well
+FEW_TITLES: Final = 300  # sessions; of a word that more titles have, the sessions are met on the way through the list
+LAST_CHARACTER: Final = "\U0010ffff"  # sorts after all characters of words
 OUR_WORDS: Final = {"words": search.WORDS_VERSION}
 
 
@@ -103,11 +107,53 @@ class SQLiteSearchIndex:
             pass
         return use(search.ScannedPostings.of_all(self._database, request))
 
-    def may_have_in_title(self, term: Term) -> Where:
-        """See `SearchIndex.may_have_in_title`: only characters that fold to others make LIKE miss a word."""
-        word = max(term.words, key=len)
-        values = {"title_like": f"%{word}%", "unusual": f"*[^{search.USUAL}]*"}
-        return Where((statements.MAY_HAVE_IN_TITLE,), values)
+    def titled(self, term: Term, where: Where) -> frozenset[SessionKey] | None:
+        """See `SearchIndex.titled`."""
+        if not self._has_title_words():
+            return None
+        scope = Where(tuple(one for one in where.conditions if one in (queries.OF_APP, queries.OF_USER)), where.params)
+        unknown = self._with_word(search.MANY_WORDS, search.MANY_WORDS, scope)
+        if unknown is None:
+            return None
+        words = [word for word in dict.fromkeys(term.words) if word != search.GAP]
+        for word in sorted(words, key=len, reverse=True):
+            since = word[: search.LONGEST_TITLE_WORD]
+            is_prefix = since != word or (term.prefix and word == term.words[-1])
+            found = self._with_word(since, f"{since}{LAST_CHARACTER}" if is_prefix else since, scope)
+            if found is not None:
+                return found | unknown
+        return None
+
+    def _with_word(self, since: str, until: str, scope: Where) -> frozenset[SessionKey] | None:
+        """Returns the sessions that have a word between two in their titles; None if they are many."""
+        where = scope.also(statements.WORD_BETWEEN, since=since, until=until).with_values(limit=FEW_TITLES + 1)
+        sql = where.statement(statements.SESSIONS_WITH_WORD, queries.LIMITED)
+        found = self._database.read(sql, where.params, SessionKey._make)
+        return frozenset(found) if len(found) <= FEW_TITLES else None
+
+    def _has_title_words(self) -> bool:
+        return progress(self._database.read(statements.INDEXED, OUR_WORDS, tuple))[2]
+
+    def may_have(self, having: Mapping[Term, Having], where: Where) -> Where:
+        """See `SearchIndex.may_have`: only characters that fold to others make LIKE miss a word in a title."""
+        narrowed = Where(params={"unusual": f"*[^{search.USUAL}]*"})
+        for number, (term, events) in enumerate(having.items()):
+            titled = self.titled(term, where)
+            values: dict[str, Any] = {f"rows_{number}": json.dumps(list(events.rows)), f"since_{number}": events.since}
+            if titled is None:
+                values[f"title_{number}"] = f"%{'%'.join(word for word in term.words if word != search.GAP)}%"
+            else:
+                values[f"titled_{number}"] = json.dumps([str(key.session_id) for key in titled])
+            statement = statements.MAY_HAVE_IN_TITLE if titled is None else statements.MAY_BE_TITLED
+            narrowed = narrowed.also(statement.format(number), **values)
+        return narrowed
+
+    def retitled(self, tx: Transaction, key: SessionKey, before: object, after: object) -> None:
+        """See `SearchIndex.retitled`."""
+        old, new = search.title_words(before), search.title_words(after)
+        if old != new:
+            tx.run_many(statements.DELETE_TITLE_WORD, [{**key.params(), "word": word} for word in sorted(old - new)])
+            _write_title(tx, key, new - old)
 
     def _in_short_session(self, request: Request, limit: int) -> list[Found]:
         """Reads the texts of a session, and whole events only where they may match; in the order of `_indexed`."""
@@ -278,6 +324,13 @@ def _start_over(tx: Transaction) -> None:
     tx.run(statements.EMPTY_INDEX, {})
     tx.run(statements.FORGET_INDEXED, {})
     tx.run(statements.BEGIN_INDEXED, OUR_WORDS)
+    tx.run(statements.EMPTY_TITLE_WORDS, {})
+    for *key, title in tx.rows(queries.TITLES, {}):
+        _write_title(tx, SessionKey(*key), search.title_words(title))
+
+
+def _write_title(tx: Transaction, key: SessionKey, words: Collection[str]) -> None:
+    tx.run_many(statements.INSERT_TITLE_WORD, [{**key.params(), "word": word} for word in sorted(words)])
 
 
 def progress(rows: Sequence[Row]) -> tuple[int | None, int, bool]:

@@ -74,11 +74,36 @@ SELECT count(*)
 # FTS5's own table has a short row for each event; counting in `search_index` or in `events` takes ten times as long.
 COUNT_INDEXED = "SELECT count(*) FROM search_index_docsize"
 # LIKE ignores the case of ASCII letters, and ends at a NUL. The lengths differ unless a title is ASCII.
-MAY_HAVE_IN_TITLE = """
-(title LIKE :title_like
+_HAS_EVENT = """
+(EXISTS (SELECT 1
+           FROM events
+          WHERE events.app_name = sessions.app_name
+            AND events.user_id = sessions.user_id
+            AND events.session_id = sessions.id
+            AND (events.row_id < :since_{0} OR events.row_id IN (SELECT value FROM json_each(:rows_{0}))))
+"""
+MAY_HAVE_IN_TITLE = f"""
+{_HAS_EVENT}
+ OR title LIKE :title_{{0}}
  OR (length(title) <> length(CAST(title AS BLOB))
      AND (title GLOB :unusual OR instr(CAST(title AS BLOB), x'00') > 0)))
 """
+MAY_BE_TITLED = f"""
+{_HAS_EVENT}
+ OR id IN (SELECT value FROM json_each(:titled_{{0}})))
+"""
+WORD_BETWEEN = "word BETWEEN :since AND :until"
+SESSIONS_WITH_WORD = "SELECT app_name, user_id, session_id FROM title_words"
+INSERT_TITLE_WORD = """
+INSERT OR IGNORE INTO title_words (app_name, user_id, word, session_id)
+VALUES (:app_name, :user_id, :word, :session_id)
+"""
+DELETE_TITLE_WORD = f"""
+DELETE FROM title_words
+ WHERE {OF_SESSION} AND word = :word
+"""
+EMPTY_TITLE_WORDS = "DELETE FROM title_words"
+ALL_TITLE_WORDS = "SELECT app_name, user_id, word, session_id FROM title_words"
 UNSEEN = "hits.row_id NOT IN (SELECT value FROM json_each(:seen))"
 BY_RANK = "ORDER BY hits.rank, hits.row_id LIMIT :limit"
 BY_ROW = "ORDER BY hits.row_id DESC LIMIT :limit"
