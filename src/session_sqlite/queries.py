@@ -305,6 +305,14 @@ NEWEST_ROW = "SELECT coalesce(max(row_id), 0) FROM events"
 ROWS = "events.row_id IN ({})"
 NEWEST_ROWS_FIRST = "ORDER BY events.row_id DESC"
 
+# Reads a part of the store by its place: CROSS JOIN as in `PLACES`.
+AUTHORS_OF_ROWS = """
+SELECT events.row_id, events.author
+  FROM events AS named
+ CROSS JOIN events
+"""
+NAMED_ROWS_BETWEEN = "named.row_id > :after_row AND named.row_id <= :until_row AND events.row_id = named.row_id"
+SAID_SOMETHING = "events.content <> '' AND events.author <> 'tool'"
 EVENT_IN_DAYS = "events.created_at >= :first_day AND events.created_at < :day_after"
 EVENT_IN_ANY_YEAR = "events.created_at LIKE :days"
 # The columns that `recall.Place` is made of.

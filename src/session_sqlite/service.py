@@ -896,7 +896,9 @@ class SessionService:
         Words without a meaning of their own do not count; of the others any is enough, in any of its forms, and the
         rare ones count more. How rare a word is depends on all events of the store, whosever they are. An answer is
         often the turn after the one that has the question's words, so the events beside a hit and its session count,
-        too. A question without words finds nothing. `SearchHit.parts` says what a score is made of.
+        too. A question that names a time (*on May 3rd*, *last Monday*, *上周*) prefers what was said then, and asks for
+        all of it if it names nothing else. A question without words finds nothing. `SearchHit.parts` says what a score
+        is made of.
 
         Args:
             question: The question, in any language.
@@ -917,10 +919,10 @@ class SessionService:
         others = self._other_sessions(exclude_session, app_name, user_id)
         request = self._search_request(asked_for.terms, session, author, FIELDS, since, until, False, app_name, user_id)
         why_empty = self._why_empty(session, app_name, user_id)
-        if not request.terms or limit == 0:
+        if limit == 0 or not (request.terms or asked_for.period):
             self._database.read(queries.PING, {}, tuple)  # raises on a closed store, even if nothing is to be read
             return Page(of=SearchHit, why_empty=why_empty)
-        recalled = recalling.find(self._database, request, others, asked_for.period, limit)
+        recalled = recalling.find(self._database, request, others, asked_for, limit)
         hits = [replace(self._hit(found, request), parts=parts) for found, parts in recalled]
         return Page(hits, of=SearchHit, why_empty=why_empty)
 

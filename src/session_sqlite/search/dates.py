@@ -1,7 +1,8 @@
-"""Dates in questions: *on May 3rd*, *last week*, *5月3日*, and the few other words for them that are known.
+"""Dates in questions: *on May 3rd*, *last week*, *on Tuesday*, *5月3日*, and the few other words that are known.
 
 A date without a year is that day of any year. Days are those of UTC, by which events have their times. Weeks begin on
-Monday. The text is folded (see `words.fold`), so months are written without accents here.
+Monday; a weekday alone is the latest one before today. The text is folded (see `words.fold`), so months are written
+without accents here.
 """
 
 from __future__ import annotations
@@ -91,6 +92,19 @@ _RELATIVE: Final = {
         "올해": (0, "year"), "작년": (1, "year"),
     },
 }  # fmt: skip
+_WEEKDAYS: Final = {
+    "English": "monday tuesday wednesday thursday friday saturday sunday",
+    "German": "montag dienstag mittwoch donnerstag freitag samstag sonntag",
+    "French": "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    "Spanish": "lunes martes miercoles jueves viernes sabado domingo",
+    "Chinese": "一 二 三 四 五 六 日",
+    "Japanese": "月 火 水 木 金 土 日",
+    "Korean": "월 화 수 목 금 토 일",
+}
+_WEEKS_BACK: Final = {
+    "this": 0, "diesen": 0, "ce": 0, "este": 0, "这": 0, "這": 0, "本": 0, "今": 0, "이번": 0,
+    "上": 1, "先": 1, "지난주": 1, "지난 주": 1, "上上": 2,
+}  # fmt: skip
 _NUMBERS: Final = {
     name: number
     for names in (
@@ -154,6 +168,23 @@ _AGO: Final = tuple(
         rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]) ?(?:{_OTHER_UNIT}) ?[前전]",
     )
 )
+_NUMBER_OF_WEEKDAY: Final = {
+    name: number for names in _WEEKDAYS.values() for number, name in enumerate(names.split())
+} | {"天": 6}
+_LATIN_WEEKDAY: Final = _alternatives([name for name in _NUMBER_OF_WEEKDAY if name.isascii()])
+# Of every week, or of one to come, are other days; so are the three times in 一周三次.
+_WEEKDAY: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?<!\bevery )(?<!\beach )(?<!\bnext )(?<!\bjeden )(?<!\bnachsten )(?<!\bchaque )(?<!\bcada )(?<!\bproximo )"
+        r"\b(?:on |am |le |el )?(?:(?P<week>this|diesen|ce|este) |(?:last|past|letzten|vergangenen) )?"
+        rf"(?P<weekday>{_LATIN_WEEKDAY})\b(?! prochain)(?: dernier\b| pasado\b)?",
+        r"(?<![一二两三四五六七八九十\d每半下个])(?:(?P<week>上上|上|这|這|本)个?)?"
+        r"(?:周|週|星期|礼拜|禮拜)(?P<weekday>[一二三四五六日天])(?![次个])",
+        r"(?<![毎来])(?:(?P<week>先|今)週の?)?(?P<weekday>[月火水木金土日])曜日?",
+        r"(?:(?P<week>지난 ?주|이번)(?: ?주)? |지난 )?(?P<weekday>[월화수목금토일])요일",
+    )
+)
 _RELATIVE_WORDS: Final = {
     language: re.compile(rf"\b(?:{_alternatives(phrases)})\b" if language in LANGUAGES else _alternatives(phrases))
     for language, phrases in _RELATIVE.items()
@@ -186,6 +217,8 @@ def without_dates(question: str, now: str) -> tuple[str, Period | None]:
 
     for pattern in _AGO:
         text = pattern.sub(taken(lambda match: _ago(match, today)), text)
+    for pattern in _WEEKDAY:
+        text = pattern.sub(taken(lambda match: _weekday(match, today)), text)
     spoken = {"English", language_of(divide(text))}
     for language, phrases in _RELATIVE_WORDS.items():
         if language in spoken or language not in LANGUAGES:  # "hier" is a day in French, and a place in German
@@ -224,6 +257,13 @@ def _number(text: str | None) -> int | None:
         tens, _, ones = text.partition("十")
         return 10 * (_NUMBERS.get(tens, 1)) + _NUMBERS.get(ones, 0)
     return _NUMBERS.get(text)
+
+
+def _weekday(match: re.Match[str], today: date) -> Days | None:
+    """Returns a weekday of the week that is named, or the latest one before today."""
+    back = today.weekday() - _NUMBER_OF_WEEKDAY[match["weekday"]]
+    week = match["week"]
+    return _span(today, back % 7 or 7 if week is None else back + 7 * _WEEKS_BACK[week], "day")
 
 
 def _ago(match: re.Match[str], today: date) -> Days | None:

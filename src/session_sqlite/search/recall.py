@@ -2,7 +2,8 @@
 
 A *question* is a sentence in any language. Words without a meaning of their own (see `stop_words`) do not count.
 Each of the others is a term: a Latin word by its stem as a prefix, a character of Chinese, Japanese or Korean as it is.
-Any term is enough. The words of a date are no terms: they name a *period*, see `dates`.
+Any term is enough. The words of a date are no terms: they name a *period*, see `dates`. If nothing was said in it that
+has a term, or nothing but the period is asked for, the latest events of it are the answers, those of users first.
 
 *Gathering* finds the events that have terms, the rare ones first. Words that many events have do not cost time: they
 are looked for only among the events that have a rarer one.
@@ -27,7 +28,7 @@ from typing import Final, NamedTuple
 
 from session_sqlite.database import Postings, Term
 from session_sqlite.search.dates import Period, without_dates
-from session_sqlite.search.stop_words import with_meaning
+from session_sqlite.search.stop_words import asks_for_anything, with_meaning
 from session_sqlite.search.unicode_table import is_single
 from session_sqlite.search.words import GAP, words
 
@@ -49,10 +50,12 @@ class Question:
     Attributes:
         terms: Any of them is enough.
         period: The time that it names; None if it names none.
+        is_of_time_alone: True if it asks for whatever was said in the period; its terms are the words of the date.
     """
 
     terms: tuple[Term, ...]
     period: Period | None
+    is_of_time_alone: bool = False
 
 
 def asked(question: str, now: str) -> Question:
@@ -70,8 +73,8 @@ def asked(question: str, now: str) -> Question:
         half = LONGEST_QUESTION // 2
         question = f"{question[:half]}\n{question[-half:]}"
     rest, period = without_dates(question, now)
-    # A question that is nothing but a date is looked for by its words.
-    return Question(_terms(rest) or _terms(question), period)
+    is_of_time_alone = period is not None and asks_for_anything(word for word in words(rest) if word != GAP)
+    return Question(_terms(question if is_of_time_alone else rest), period, is_of_time_alone)
 
 
 def _terms(question: str) -> tuple[Term, ...]:
@@ -172,6 +175,7 @@ AFTER_A_QUESTION: Final = 0.9
 OF_A_QUESTION: Final = 0.8
 OF_THE_SESSION: Final = 0.2
 OF_THE_PERIOD: Final = 1.0
+OF_THE_PERIOD_ALONE: Final = 0.01
 QUESTION_MARKS: Final = ("?", "\uff1f", "\u061f", "\u037e")
 
 

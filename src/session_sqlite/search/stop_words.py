@@ -60,6 +60,17 @@ _CHINESE: Final = (
 _JAPANESE: Final = "はがをにでとものかへやてたしすまいなるれさよねだえんう何私僕君誰"
 _KOREAN: Final = "은는이가을를에의도와과로고다요까니나너내네제저했었"
 
+# Words for talking and doing: beside the words of a time they ask for whatever was said then.
+_SAYING_IN_WORDS: Final = """
+    conversation conversations chat chats chatted chatting discuss discussed discussing discussion discussions talk
+    talked talking speak spoke spoken say said saying tell told mention mentioned do done doing happen happened work
+    worked working anything everything something thing things topic topics remind remember recall summarize summary
+    recap besprochen gesprochen geredet gesagt gemacht getan passiert gearbeitet alles parle parles discute dit dits
+    fait faits passe travaille hablamos hablado dijimos dicho hicimos hecho paso trabajamos
+    """
+_SAYING_IN_CHARACTERS: Final = "聊说說谈談讲講做讨討论論干事情话話题題天提到发發生内容工作言会이야기얘말대화"
+_SAYING: Final = frozenset((*_SAYING_IN_WORDS.split(), *_SAYING_IN_CHARACTERS))
+
 LANGUAGES: Final = tuple(_LISTS)
 _WORDS: Final = {language: frozenset(text.split()) for language, text in _LISTS.items()}
 _CHARACTERS: Final = {language: frozenset(text) for language, text in (
@@ -95,3 +106,15 @@ def with_meaning(words: Iterable[str]) -> list[str]:
     else:
         written = _CHARACTERS["Chinese"]
     return [word for word in words if word not in spoken and word not in written]
+
+
+def asks_for_anything(words: Iterable[str]) -> bool:
+    """Returns True if no word of a question means more than that something was said or done.
+
+    Example:
+        >>> asks_for_anything("what did we talk about".split()), asks_for_anything("我们聊了什么")
+        (True, True)
+        >>> asks_for_anything("what did we say about tea".split())
+        False
+    """
+    return all(word in _SAYING for word in with_meaning(words))
