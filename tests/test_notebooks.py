@@ -32,6 +32,7 @@ EXPECTED = {
     "03_history_queries": [
         "'sessions': 700", "'events': 2800", "<mark>", "可以 退款 吗", "when is my money back?", *5 * ["<image>"],
         "(0,\n ['I returned A-9250, when is my money back?'", "{'words': ",
+        "Refund refund order A-92 50 found 4", "('returned A-925', ",
         "track_order 270 48 17.8", "退款 我想退掉订单", "2025-12", "track_order failed", "timeout",
     ],
     "04_bring_your_history": [
