@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from session_sqlite.errors import InvalidInputError, NotSerializableError
@@ -55,8 +55,26 @@ def _is_deeper(value: object, depth: int) -> bool:
     return False
 
 
+def _made_once(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """Returns the ``encode`` of an encoder, in half the time.
+
+    ``JSONEncoder.encode`` makes Python's C encoder anew at each call, which takes longer than to encode a small value.
+    Cycles are not looked for: values are tested before, or end with a `RecursionError`.
+    """
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # a Python without it
+        return encoder.encode
+    quoted, separators = json.encoder.encode_basestring, (encoder.key_separator, encoder.item_separator)
+    chunks = make(None, encoder.default, quoted, None, *separators, encoder.sort_keys, encoder.skipkeys, False)
+
+    def encode(value: Any) -> str:
+        return "".join(chunks(value, 0))
+
+    return encode
+
+
 # Without spaces, as SQLite's own json functions write JSON; Unicode is not escaped, so that the file is readable.
-plain_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+plain_json = _made_once(json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 _LARGE = 10**MAX_DIGITS
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 

@@ -191,20 +191,24 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         content = text(content, "content")
     if type(reasoning) is not str:
         reasoning = text(reasoning, "reasoning")
-    if message is not None:
+    if message is not None and not (type(message) is str and message.isascii()):
         message = text(message, "message")
-    if message_id is not None:
+    if message_id is not None and not (type(message_id) is str and message_id.isascii()):
         message_id = text(message_id, "message_id")
     actions = encode_actions(event.actions, of_message=message is not None)
     state = event.state
     state_text = "{}" if type(state) is dict and not state else encode_state(split_state(state))
     metadata = encode_object(event.metadata, "metadata")
     usage = None if event.usage is None else encode_usage(event.usage)
+    # What is ASCII is measured here: a call for each column would take longer than what it does.
     size = (
-        utf8_size(content, "content") + utf8_size(reasoning, "reasoning") + utf8_size(actions, "actions")
-        + utf8_size(state_text, "state") + utf8_size(metadata, "metadata")
+        (len(content) if content.isascii() else utf8_size(content, "content"))
+        + (len(reasoning) if reasoning.isascii() else utf8_size(reasoning, "reasoning"))
+        + (len(actions) if actions.isascii() else utf8_size(actions, "actions"))
+        + (len(state_text) if state_text.isascii() else utf8_size(state_text, "state"))
+        + (len(metadata) if metadata.isascii() else utf8_size(metadata, "metadata"))
         + (utf8_size(message, "message") if message else 0)
-    )  # fmt: skip
+    )
     if size > max_bytes:
         raise EventTooLargeError(
             f"the event is too large: {size:,} bytes of text, the store takes {max_bytes:,} (max_event_bytes)"
@@ -225,15 +229,15 @@ def encode_event(event: object, key: SessionKey, now: str, max_bytes: int) -> di
         "app_name": key.app_name,
         "user_id": key.user_id,
         "seq": 0,
-        "agent_id": identifier(event.agent_id, "agent_id", optional=True),
-        "branch": identifier(event.branch, "branch", optional=True),
-        "invocation_id": identifier(event.invocation_id, "invocation_id", optional=True),
+        "agent_id": "" if event.agent_id == "" else identifier(event.agent_id, "agent_id"),
+        "branch": "" if event.branch == "" else identifier(event.branch, "branch"),
+        "invocation_id": "" if event.invocation_id == "" else identifier(event.invocation_id, "invocation_id"),
         "state": state_text,
         "usage": usage,
         "tool_call_id": tool_call_id,
         "message_id": message_id,
         "message": message,
-        "supersedes": whole_number(event.supersedes, "supersedes") or None,
+        "supersedes": whole_number(event.supersedes, "supersedes") or None if event.supersedes != 0 else None,
         "copied_from": _origin(event, key),
     }
 

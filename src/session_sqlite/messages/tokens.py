@@ -72,12 +72,12 @@ def usage_of(counts: object, model: str = "") -> Usage | None:
         return None
     shares: dict[tuple[Kind, frozenset[str]], dict[frozenset[str], int]] = {}
     for name, number in _named(counts, "", 0):
-        if number and (meaning := meaning_of(name)) is not None:
+        if (meaning := meaning_of(name)) is not None:
             what = meaning.kind, meaning.tier
             of_what = shares.setdefault(what, {})
             # A count may be there under two names, or inside and outside of the details.
             of_what[meaning.share] = max(number, of_what.get(meaning.share, 0))
-    found: dict[Kind, int] = dict.fromkeys(("read", "write", "reasoning"), 0)
+    found: dict[Kind, int] = {"read": 0, "write": 0, "reasoning": 0}
     for (kind, _), of_what in shares.items():
         found[kind] += of_what.get(_ALL) or sum(of_what.values())
     return Usage(model, _first(counts, _INPUT), _first(counts, _OUTPUT), *map(_fitting, found.values()))
@@ -137,21 +137,27 @@ def meaning_of(name: str) -> Meaning | None:
 
 
 def _named(counts: Mapping[Any, Any], inside: str, level: int) -> Iterator[tuple[str, int]]:
-    """Yields each count with its name, which the names of the mappings around it precede."""
+    """Yields each count but 0 with its name, which the names of the mappings around it precede."""
     for name, value in counts.items():
-        if isinstance(name, str):
-            if isinstance(value, Mapping):
-                if level < MAX_LEVELS:
-                    yield from _named(value, f"{inside}{name}_", level + 1)
-            else:
-                yield f"{inside}{name}", _count(value)
+        if not isinstance(name, str):
+            continue
+        if type(value) is not int and isinstance(value, Mapping):
+            if level < MAX_LEVELS:
+                yield from _named(value, f"{inside}{name}_", level + 1)
+        elif number := _count(value):
+            yield f"{inside}{name}", number
 
 
 def _first(counts: Mapping[Any, Any], names: Sequence[str]) -> int:
-    return next((number for name in names if (number := _count(counts.get(name)))), 0)
+    for name in names:
+        if number := _count(counts.get(name)):
+            return number
+    return 0
 
 
 def _count(value: object) -> int:
+    if type(value) is int:
+        return value if 0 <= value < 2**63 else 0  # `_fitting` in place: calls cost time at each append
     return _fitting(int(value)) if isinstance(value, int) and not isinstance(value, bool) else 0
 
 

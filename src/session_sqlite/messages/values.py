@@ -29,7 +29,7 @@ from enum import Enum, Flag
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from session_sqlite.codec import is_plain_text
+from session_sqlite.codec import is_plain_text, plain_json
 from session_sqlite.errors import NotSerializableError
 
 logger = logging.getLogger("session_sqlite")
@@ -39,7 +39,7 @@ SHARED_TEXT: Final = 16  # characters: a shorter text is no longer than the tag 
 MAX_BITS: Final = 2000  # of an integer that is stored in decimal; Python's limit on reading may be set to 640 digits
 
 # Writing a value finds its cycles, so that the encoder need not look for them again.
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+encode = plain_json
 _raw_decode = json.JSONDecoder().raw_decode
 
 

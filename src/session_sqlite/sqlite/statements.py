@@ -1,6 +1,6 @@
 """The statements that SQLite alone runs: for its FTS5 index and for the maintenance of a file."""
 
-from session_sqlite.codec import MAX_SEQ
+from session_sqlite.codec import EVENT_COLUMNS, MAX_SEQ
 from session_sqlite.queries import (
     EVENT_ROW,
     EVENT_ROW_OF_EVENTS,
@@ -9,6 +9,8 @@ from session_sqlite.queries import (
     SESSION_ROW,
     SESSION_ROW_OF_SESSIONS,
 )
+
+INSERT_EVENT = f"INSERT INTO events ({EVENT_ROW}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
 
 # ---------------------------------------------------------------- the search index
 
