@@ -1029,6 +1029,40 @@ def test_the_header_says_what_the_file_is(path: Path) -> None:
         assert service.db.execute("PRAGMA application_id").fetchone()[0] == int.from_bytes(b"SSQL", "big")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not let go of an open file")
+@pytest.mark.parametrize("way", ["moved", "replaced", "deleted"])
+def test_a_file_that_is_moved_replaced_or_deleted_while_it_is_open_takes_and_gives_nothing(
+    way: str, path: Path
+) -> None:
+    with SQLiteSessionService(path.with_name("other.db")) as other:
+        other.create_session(session_id="s").add_event("user", "of another")
+    with SQLiteSessionService(path) as service:
+        session = service.create_session(session_id="s")
+        session.add_event("user", "hello")
+        if way == "replaced":
+            path.with_name("other.db").replace(path)
+        elif way == "moved":
+            path.rename(path.with_name("elsewhere.db"))
+        else:
+            path.unlink()
+        for call in (lambda: session.add_event("user", "lost?"), session.events, service.check, lambda: service.db):
+            with pytest.raises(StoreError, match="moved, replaced or deleted while it was open"):
+                call()
+    if way == "moved":
+        with SQLiteSessionService(path.with_name("elsewhere.db")) as moved:
+            assert [event.content for event in moved.list_events("s")] == ["hello"]
+
+
+def test_a_damaged_name_of_a_table_is_an_error_of_ours(path: Path) -> None:
+    SQLiteSessionService(path).close()
+    data = path.read_bytes()
+    at = data.index(b'CREATE TABLE "events"') + len('CREATE TABLE "')
+    path.write_bytes(data[:at] + b"\xa0" + data[at + 1 :])
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="damaged"):
+            SQLiteSessionService(path, read_only=read_only)
+
+
 def test_deleted_text_is_overwritten_in_the_file(path: Path) -> None:
     fill(path)
     assert SECRET.encode() in path.read_bytes()

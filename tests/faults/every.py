@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import failing_writes, kills, power_cuts
+from .damaged_files import DAMAGED_FILES
 from .histories import HISTORIES
 from .leaks import LEAKS
 from .no_network import NO_NETWORK
@@ -19,5 +20,6 @@ TRIALS: Final[dict[str, Trial]] = {
         LEAKS,
         NO_NETWORK,
         *HISTORIES,
+        DAMAGED_FILES,
     )
 }

@@ -32,6 +32,7 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Params, Row, Told, Transaction, check_seconds
 from session_sqlite.errors import (
+    CorruptStoreError,
     InvalidInputError,
     QueryError,
     ReadOnlyStoreError,
@@ -159,6 +160,7 @@ class SQLiteDatabase:
         else:
             self._file = StoreFile(Path(os.path.abspath(name)))
             self._uri = self._file.uri
+        self._number: int | None = None  # of the file
         self._life = _Life()
         self._lost_by_fork = False
         self._turns = Turns()
@@ -174,6 +176,8 @@ class SQLiteDatabase:
         )
         try:
             self._open()
+            if self._file is not None and os.name != "nt":  # Windows does not let go of an open file
+                self._number = self._file.number()
             self._index = self._find_index()
         except BaseException:
             self._close_connections()
@@ -296,6 +300,7 @@ class SQLiteDatabase:
         from sqlite_utils import Database
 
         self._check_open()
+        self._check_place()
         thread = threading.current_thread()
         connection = self._for_sqlite_utils.get(thread)
         if connection is None or is_out_of_date(connection):
@@ -360,10 +365,19 @@ class SQLiteDatabase:
 
     def _close_connections(self) -> None:
         """Closes what no call uses; a call that is still running closes its own."""
+        if self._number is not None and self._file is not None and self._file.number() is None:
+            self._take_along_wal()
         for connection in list(self._of_ended_threads):
             connection.close()
         _close_unused(self._made, self._for_sqlite_utils, self._calls)
         self._idle_readers.clear()
+
+    def _take_along_wal(self) -> None:
+        """Brings the WAL into a file that was moved away from it, which SQLite does not do as it closes."""
+        connection = self._write_connection
+        if connection is not None and not connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _check_open(self) -> None:
         if self._life.ended or (
@@ -383,6 +397,12 @@ class SQLiteDatabase:
             time.sleep(0.001)
             self._calls.add(call)
         self._check_open()
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """Raises if the path has another file than the one that is open, which nobody else would find any more."""
+        if self._number is not None and self._file is not None and self._file.number() != self._number:
+            raise self._file.displaced()
 
     def _heal(self, call: Call) -> None:
         """Takes back what is still held by calls that interrupts have ended."""
@@ -418,6 +438,7 @@ class SQLiteDatabase:
         if self._write_connection is None:  # the child of a fork has none yet
             self._write_connection = self._connect_writer()
         self._write_connection.text_factory = str
+        self._check_place()
         return self._write_connection
 
     def _reader(self, call: Call) -> Connection:
@@ -579,17 +600,20 @@ class SQLiteDatabase:
             file.make()
             if not file.may_be_written():  # SQLite would silently open it read-only
                 raise ReadOnlyStoreError(f"the store {self} may not be written: {MAKE_WRITABLE}")
-        with self._translated():
-            self.patiently(lambda: self._look(file))
-            if self.read_only:
-                return
-            connection = self._connect_writer()
-            try:
-                self._prepare(file, connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._write_connection = connection
+        try:
+            with self._translated():
+                self.patiently(lambda: self._look(file))
+                if self.read_only:
+                    return
+                connection = self._connect_writer()
+                try:
+                    self._prepare(file, connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._write_connection = connection
+        except UnicodeDecodeError as error:  # of SQLite's words about a table whose name is damaged
+            raise CorruptStoreError(f"the store {self} is damaged: restore it from a backup") from error
 
     def _look(self, file: StoreFile) -> None:
         """Raises for a file that is not a store, or one that cannot be read, and leaves it as it was.

@@ -211,7 +211,7 @@ def check(database: File, *, repair: bool) -> CheckReport:
         for name, look in _LOOKS:
             try:
                 report.append(look(connection))
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite's words may have a damaged name
                 code = getattr(error, "sqlite_errorname", type(error).__name__)
                 report.append(Finding(name, "error", f"a part of the file cannot be read ({code})", _RESTORE))
         if database.index is not None:

@@ -151,6 +151,23 @@ class StoreFile:
         except OSError as error:
             raise StoreError(f"the store {self} cannot be made: {error.strerror}") from error
 
+    def number(self) -> int | None:
+        """Returns the number that the file has in its file system; None if no file is at the path any more.
+
+        SQLite compares the same number before it makes a journal, but not with a WAL.
+        """
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return None
+
+    def displaced(self) -> StoreError:
+        """Returns the error for a path at which another file is now, or none."""
+        return StoreError(
+            f"the store {self} was moved, replaced or deleted while it was open, and nothing was written: close it and "
+            "open it again"
+        )
+
     def may_be_written(self) -> bool:
         """Returns True if this process may write the file."""
         return os.access(self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)

@@ -13,6 +13,7 @@ writer empties it, searches fill it again, and until then they scan.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import weakref
@@ -25,8 +26,6 @@ from session_sqlite.codec import EVENT_COLUMNS, SessionKey
 from session_sqlite.database import LAST_ROW, Database, Found, Having, Params, Postings, Request, Row, Term, Transaction
 from session_sqlite.errors import (
     CorruptStoreError,
-    ReadOnlyStoreError,
-    StoreBusyError,
     StoreClosedError,
     StoreError,
     StoreFullError,
@@ -62,17 +61,10 @@ class SQLiteSearchIndex:
 
     def find(self, request: Request, limit: int) -> list[Found]:
         """See `SearchIndex.find`."""
-        try:
+        # Writing to a damaged file may damage more of it: `check(repair=True)` builds a damaged index again. And SQLite
+        # sorts large answers in a temporary file, for which there may be no room.
+        with contextlib.suppress(CorruptStoreError, StoreFullError):
             return self._find(request, limit)
-        except CorruptStoreError:
-            # Most likely the index alone is damaged: another program changed the text of an event, later removed.
-            try:
-                self._database.write(_start_over)
-                return self._find(request, limit)
-            except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
-                pass
-        except StoreFullError:  # SQLite sorts large answers in a temporary file, for which there is no room
-            pass
         return in_order(scan(self._database, request), request, limit)
 
     def _find(self, request: Request, limit: int) -> list[Found]:
@@ -95,16 +87,8 @@ class SQLiteSearchIndex:
 
     def with_postings(self, request: Request, use: Callable[[Postings], T]) -> T:
         """See `SearchIndex.with_postings`."""
-        try:
+        with contextlib.suppress(CorruptStoreError, StoreFullError):  # as in `find`
             return use(_Postings(self._database, request, *self._catch_up()))
-        except CorruptStoreError:  # as in `find`
-            try:
-                self._database.write(_start_over)
-                return use(_Postings(self._database, request, *self._catch_up()))
-            except (ReadOnlyStoreError, StoreBusyError, StoreFullError):
-                pass
-        except StoreFullError:
-            pass
         return use(search.ScannedPostings.of_all(self._database, request))
 
     def titled(self, term: Term, where: Where) -> frozenset[SessionKey] | None:
@@ -252,6 +236,8 @@ class SQLiteSearchIndex:
             mark, last, _ = progress(self._database.read(statements.INDEXED, OUR_WORDS, tuple))
             if mark is not None and last <= mark:
                 return mark, mark
+            if mark is None and last:  # damaged: see `find`
+                return 0, last
             try:
                 self._database.write(lambda tx: _index_chunk(tx, None), patience=CATCH_UP_PATIENCE)
             except (CorruptStoreError, StoreClosedError):
