@@ -163,6 +163,11 @@ def dump(service: Any) -> Dump:
     return dump_of(service.db) if service.path is not None else server_dump(_url_of(service))
 
 
+def place(service: Any) -> str:
+    """The path or the URL of a store."""
+    return str(service.path) if service.path is not None else _url_of(service)
+
+
 def _url_of(service: Any) -> str:
     return str(service._database.url.render_as_string(hide_password=False))
 

@@ -9,6 +9,7 @@ from .damaged_files import DAMAGED_FILES
 from .histories import HISTORIES
 from .leaks import LEAKS
 from .no_network import NO_NETWORK
+from .tenancy import TENANCY
 from .trials import Trial
 
 TRIALS: Final[dict[str, Trial]] = {
@@ -21,5 +22,6 @@ TRIALS: Final[dict[str, Trial]] = {
         NO_NETWORK,
         *HISTORIES,
         DAMAGED_FILES,
+        *TENANCY,
     )
 }
