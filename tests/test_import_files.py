@@ -176,6 +176,7 @@ def with_unknown_method() -> bytes:
         (b'[{"messages": [{"role": "user", "con', "ends in the middle"),
         (b'[\n{\n"messages": [\n{\n"role": "user",\n', "ends in the middle"),
         ('{"messages": [{"role": "user", "content": "请帮我分析代码"}]}'.encode("gbk"), "GBK"),
+        ('{"messages": [{"role": "user", "content": "naïve"}]}'.encode("cp1252"), "Windows-1252"),
         (json.dumps(chats(1)).encode("utf-16")[:-30], "ends in the middle"),
         (b"hello", "not valid JSON"),
         (b"{]", "not valid JSON"),
@@ -228,9 +229,44 @@ def test_every_form_is_read_in_every_unicode_encoding(service: SQLiteSessionServ
 
 
 def test_half_of_a_surrogate_pair_costs_a_character_and_not_a_message(service: SQLiteSessionService) -> None:
-    report = service.import_(io.StringIO('{"messages": [{"role": "user", "content": "so \\ud83d it is"}]}'))
-    assert (report.events, report.skipped_count) == (1, 0)
+    for number, half in enumerate([b"\\ud83d", b"\xed\xa0\xbd", b"\\udc00", b"\xed\xb8\x80"]):
+        text = b'{"id": %d, "messages": [{"role": "user", "content": "so %b it is"}]}' % (number, half)
+        report = service.import_(io.BytesIO(text))
+        assert (report.events, report.skipped_count) == (1, 0)
     assert contents(service) == {"so \ufffd it is"}
+    pair = b'{"messages": [{"role": "user", "content": "so \xed\xa0\xbd\xed\xb8\x80"}]}'  # as some databases write it
+    service.import_(io.BytesIO(pair))
+    assert "so 😀" in contents(service)
+
+
+@pytest.mark.parametrize("form", ["list", "lines", "document", "documents"])
+def test_a_value_whose_name_another_one_has_is_reported(service: SQLiteSessionService, form: str) -> None:
+    one, two = json.dumps(chat(1)), json.dumps(chat(2)).replace('"content"', '"content": "lost", "content"')
+    text = {
+        "list": f"[{one}, {two}]", "lines": f"{one}\n{two}\n", "document": two, "documents": one + two,
+    }[form]  # fmt: skip
+    report = service.import_(io.StringIO(text))
+    assert report.skipped_count == 1
+    assert "two values of one name" in report.skipped[0].reason
+    assert contents(service) == ({"Question 2"} if form == "document" else {"Question 1", "Question 2"})
+
+
+def test_numbers_that_json_cannot_hold_cost_no_conversation(service: SQLiteSessionService) -> None:
+    scored = {**chat(1), "score": float("nan"), "other": [float("inf")]}
+    report = service.import_(io.StringIO(json.dumps([scored])))
+    assert (report.events, report.skipped_count) == (1, 0)
+    assert service.get_session("chat-1").metadata == {"id": "chat-1", "score": "NaN", "other": ["Infinity"]}
+
+
+def test_the_json_beside_the_conversations_of_a_zip_is_said_to_be_left_out(service: SQLiteSessionService) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, value in (("conversations.json", chats(1)), ("projects.json", [{}]), ("a/users.json", [{}])):
+            archive.writestr(name, json.dumps(value))
+        archive.writestr("chat.html", "")
+    file.seek(0)
+    report = service.import_(file)
+    assert (report.sessions, report.left_out) == (1, {"a/users.json": 1, "projects.json": 1})
 
 
 def test_a_list_is_cut_into_elements_however_it_is_read() -> None:

@@ -297,6 +297,8 @@ def _import_one(work: _Import, source: str | os.PathLike[str] | IO[Any], format:
                 work.fault(Fault("the rest", f"more than {MAX_FAULTS:,} records are not understood: it was not read"))
                 break
         work.flush()
+        for part in reader.left_out():
+            work.take(part)
         if not reader.keeps_empty and work.taken == before:
             raise InvalidInputError(f"{reader.shown} has no conversation with a message in it{work.first_fault()}")
         if (changed := reader.changed()) is not None:

@@ -167,6 +167,10 @@ class Found:
         """Yields what is in the source."""
         return FORMATS[self.format].read(self.source)  # type: ignore[arg-type]  # `_kind_of` matched the two
 
+    def left_out(self) -> list[LeftOut]:
+        """Returns the parts of the file that are not conversations, and are not read."""
+        return [LeftOut(name) for name in self.source.left_out] if isinstance(self.source, JsonFile) else []
+
     def progress(self) -> tuple[int, int | None]:
         """Returns how much of it is read, and how much there is."""
         return self.source.progress()

@@ -18,6 +18,8 @@ MILLISECONDS_FROM: Final = 1e11  # as seconds that is the year 5138
 MOST_NANOSECONDS: Final = 1e20
 _NUMBER: Final = re.compile(r"\d{9,20}(?:\.\d+)?")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_DECODER: Final = json.JSONDecoder(parse_constant=str)  # Python writes NaN, which JSON cannot hold
 _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -66,7 +68,7 @@ def json_or_none(text: object) -> Any:
     if not isinstance(text, (str, bytes)):
         return None
     try:
-        value = json.loads(text)
+        value = _DECODER.decode(text if isinstance(text, str) else text.decode())
         return whole_characters(value) if _SURROGATE.search(str(text)) else value
     except (ValueError, RecursionError):
         return None
@@ -86,7 +88,8 @@ def json_or_text(text: object) -> Any:
 def whole_characters(value: Any) -> Any:
     """A JSON value in which half a surrogate pair, which no store can hold, is the replacement character."""
     if isinstance(value, str):
-        return _HALF.sub("\ufffd", value)
+        paired = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), value)
+        return _HALF.sub("\ufffd", paired)
     if isinstance(value, list):
         return [whole_characters(one) for one in value]
     if isinstance(value, dict):

@@ -57,9 +57,26 @@ _DAMAGED: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImpleme
 # A whole string, the beginning of one, or what changes the depth or ends an element. Nothing here tracks back.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # a string up to its end, or to that of the block
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # escaped, or as bytes that are no UTF-8
+_ADJACENT = re.compile(rb"[\x80-\xff]{2}")
 
 Value = tuple[str, Any]  # where it is, and the value or a Fault
+
+
+class _RepeatedNameError(ValueError):
+    """An object has two values of one name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _RepeatedNameError
+    return made
+
+
+# Python writes NaN and infinities, which JSON cannot hold: they are kept as text.
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=str)
+_LENIENT: Final = json.JSONDecoder(parse_constant=str)
 
 
 class JsonFile:
@@ -68,11 +85,13 @@ class JsonFile:
     Attributes:
         name: The file's name; empty if it has none.
         folder: The name of the folder that it is in; empty if it is not known.
+        left_out: The JSON members of a zip that are not read, since others have the conversations.
     """
 
     def __init__(self, name: str, open_raw: Callable[[], IO[bytes]], size: int | None, folder: str = "") -> None:
         self.name = name
         self.folder = folder
+        self.left_out: list[str] = []
         self._open_raw = open_raw
         self._size = size
         self._raw: IO[bytes] | None = None
@@ -187,7 +206,8 @@ class JsonFile:
                 start = raw.read(4)
                 raw.seek(0)
                 if start.startswith(_ZIP):
-                    yield from _members(raw)
+                    self.left_out.clear()
+                    yield from _members(raw, self.left_out)
                 elif start.startswith(_GZIP):
                     with gzip.open(raw) as unpacked:
                         yield "", _Unpacked(unpacked, _most(self._size or 0))
@@ -209,8 +229,8 @@ def _most(packed: int) -> int:
     return max(SMALL_BYTES, MAX_RATIO * packed)
 
 
-def _members(raw: IO[bytes]) -> Iterator[tuple[str, _Unpacked]]:
-    """The members of a zip that have conversations: ChatGPT's, or else all that are JSON."""
+def _members(raw: IO[bytes], left_out: list[str]) -> Iterator[tuple[str, _Unpacked]]:
+    """The members of a zip that have conversations: ChatGPT's, or else all that are JSON; names those left out."""
     try:
         archive = zipfile.ZipFile(raw)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
@@ -218,7 +238,9 @@ def _members(raw: IO[bytes]) -> Iterator[tuple[str, _Unpacked]]:
     with archive:
         infos = [info for info in archive.infolist() if not info.is_dir() and not _is_of_a_mac(info.filename)]
         wanted = [info for info in infos if _CHATGPT.fullmatch(info.filename)]
-        wanted = wanted or [info for info in infos if _JSON_MEMBER.fullmatch(info.filename)]
+        every = [info for info in infos if _JSON_MEMBER.fullmatch(info.filename)]
+        left_out += [info.filename for info in every if wanted and info not in wanted]
+        wanted = wanted or every
         if not wanted:
             raise InvalidInputError("there is no conversations.json in the zip, and no other JSON")
         if any(info.flag_bits & 0x1 for info in wanted):
@@ -459,21 +481,21 @@ def _form(file: IO[bytes]) -> tuple[str, bytes]:
 
 
 def _is_json(text: bytes) -> bool:
-    return not isinstance(decoded("", text)[1], Fault)
+    return not isinstance(next(_decoded("", text))[1], Fault)
 
 
 def _values(form: str, file: IO[bytes]) -> Iterator[Value]:
     if form == "lines":
         for number, line in enumerate(_lines(file), start=1):
             if line is None or line.strip():
-                yield decoded(f"line {number}", line)
+                yield from _decoded(f"line {number}", line)
     elif form == "list":
         for position, element in enumerate(_elements(file)):
             where = f"element {position}"
             if isinstance(element, Fault):
                 yield where, Fault(element.where or where, element.reason)
             else:
-                yield decoded(where, element, depth_is_known=True)
+                yield from _decoded(where, element, depth_is_known=True)
     else:
         yield from _documents(file)
 
@@ -484,13 +506,13 @@ def _documents(file: IO[bytes]) -> Iterator[Value]:
     if len(text) > MAX_VALUE_BYTES:
         yield "the file", Fault("the file", _too_long())
         return
-    where, value = decoded("the file", text)
+    (_, value), *more = _decoded("the file", text)
     if not isinstance(value, Fault) or _marks(text) > MAX_TOKENS or not (ends := _ends(text)):
-        yield where, value
+        yield from (("the file", value), *more)
         return
     begin = 0
     for number, end in enumerate(ends, start=1):
-        yield decoded(f"document {number}", text[begin:end])
+        yield from _decoded(f"document {number}", text[begin:end])
         begin = end
     if text[begin:].strip():
         yield "the file", Fault("the file", _follows(len(text[begin:].strip())))
@@ -513,27 +535,38 @@ def _ends(text: bytes) -> list[int]:
     return ends
 
 
-def decoded(where: str, text: bytes | None, *, depth_is_known: bool = False) -> Value:
-    """Returns the value in a text, or the `Fault` that says why there is none. Half surrogate pairs become U+FFFD.
+def _decoded(where: str, text: bytes | None, *, depth_is_known: bool = False) -> Iterator[Value]:
+    """The value in a text, or the `Fault` that says why there is none; another one for what is not in the value.
 
-    Who cut the text from a list has counted its brackets: to count them again took 7 % of an import.
+    Half surrogate pairs become U+FFFD. Who cut the text from a list has counted its brackets: to count them again took
+    7 % of an import.
     """
     if text is None or len(text) > MAX_VALUE_BYTES or _marks(text) > MAX_TOKENS:
-        return where, Fault(where, _too_long())
+        yield where, Fault(where, _too_long())
+        return
     if not depth_is_known and text.count(b"{") + text.count(b"[") > MAX_DEPTH and _is_deep(text):
-        return where, Fault(where, f"it is nested more than {MAX_DEPTH} levels deep")
+        yield where, Fault(where, f"it is nested more than {MAX_DEPTH} levels deep")
+        return
+    is_repeated = False
     try:
-        value = json.loads(text)
+        characters = text.removeprefix(_BOM).decode("utf-8", "surrogatepass")
+        try:
+            value = _STRICT.decode(characters)
+        except _RepeatedNameError:
+            is_repeated = True
+            value = _LENIENT.decode(characters)
     except UnicodeDecodeError:
-        return where, Fault(where, f"it is not UTF-8{_looks_like(text)}: convert it to UTF-8 first")
+        value = Fault(where, f"it is not UTF-8{_looks_like(text)}: convert it to UTF-8 first")
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
-        return where, Fault(where, "it ends in the middle" if at_end and text.strip() else "not valid JSON")
+        value = Fault(where, "it ends in the middle" if at_end and text.strip() else "not valid JSON")
     except (ValueError, RecursionError):
-        return where, Fault(where, "not valid JSON")
-    if _SURROGATE.search(text):
+        value = Fault(where, "not valid JSON")
+    if not isinstance(value, Fault) and _SURROGATE.search(text):
         value = whole_characters(value)
-    return where, value
+    yield where, value
+    if is_repeated and not isinstance(value, Fault):
+        yield where, Fault(where, "it gives two values of one name: the last was taken, the others are missing")
 
 
 def _marks(text: bytes) -> int:
@@ -554,6 +587,8 @@ def _is_deep(text: bytes) -> bool:
 
 
 def _looks_like(text: bytes) -> str:
+    if not _ADJACENT.search(text):  # what is written with more than one byte is rarely alone
+        return ", it looks like Windows-1252 (Latin-1)"
     for encoding, name in (("gb18030", "GBK (GB 18030)"), ("big5", "Big5"), ("shift_jis", "Shift JIS")):
         with contextlib.suppress(UnicodeDecodeError):
             shown = text.decode(encoding)
