@@ -36,14 +36,10 @@ from session_sqlite.operations.whole_sessions import (
 )
 from session_sqlite.sqlite import file_text
 from session_sqlite.transfer import folder, html, importers, jsonl, markdown
+from session_sqlite.transfer.batches import BATCH_CHARACTERS, BATCH_EVENTS, Batch
 from session_sqlite.transfer.reports import ExportReport, ImportReport, Progress
 from session_sqlite.version import __version__
 from session_sqlite.where import Where
-
-# A transaction of an import ends when it has one of these. Other writers wait for it.
-BATCH_EVENTS: Final = 500
-BATCH_PIECES: Final = 200
-BATCH_CHARACTERS: Final = 4_000_000
 
 SESSIONS_IN_A_PAGE: Final = 200
 FOLDER_IS_BETTER: Final = (
@@ -364,8 +360,7 @@ class _Import:
         self._app_name = app_name
         self._user_id = user_id
         self._dry_run = dry_run
-        self._pieces: list[Piece | SharedState] = []
-        self._count = self._characters = 0
+        self._batch: Batch[Piece | SharedState] = Batch()
         # One time for all events that have none: a copy of an event must have the same time as the event.
         self._now = codec.now_text()
         self._made: set[SessionKey] = set()  # counted here, since a dry run does not make them in the store
@@ -462,7 +457,7 @@ class _Import:
         except InvalidInputError as error:
             self.fault(Fault("shared state", str(error)))
             return
-        self._pieces.append(SharedState(state, app, user))
+        self._batch.add(SharedState(state, app, user))
 
     def _user_of_app_state(self) -> str:
         # The state of an app belongs to no user: any name will do.
@@ -575,14 +570,8 @@ class _Import:
         piece = Piece(
             key, session, state, rows, is_first=is_first, is_foreign=not self.keeps_empty, may_grow=self.is_in_use
         )
-        self._pieces.append(piece)
-        self._count += len(rows)
-        self._characters += piece.size()
-        if (
-            self._count >= BATCH_EVENTS
-            or self._characters >= BATCH_CHARACTERS
-            or len(self._pieces) >= BATCH_PIECES
-        ):  # fmt: skip
+        self._batch.add(piece)
+        if self._batch.is_full:
             self.flush()
 
     def _follow_moved(self, arrival: Arrival, session: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
@@ -595,9 +584,8 @@ class _Import:
 
     def flush(self) -> None:
         """Writes the pieces that were collected."""
-        pieces, self._pieces = self._pieces, []
+        pieces, self._batch = self._batch.pieces, Batch()
         self._waiting.clear()
-        self._count = self._characters = 0
         if not pieces:
             self.flushed()
             return

@@ -20,12 +20,10 @@ from session_sqlite.codec import SessionKey
 from session_sqlite.database import Row
 from session_sqlite.errors import StoreError
 from session_sqlite.operations.whole_sessions import Piece, StoredSession, WholeSessions
+from session_sqlite.transfer.batches import BATCH_CHARACTERS, Batch
 from session_sqlite.transfer.reports import CopyReport, Progress
 from session_sqlite.where import Where
 
-BATCH_EVENTS: Final = 500
-BATCH_PIECES: Final = 200
-BATCH_CHARACTERS: Final = 4_000_000
 _SHARED: Final = ("app:", "user:")
 
 
@@ -107,10 +105,9 @@ class _Copy:
     def __init__(self, target: WholeSessions, told: Callable[[int], object]) -> None:
         self._target = target
         self.told = told
-        self._pieces: list[Piece] = []
+        self._batch: Batch[Piece] = Batch()
         self._whole: list[_Whole] = []  # all of their pieces have come
         self._new: set[SessionKey] = set()
-        self._count = self._characters = 0
         self.done = 0
         self.sessions = self.events = 0  # that the target lacked
 
@@ -128,21 +125,14 @@ class _Copy:
         self._whole.append(session)
 
     def _add(self, session: _Whole, rows: list[dict[str, Any]]) -> None:
-        piece = Piece(session.key, session.head, session.own, rows, in_place=True)
-        self._pieces.append(piece)
-        self._count += len(piece.rows)
-        self._characters += piece.size()
-        if (
-            self._count >= BATCH_EVENTS
-            or self._characters >= BATCH_CHARACTERS
-            or len(self._pieces) >= BATCH_PIECES
-        ):  # fmt: skip
+        self._batch.add(Piece(session.key, session.head, session.own, rows, in_place=True))
+        if self._batch.is_full:
             self.flush()
 
     def flush(self) -> None:
         """Writes what has come."""
         now = codec.now_text()
-        for placed in self._target.add(self._pieces, now):
+        for placed in self._target.add(self._batch.pieces, now):
             self.sessions += placed.is_new
             self.events += placed.added
             if placed.is_new:
@@ -151,9 +141,8 @@ class _Copy:
             if session.key not in self._new:
                 self._target.catch_up(session.key, session.head, session.own, now)
         self._new -= {session.key for session in self._whole}
-        self.done += self._count
-        self._pieces, self._whole = [], []
-        self._count = self._characters = 0
+        self.done += self._batch.events
+        self._batch, self._whole = Batch(), []
         self.told(self.done)
 
 

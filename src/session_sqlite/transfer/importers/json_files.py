@@ -114,7 +114,7 @@ class JsonFile:
                 if packed.damage:
                     raise StoreError(f"the file {self.name!r} cannot be read: {packed.damage}")
 
-    def values(self) -> Iterator[Value]:
+    def values(self) -> Generator[Value, None, None]:
         """The values, whatever form the file has."""
         with contextlib.closing(self._parts()) as parts:
             for name, packed in parts:
@@ -122,13 +122,14 @@ class JsonFile:
                 form, start = _form(file)
                 self._form = self._form or form
                 is_empty = True
-                for where, value in _values(form, io.BufferedReader(_After(start, file))):
-                    is_empty = False
-                    if self._lists_are_parts and isinstance(value, list):
-                        for position, element in enumerate(value):
-                            yield _placed(name, f"{where}, element {position}", element)
-                        continue
-                    yield _placed(name, where, value)
+                with contextlib.closing(_values(form, io.BufferedReader(_After(start, file)))) as values:
+                    for where, value in values:
+                        is_empty = False
+                        if self._lists_are_parts and isinstance(value, list):
+                            for position, element in enumerate(value):
+                                yield _placed(name, f"{where}, element {position}", element)
+                            continue
+                        yield _placed(name, where, value)
                 where = name or "the file"
                 if packed.damage:
                     self._damage = packed.damage
@@ -145,14 +146,16 @@ class JsonFile:
         """The first values that can be read."""
         if self._sample is None:
             self._sample = []
-            for number, (_, value) in enumerate(self.values(), start=1):
-                if isinstance(value, Fault):
-                    self._trouble = self._trouble or value.reason
-                else:
-                    self._sample.append(value)
-                done, _ = self.progress()
-                if len(self._sample) >= SAMPLE or number >= 10 * SAMPLE or (self._sample and done > SAMPLE_BYTES):
-                    break
+            # Closed here: an interrupt that meets a generator as it is thrown away is lost, and the import goes on.
+            with contextlib.closing(self.values()) as values:
+                for number, (_, value) in enumerate(values, start=1):
+                    if isinstance(value, Fault):
+                        self._trouble = self._trouble or value.reason
+                    else:
+                        self._sample.append(value)
+                    done, _ = self.progress()
+                    if len(self._sample) >= SAMPLE or number >= 10 * SAMPLE or (self._sample and done > SAMPLE_BYTES):
+                        break
         return self._sample
 
     def looked_at(self) -> Iterator[JsonFile]:
@@ -484,18 +487,19 @@ def _is_json(text: bytes) -> bool:
     return not isinstance(next(_decoded("", text))[1], Fault)
 
 
-def _values(form: str, file: IO[bytes]) -> Iterator[Value]:
+def _values(form: str, file: IO[bytes]) -> Generator[Value, None, None]:
     if form == "lines":
         for number, line in enumerate(_lines(file), start=1):
             if line is None or line.strip():
                 yield from _decoded(f"line {number}", line)
     elif form == "list":
-        for position, element in enumerate(_elements(file)):
-            where = f"element {position}"
-            if isinstance(element, Fault):
-                yield where, Fault(element.where or where, element.reason)
-            else:
-                yield from _decoded(where, element, depth_is_known=True)
+        with contextlib.closing(_elements(file)) as elements:
+            for position, element in enumerate(elements):
+                where = f"element {position}"
+                if isinstance(element, Fault):
+                    yield where, Fault(element.where or where, element.reason)
+                else:
+                    yield from _decoded(where, element, depth_is_known=True)
     else:
         yield from _documents(file)
 
@@ -615,7 +619,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes | None]:
             yield line
 
 
-def _elements(file: IO[bytes]) -> Iterator[bytes | Fault]:
+def _elements(file: IO[bytes]) -> Generator[bytes | Fault, None, None]:
     """The elements of a list as text; a `Fault` for what is too long, has no end, or follows the list."""
     block = file.read(BLOCK)
     begin = at = block.index(b"[") + 1
