@@ -191,6 +191,11 @@ def test_a_kind_that_is_a_text_of_its_own_is_not_repeated_in_the_note() -> None:
     assert "secret" not in str(list(said.notes()))
 
 
+def test_a_block_of_an_unknown_kind_that_says_nothing_is_no_text() -> None:
+    said = Said.of([{"type": "token_budget", "remaining": None}, {"type": "text", "text": "hello"}])
+    assert (said.text, said.unknown) == ("hello", [])
+
+
 def test_content_that_is_nested_without_end_is_kept_as_text() -> None:
     content: Any = "deep"
     for _ in range(200):

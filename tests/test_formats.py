@@ -378,6 +378,9 @@ SHAPES: dict[str, tuple[Any, dict[str, list[str]]]] = {
         [{"type": "summary", "leafUuid": "x", "message": {"content": "a summary"}},
          {"type": "user", "uuid": "u1", "sessionId": "file", "message": {"content": "hello"}}],
         {"file": ["a summary", "hello"]}),
+    "a data set in ShareGPT's form with roles": (
+        {"id": "set-1", "conversations": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]},
+        {"set-1": ["hi", "ho"]}),
     "a call that says more of itself": (
         [{"role": "assistant", "content": None, "tool_calls": [
             {"id": "c1", "type": "function", "function": {"name": "f"}, "explained": "for the sum"}]}],

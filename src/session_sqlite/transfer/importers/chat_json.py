@@ -20,6 +20,7 @@ from session_sqlite.transfer.importers.ids import MALFORMED, derived_id, kept_id
 from session_sqlite.transfer.importers.json_files import JsonFile
 
 _IDS: Final = ("id", "conversation_id", "session_id", "thread_id", "conversationId", "sessionId", "chat_id", "uuid")
+_LISTS: Final = ("messages", "conversations")  # some data sets in ShareGPT's form have roles and contents
 _MADE: Final = ("created_at", "create_time", "createdAt", "created", "timestamp", "date", "time")
 _CHANGED: Final = ("updated_at", "update_time", "updatedAt", "updated")
 _CONTENTS: Final = ("content", "parts", "text", "refusal")
@@ -65,8 +66,9 @@ def _is_chat(value: object) -> bool:
 
 
 def _messages_of(value: object) -> list[Any] | None:
-    messages = value.get("messages") if isinstance(value, dict) else value
-    return messages if isinstance(messages, list) else None
+    if isinstance(value, dict):
+        return next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
+    return value if isinstance(value, list) else None
 
 
 def _chat(value: Any, where: str) -> Iterator[Arrival | Fault]:
@@ -85,7 +87,8 @@ def _chat(value: Any, where: str) -> Iterator[Arrival | Fault]:
 
 
 def _arrival(about: Mapping[str, Any], messages: Sequence[Any]) -> Arrival:
-    metadata = {name: value for name, value in about.items() if name != "messages"}
+    messages_in = next((name for name in _LISTS if isinstance(about.get(name), list)), "")
+    metadata = {name: value for name, value in about.items() if name != messages_in}
     own_id = next((about[name] for name in _IDS if isinstance(about.get(name), (str, int)) and about[name] != ""), None)
     id = derived_id("chat", about or list(messages)) if own_id is None else kept_id(own_id)
     title = about.get("title")
