@@ -140,6 +140,34 @@ def test_a_file_that_grows_line_by_line_ends_as_if_it_had_come_whole(
     assert marks_of_store(service) | set(sample.left_out) == marks_of_file(path)
 
 
+# Where the list of messages is in documents of one conversation.
+DOCUMENTS: dict[str, list[Any]] = {
+    "ai_studio_prompt": ["chunkedPrompt", "chunks"], "claude_ai_export": [0, "chat_messages"],
+    "gemini_cli_session": ["messages"], "librechat_list": ["messages"], "adk_saved_session": ["events"],
+    "file_history": [], "dumped_messages": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_that_grows_message_by_message_ends_as_if_it_had_come_whole(
+    service: SQLiteSessionService, tmp_path: Path, name: str
+) -> None:
+    path = FILES[name].made(tmp_path)
+    with SQLiteSessionService(":memory:") as whole:
+        whole.import_(path)
+        expected = texts_of(whole)
+    document = messages = json.loads(path.read_text("utf-8"))
+    for step in DOCUMENTS[name]:
+        messages = messages[step]
+    every = list(messages)
+    for end in range(1, len(every) + 1):
+        messages[:] = every[:end]
+        as_json(path, document)
+        with contextlib.suppress(InvalidInputError):  # nothing is said yet
+            service.import_(path, format=FILES[name].format)
+    assert texts_of(service) == expected
+
+
 def chatgpt_with(answers: int, last: int) -> list[Any]:
     """An export of a prompt whose answer was made several times."""
     mapping: dict[str, Any] = {"ask": {"parent": None, "message": {"author": {"role": "user"}, "content": "ask"}}}
@@ -378,6 +406,11 @@ SHAPES: dict[str, tuple[Any, dict[str, list[str]]]] = {
         [{"type": "summary", "leafUuid": "x", "message": {"content": "a summary"}},
          {"type": "user", "uuid": "u1", "sessionId": "file", "message": {"content": "hello"}}],
         {"file": ["a summary", "hello"]}),
+    "a history of Codex that was replaced by a short summary": (
+        rollout(codex_message("user", "hello"), ("compacted", {"message": "", "replacement_history": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+            for text in ("hello", "go on")]})),
+        {CODEX: ["hello", "go on"]}),
     "a data set in ShareGPT's form with roles": (
         {"id": "set-1", "conversations": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]},
         {"set-1": ["hi", "ho"]}),

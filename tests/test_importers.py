@@ -608,3 +608,24 @@ def test_generated_columns_and_ids_that_are_null_or_blobs_lose_nothing(
     assert found == {f"of {id!r}" for id in ids}
     assert {"s", "7", "chat"} < {session.id for session in service.list_sessions()}
     assert service.import_(path).events == 0
+
+
+@pytest.mark.parametrize("times", [(5, None, 7, None), (None, 5, None, 7), (None, None, 5, 7)])
+def test_an_event_without_a_time_has_that_of_its_neighbour(
+    service: SQLiteSessionService, tmp_path: Path, times: tuple[int | None, ...]
+) -> None:
+    said = [{"role": "user", "content": "x", **({"timestamp": 10**9 + at} if at else {})} for at in times]
+    (tmp_path / "chat.json").write_text(json.dumps({"id": "c", "messages": said}), "utf-8")
+    service.import_(tmp_path / "chat.json")
+    filled = [at or next(one for one in (*reversed(times[:place]), *times[place:]) if one)
+              for place, at in enumerate(times)]  # fmt: skip
+    assert [event.created_at.timestamp() - 10**9 for event in service.list_events("c")] == filled
+    session = service.get_session("c")
+    assert (session.created_at.timestamp() - 10**9, session.updated_at.timestamp() - 10**9) == (5, 7)
+
+
+def test_events_without_times_have_that_of_their_session(service: SQLiteSessionService, tmp_path: Path) -> None:
+    chat = {"id": "c", "created_at": 10**9, "messages": [{"role": "user", "content": "x"}]}
+    (tmp_path / "chat.json").write_text(json.dumps(chat), "utf-8")
+    service.import_(tmp_path / "chat.json")
+    assert service.list_events("c")[0].created_at.timestamp() == 10**9

@@ -22,7 +22,7 @@ from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Reading, Reads, Row, Transaction
 from session_sqlite.errors import CorruptStoreError, InvalidInputError, StaleSessionError, StoreError
-from session_sqlite.models import REMOVE, Event, SessionRecord
+from session_sqlite.models import REMOVE, Event, SessionRecord, ToolCall
 from session_sqlite.operations import state
 from session_sqlite.operations.lookup import of_session
 from session_sqlite.operations.sessions import retitled, title_of
@@ -624,7 +624,8 @@ def _says_more_or_else(stored: Row, row: Mapping[str, Any]) -> bool:
 def _is_beginning(stored: Row, row: Mapping[str, Any]) -> bool:
     """Returns True if what is stored of an event is its beginning: whole lines of its texts, and its first calls.
 
-    A redacted event is none, and neither is a message of LangChain, which is complete when it is saved.
+    A redacted event is none, and neither is a message of LangChain, which is complete when it is saved. A call without
+    an id got one while it waited for its result.
     """
     before = _said(stored)
     if before["message"] is not None or row["message"] is not None or before["author"] != row["author"]:
@@ -638,10 +639,13 @@ def _is_beginning(stored: Row, row: Mapping[str, Any]) -> bool:
             return False
     calls, more = (codec.decode_actions_or_empty(one["actions"]) for one in (before, row))
     return len(calls) <= len(more) and all(
-        call == other
-        or (call.status == "pending" and (call.id, call.name, call.args) == (other.id, other.name, other.args))
+        call == other or (call.status == "pending" and _is_same_call(call, other))
         for call, other in zip(calls, more, strict=False)
     )
+
+
+def _is_same_call(call: ToolCall, other: ToolCall) -> bool:
+    return (call.name, call.args) == (other.name, other.args) and other.id in (call.id, "")
 
 
 def _complete(tx: Transaction, key: SessionKey, grown: _Grown) -> None:

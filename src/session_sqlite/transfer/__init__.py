@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -486,19 +487,22 @@ class _Import:
         has_events = False
         faults = self._fault_count
         place: SessionKey | None = None
+        times = _Times(arrival.created_at, now)
         for event in stream:
             if isinstance(event, (Fault, Note, LeftOut)):
                 self.take(event)
                 continue
             try:
-                row = self._sessions.event_row(key, event, now)
+                row = self._sessions.event_row(key, event, times.before)
             except InvalidInputError as error:
                 self.fault(Fault(f"{_named(arrival.id)}, {_event_named(event)}", str(error)))
                 continue
+            times.take(event, row)
             rows.append(row)
             characters += len(row["content"] or "") + len(row["message"] or "") + len(row["actions"] or "")
             if len(rows) >= BATCH_EVENTS or characters >= BATCH_CHARACTERS:
                 some, rows, characters, has_events = self._new_on_path(key, arrival, rows), [], 0, True
+                times.forget()
                 if some:
                     place = place or self._place_of(key, arrival, some)
                     self._add_piece(place, arrival, head, state, some, is_first)
@@ -609,6 +613,33 @@ class _Import:
         self._completed += place.completed
         self._differing += place.differing
         self._moved += place.moved
+
+
+class _Times:
+    """The times of a session's events: one that has none was said when its neighbour was.
+
+    Attributes:
+        before: The time of the event before the next one, or of the session; that of the import if neither is known.
+    """
+
+    def __init__(self, made: datetime | None, now: str) -> None:
+        self.before = now if made is None else codec.time_text(codec.utc(made, "created_at"))
+        self._waiting: list[dict[str, Any]] | None = [] if made is None else None
+
+    def take(self, event: Event | StoredRow, row: dict[str, Any]) -> None:
+        """Takes the next event; if it is the first that has a time, those before it get that too."""
+        if isinstance(event, StoredRow) or event.__dict__["created_at"] is not None:
+            self.before = row["created_at"]
+            for earlier in self._waiting or ():
+                earlier["created_at"] = self.before
+            self._waiting = None
+        elif self._waiting is not None:
+            self._waiting.append(row)
+
+    def forget(self) -> None:
+        """Lets go of the events up to now, which are written."""
+        if self._waiting is not None:
+            self._waiting = []
 
 
 class _NoOwnerError(InvalidInputError):

@@ -297,7 +297,10 @@ class _Conversation:
                 yield from self._told(item, json_text(noted(item.payload)), {})
 
     def _is_known(self, value: Any) -> bool:
-        return all(hash(text) in self._outline.said for text in _texts(value) if len(text) > 40)
+        content = value.get("content") if isinstance(value, dict) else value
+        blocks = content if isinstance(content, list) else [content]
+        texts = [one.get("text") if isinstance(one, dict) else one for one in blocks]
+        return all(self._outline.repeats(text) for text in texts if text)
 
     def _meta(self, item: Item) -> Iterator[Event | Note | LeftOut]:
         if self._has_meta:
