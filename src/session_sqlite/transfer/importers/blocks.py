@@ -245,7 +245,7 @@ class Said:
         elif kind == "tool_reference":
             self.add_text(_text(block.get("tool_name")))
             return ("tool_name",)
-        elif any(value not in _NOTHING for name, value in block.items() if name not in _BOOKKEEPING):
+        elif any(value not in _NOTHING for name, value in block.items() if name != "type"):
             self._add_unknown(block, kind)
         return block.keys()
 
