@@ -410,13 +410,15 @@ SELECT {EVENT_ROW}
 """
 TOOL_CALLS = """
 SELECT created_at, name, status, args, output, error, app_name, user_id, session_id, seq, agent_id, invocation_id,
-       event_id, call_id, result_seq, result_at
+       event_id, call_id, result_seq, result_at, position
   FROM tool_calls
 """
 TOOL_NAME = "name = :name"
 TOOL_STATUS = "status = :status"
-TOOL_CALLS_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq"
-TOOL_CALLS_NEWEST_FIRST = "ORDER BY created_at DESC, app_name DESC, user_id DESC, session_id DESC, seq DESC"
+TOOL_CALLS_IN_ORDER = "ORDER BY created_at, app_name, user_id, session_id, seq, position"
+TOOL_CALLS_NEWEST_FIRST = (
+    "ORDER BY created_at DESC, app_name DESC, user_id DESC, session_id DESC, seq DESC, position DESC"
+)
 
 # The groups by which usage can be summed, under the names of their columns in the result.
 USAGE_GROUPS = {

@@ -1015,7 +1015,8 @@ class SessionService:
 
         Returns:
             A dict for each call with the columns of the view ``tool_calls``, first ``created_at``, ``name`` and
-            ``status``; ``args`` is a dict, ``created_at`` and ``result_at`` are datetimes.
+            ``status``; ``args`` is a dict, ``created_at`` and ``result_at`` are datetimes, and ``output`` is text: what
+            was no text is its JSON. The calls of one event stand in their order.
 
         Raises:
             SessionNotFoundError: There is no such session.

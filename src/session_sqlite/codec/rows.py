@@ -49,7 +49,7 @@ EVENT_COLUMNS: Final = (
 )  # fmt: skip
 TOOL_CALL_COLUMNS: Final = (  # as people read them: when, what, and how it went
     "created_at", "name", "status", "args", "output", "error", "app_name", "user_id", "session_id", "seq", "agent_id",
-    "invocation_id", "event_id", "call_id", "result_seq", "result_at",
+    "invocation_id", "event_id", "call_id", "result_seq", "result_at", "position",
 )  # fmt: skip
 
 

@@ -103,6 +103,7 @@ def create_views(dialect: Dialect) -> Iterator[str]:
     yield f"CREATE OR REPLACE VIEW event_actions AS {dialect.event_actions}"
     names = ("model", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     expressions = {name: dialect.usage_value(name) for name in names}
+    expressions |= {"call_key": dialect.key_of("action.call_id"), "result_key": dialect.key_of("tool_call_id")}
     for name, view in VIEWS.items():
         sql = view.format(**expressions, event_row=EVENT_ROW, tools=dialect.tools_of_event, has_usage=dialect.has_usage)
         yield f"CREATE OR REPLACE VIEW {name} AS {sql}"
@@ -171,108 +172,68 @@ SELECT sessions.app_name,
   FROM sessions
 """,
     # As in the file: the n-th call of an event with an id has the n-th later result with that id, unless another event
-    # has used the id again in between; a tool's event whose call was never stored is a row too.
+    # has used the id again in between; a tool's event whose call was never stored is a row too. Calls and results are
+    # put in order by their id, once: `asked_at` is the latest event before a result that has used its id. To look for
+    # the result of each call takes a time that grows with the square of the calls.
     "tool_calls": """
-SELECT calls.app_name,
-       calls.user_id,
-       calls.session_id,
-       calls.seq,
-       calls.created_at,
-       calls.agent_id,
-       calls.invocation_id,
-       calls.event_id,
-       calls.call_id,
-       calls.name,
-       calls.args,
-       coalesce(calls.output, results.content) AS output,
-       coalesce(calls.error, results.error) AS error,
-       CASE
-         WHEN coalesce(calls.error, results.error) IS NOT NULL THEN 'error'
-         WHEN calls.output IS NOT NULL OR results.seq IS NOT NULL THEN 'ok'
-         ELSE 'pending'
-       END AS status,
-       results.seq AS result_seq,
-       coalesce(results.created_at, CASE WHEN calls.output IS NOT NULL THEN calls.created_at END) AS result_at
-  FROM (SELECT events.app_name, events.user_id, events.session_id, events.seq, events.created_at, events.agent_id,
-               events.invocation_id, events.id AS event_id, action.call_id, action.name, action.args, action.output,
-               action.error,
-               (SELECT count(*)
-                  FROM event_actions AS twin
-                 WHERE twin.row_id = action.row_id
-                   AND twin.position <= action.position
-                   AND twin.call_id = action.call_id) AS place
-          FROM counted_events AS events
-          JOIN event_actions AS action
-            ON action.row_id = events.row_id
-         WHERE events.author <> 'tool') AS calls
-  LEFT JOIN (SELECT events.app_name, events.user_id, events.session_id, events.tool_call_id, events.seq,
-                    events.created_at, events.content, action.error
-               FROM events
-               LEFT JOIN event_actions AS action
-                 ON action.row_id = events.row_id AND action.position = 0
-              WHERE events.tool_call_id IS NOT NULL
-                AND events.author = 'tool') AS results
-    ON calls.call_id <> ''
-   AND results.app_name = calls.app_name
-   AND results.user_id = calls.user_id
-   AND results.session_id = calls.session_id
-   AND results.tool_call_id = calls.call_id
-   AND results.seq > calls.seq
-   AND calls.place = (SELECT count(*)
-                        FROM events AS earlier
-                       WHERE earlier.app_name = calls.app_name
-                         AND earlier.user_id = calls.user_id
-                         AND earlier.session_id = calls.session_id
-                         AND earlier.tool_call_id = calls.call_id
-                         AND earlier.author = 'tool'
-                         AND earlier.seq > calls.seq
-                         AND earlier.seq <= results.seq)
-   AND NOT EXISTS (SELECT 1
-                     FROM events AS again
-                     JOIN event_actions AS action
-                       ON action.row_id = again.row_id
-                    WHERE again.app_name = calls.app_name
-                      AND again.user_id = calls.user_id
-                      AND again.session_id = calls.session_id
-                      AND again.seq > calls.seq
-                      AND again.seq < results.seq
-                      AND again.author <> 'tool'
-                      AND again.actions <> '[]'
-                      AND action.call_id = calls.call_id)
- UNION ALL
-SELECT events.app_name,
-       events.user_id,
-       events.session_id,
+SELECT pairs.app_name,
+       pairs.user_id,
+       pairs.session_id,
        events.seq,
        events.created_at,
        events.agent_id,
        events.invocation_id,
-       events.id,
-       coalesce(events.tool_call_id, ''),
+       events.id AS event_id,
+       CASE WHEN pairs.is_result = 0 THEN action.call_id ELSE coalesce(events.tool_call_id, '') END AS call_id,
        action.name,
        action.args,
-       CASE WHEN events.content <> '' THEN events.content ELSE action.output END,
-       action.error,
-       CASE WHEN action.error IS NULL THEN 'ok' ELSE 'error' END,
-       events.seq,
-       events.created_at
-  FROM counted_events AS events
+       CASE
+         WHEN pairs.is_result = 0 THEN coalesce(action.output, results.content)
+         WHEN events.content <> '' THEN events.content
+         ELSE action.output
+       END AS output,
+       coalesce(action.error, answer.error) AS error,
+       CASE
+         WHEN coalesce(action.error, answer.error) IS NOT NULL THEN 'error'
+         WHEN action.output IS NOT NULL OR results.seq IS NOT NULL THEN 'ok'
+         ELSE 'pending'
+       END AS status,
+       results.seq AS result_seq,
+       coalesce(results.created_at, CASE WHEN action.output IS NOT NULL THEN events.created_at END) AS result_at,
+       pairs.position
+  FROM (SELECT app_name, user_id, session_id, row_id, position, is_result, asked_at,
+               CASE
+                 WHEN asked_at IS NOT NULL
+                 THEN max(CASE WHEN is_result = 1 THEN row_id END)
+                        OVER (PARTITION BY app_name, user_id, session_id, call_key, asked_at, place)
+                 WHEN is_result = 1 THEN row_id
+               END AS result_row
+          FROM (SELECT app_name, user_id, session_id, row_id, position, is_result, call_key, asked_at,
+                       row_number() OVER (PARTITION BY app_name, user_id, session_id, call_key, asked_at, is_result
+                                              ORDER BY seq, position) AS place
+                  FROM (SELECT app_name, user_id, session_id, row_id, position, is_result, call_key, seq,
+                               max(CASE WHEN is_result = 0 AND call_key IS NOT NULL THEN seq END)
+                                 OVER (PARTITION BY app_name, user_id, session_id, call_key ORDER BY seq) AS asked_at
+                          FROM (SELECT events.app_name, events.user_id, events.session_id, events.row_id,
+                                       action.position, 0 AS is_result, {call_key} AS call_key, events.seq
+                                  FROM events
+                                  JOIN event_actions AS action
+                                    ON action.row_id = events.row_id
+                                 WHERE events.author <> 'tool'
+                                 UNION ALL
+                                SELECT app_name, user_id, session_id, row_id, 0, 1, {result_key}, seq
+                                  FROM events
+                                 WHERE author = 'tool') AS every_one) AS in_order) AS in_place) AS pairs
+  JOIN counted_events AS events
+    ON events.row_id = pairs.row_id
   JOIN event_actions AS action
-    ON action.row_id = events.row_id AND action.position = 0
- WHERE events.author = 'tool'
-   AND (SELECT caller.seq
-          FROM events AS caller
-          JOIN event_actions AS asked
-            ON asked.row_id = caller.row_id
-         WHERE caller.app_name = events.app_name
-           AND caller.user_id = events.user_id
-           AND caller.session_id = events.session_id
-           AND caller.seq < events.seq
-           AND caller.author <> 'tool'
-           AND caller.actions <> '[]'
-           AND asked.call_id = events.tool_call_id
-         ORDER BY caller.seq DESC
-         LIMIT 1) IS NULL
+    ON action.row_id = pairs.row_id AND action.position = pairs.position
+  LEFT JOIN events AS results
+    ON results.row_id = pairs.result_row
+  LEFT JOIN event_actions AS answer
+    ON answer.row_id = pairs.result_row AND answer.position = 0
+ WHERE pairs.is_result = 0
+    OR pairs.asked_at IS NULL
 """,
     "transcript": """
 SELECT app_name,
@@ -297,6 +258,7 @@ STEPS: Final[tuple[Step, ...]] = (
     create_views,
     create_views,  # again: damaged usage had a row in "tokens", or hid every other
     create_views,  # again: for each result "tool_calls" read all events before it
+    create_views,  # again: for each call it read all results that have its id
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

@@ -277,6 +277,19 @@ def name_origins(connection: sqlite3.Connection) -> None:
     connection.executemany("UPDATE events SET copied_from = ? WHERE row_id = ? AND session_id <> ?", named)
 
 
+def _text_of(json: str, path: str) -> str:
+    """Returns the expression for a value in JSON as text: a text as it is, anything else as it is written there.
+
+    For two values `json_extract` writes a list, with a number as it stands; for a number alone it gives one of 64 bits.
+    Nothing is inside a number, so the second value is null.
+    """
+    return f"""CASE
+                 WHEN json_type({json}, '{path}') IN ('true', 'false', 'integer', 'real')
+                 THEN replace(ltrim(json_extract({json}, '{path}', '{path}.none'), '['), ',null]', '')
+                 ELSE json_extract({json}, '{path}')
+               END"""
+
+
 # Invalid JSON would make a whole view fail, so a damaged row is tested before it is read.
 VIEWS: Final = {
     # Has each event once: events that are no copies, and the first copy of those whose original is not in the store any
@@ -316,11 +329,11 @@ SELECT app_name,
  WHERE usage IS NOT NULL
    AND json_valid(usage)
 """,
-    # Has a row for each call. The result is the action's own (an event that was never a message, or a tool that the
-    # provider ran) or the first later event of the tool with the call's id, unless another event has used that id again
-    # in between; several calls of one event with one id have its results in their order. A tool's event whose call was
-    # never stored is a row too.
-    "tool_calls": """
+    # Has a row for each call, at its position in the event. The result is the action's own (an event that was never a
+    # message, or a tool that the provider ran) or the first later event of the tool with the call's id, unless another
+    # event has used that id again in between; several calls of one event with one id have its results in their order.
+    # A tool's event whose call was never stored is a row too.
+    "tool_calls": f"""
 SELECT calls.app_name,
        calls.user_id,
        calls.session_id,
@@ -340,18 +353,15 @@ SELECT calls.app_name,
          ELSE 'pending'
        END AS status,
        results.seq AS result_seq,
-       coalesce(results.created_at, CASE WHEN calls.output IS NOT NULL THEN calls.created_at END) AS result_at
+       coalesce(results.created_at, CASE WHEN calls.output IS NOT NULL THEN calls.created_at END) AS result_at,
+       calls.position
   FROM (SELECT events.app_name, events.user_id, events.session_id, events.seq, events.created_at, events.agent_id,
                events.invocation_id, events.id AS event_id,
                coalesce(json_extract(action.value, '$.id'), '') AS call_id,
                json_extract(action.value, '$.name') AS name,
-               coalesce(json_extract(action.value, '$.args'), '{}') AS args,
-               CASE json_type(action.value, '$.output')
-                 WHEN 'true' THEN 'true'
-                 WHEN 'false' THEN 'false'
-                 ELSE json_extract(action.value, '$.output')
-               END AS output,
-               json_extract(action.value, '$.error') AS error,
+               coalesce(json_extract(action.value, '$.args'), '{{}}') AS args,
+               {_text_of("action.value", "$.output")} AS output,
+               json_extract(action.value, '$.error') AS error, action.key AS position,
                (SELECT count(*)
                   FROM json_each(events.actions) AS twin
                  WHERE twin.key <= action.key
@@ -404,12 +414,13 @@ SELECT events.app_name,
        events.id,
        coalesce(events.tool_call_id, ''),
        json_extract(events.actions, '$[0].name'),
-       coalesce(json_extract(events.actions, '$[0].args'), '{}'),
-       CASE WHEN events.content <> '' THEN events.content ELSE json_extract(events.actions, '$[0].output') END,
+       coalesce(json_extract(events.actions, '$[0].args'), '{{}}'),
+       CASE WHEN events.content <> '' THEN events.content ELSE {_text_of("events.actions", "$[0].output")} END,
        json_extract(events.actions, '$[0].error'),
        CASE WHEN json_extract(events.actions, '$[0].error') IS NULL THEN 'ok' ELSE 'error' END,
        events.seq,
-       events.created_at
+       events.created_at,
+       0
   FROM counted_events AS events
  WHERE events.author = 'tool'
    AND events.actions <> '[]'
@@ -534,6 +545,11 @@ def index_titles(db: Database) -> None:
             db.conn.executemany(statements.INSERT_TITLE_WORD, rows)
 
 
+def number_the_calls_of_an_event(db: Database) -> None:
+    """Adds the position of a call in its event to the view of tool calls, in which every output now is a text."""
+    make_views(db)
+
+
 STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     create_sessions_events_and_state,
     create_views,
@@ -545,6 +561,7 @@ STEPS: Final[tuple[Callable[[Database], None], ...]] = (
     find_results_by_their_calls,
     know_changes_of_events,
     index_titles,
+    number_the_calls_of_an_event,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 
