@@ -574,6 +574,9 @@ def test_a_url_that_is_not_served_is_refused_without_its_password(url: str) -> N
         "SELECT 1; COMMIT; DELETE FROM events",
         "COMMIT",
         "SELECT 1; DROP VIEW tokens",
+        "SELECT 1; SELECT 2",
+        "EXPLAIN SELECT 1; COMMIT; SET default_transaction_read_only = off; DELETE FROM events",
+        "SELECT 1; COMMIT; SET SESSION TRANSACTION READ WRITE; START TRANSACTION; DELETE FROM events; COMMIT",
         "/* SELECT */ DROP VIEW tokens",
         "-- SELECT\nDROP VIEW tokens",
         "EXPLAIN DELETE FROM nothing",
@@ -591,6 +594,8 @@ def test_a_query_of_the_owner_cannot_write(sql: str, service: SQLAlchemySessionS
         service.query(sql)
     with pytest.raises(QueryError):
         service.query(sql.replace("'x'", "?") + " -- ?", ["x"])
+    with pytest.raises(QueryError):
+        service.query(sql, each=lambda row: None)
     assert time.monotonic() - begin < 20
     assert service.query("SELECT count(*) AS n FROM events")[0]["n"] == 1
     assert service.query("SELECT count(*) AS n FROM tokens")[0]["n"] == 0
@@ -602,6 +607,42 @@ def test_a_query_that_takes_too_long_ends(kind: str, service: SQLAlchemySessionS
     with contextlib.suppress(QueryError):  # MariaDB's sleep() ends early, and returns 1
         service.query(sql, timeout=0.5)
     assert time.monotonic() - begin < 30
+
+
+ENDLESS = {
+    "postgresql": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+    "mariadb": "SELECT seq AS i FROM seq_1_to_1000000000000",
+}
+
+
+def test_the_rows_of_a_query_are_told_while_it_runs_and_it_ends_with_its_reader_or_its_time(
+    kind: str, service: SQLAlchemySessionService, recwarn: pytest.WarningsRecorder
+) -> None:
+    class EnoughError(Exception):
+        """The reader goes away."""
+
+    told: list[int] = []
+
+    def each(row: dict[str, Any]) -> None:
+        told.append(row["i"])
+        if len(told) == 1_000:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        service.query(ENDLESS[kind], timeout=60, each=each)
+    assert told == list(range(1, 1_001))
+    begin = time.monotonic()
+    with pytest.raises(QueryError, match=r"more than 0\.5 s"):
+        service.query(ENDLESS[kind], timeout=0.5, each=lambda row: None)
+    assert time.monotonic() - begin < 30
+    gc.collect()
+    assert not recwarn.list  # the driver does not read on from a connection that was closed
+    for sql in ("EXPLAIN SELECT 1", "VALUES (1), (2)", "SHOW TABLES" if kind == "mariadb" else "SHOW timezone"):
+        told_rows: list[dict[str, Any]] = []
+        columns = service.query(sql, each=told_rows.append).columns
+        assert told_rows == list(service.query(sql))
+        assert columns == service.query(sql).columns
+    assert connections_in_use(service) == 0
 
 
 # ---------------------------------------------------------------- callers that go away, and many at once

@@ -1290,9 +1290,8 @@ class SessionService:
             params: Values for ``?`` (a sequence) or ``:name`` (a mapping).
             timeout: How many seconds the query may take.
             each: A function that is called with each row as it is read. The rows are then not kept, so that memory does
-                not grow with their number (the driver of a server may hold them all); what is returned has only the
-                ``columns``. Until the last row was read the query holds a connection: on a file its WAL grows
-                meanwhile.
+                not grow with their number; what is returned has only the ``columns``. Until the last row was read the
+                query holds a connection, and its time goes on: on a file its WAL grows meanwhile.
 
         Raises:
             QueryError: The statement is not valid, is not only one, does more than read, or exceeds a limit.

@@ -15,11 +15,11 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, TextClause, event
+from sqlalchemy import URL, CursorResult, TextClause, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, ResourceClosedError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -58,9 +58,11 @@ LONGEST_CODE: Final = 5  # of an error, in characters; anything longer may be a 
 _SHOWN_OPTIONS: Final = frozenset({"host", "port"})  # of a URL; the others may have a password
 _QUESTION_MARKS = re.compile(r"""('(?:[^']|'')*'|"[^"]*"|\?)""")
 _READS = re.compile(
-    r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/)*(?:SELECT|WITH|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b",
+    r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/)*(SELECT|WITH|VALUES|TABLE|SHOW|DESCRIBE|DESC|EXPLAIN)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_STREAMING: Final = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})  # PostgreSQL has no cursor for the others
+STREAMED: Final = {"stream_results": True, "max_row_buffer": 200}
 _NAMES = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 
 
@@ -296,26 +298,31 @@ class ServerDatabase:
         told: Told | None = None,
     ) -> Rows:
         """See `Database.query`: on a connection of its own, whose settings the statement may change."""
-        if not _READS.match(sql):
+        reads = _READS.match(sql)
+        if reads is None:
             # Not left to the transaction: MariaDB ends a read-only one to run DROP VIEW.
             raise QueryError("query() only reads: it takes one SELECT, WITH, VALUES, TABLE, SHOW, DESCRIBE or EXPLAIN")
+
+        options = STREAMED if told is not None and reads[1].upper() in _STREAMING else {}
 
         def work(connection: Connection) -> Rows | QueryError:
             try:
                 for statement in self.dialect.begin_read_only:
                     connection.exec_driver_sql(statement)
                 self.dialect.limit_statements(connection, timeout)
+                self.dialect.take_one_statement(connection.connection.driver_connection)
                 if told is not None and told.count:
                     raise QueryError("the connection was lost while the rows were read")
-                result = connection.execute(*_text(sql, params))
-                if not result.returns_rows:
-                    raise QueryError("the query returns no rows: query() takes one SELECT")
-                names = distinct(list(result.keys()))
-                rows = (dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result)
-                if told is None:
-                    return Rows(rows, names)
-                told.all(rows)
-                return Rows((), names)
+                deadline = time.monotonic() + timeout
+                with self._unread(connection.execute(*_text(sql, params), execution_options=options)) as result:
+                    if not result.returns_rows:
+                        raise QueryError("the query returns no rows: query() takes one SELECT")
+                    names = distinct(list(result.keys()))
+                    rows = (dict(zip(names, map(self.dialect.value_read, row), strict=True)) for row in result)
+                    if told is None:
+                        return Rows(rows, names)
+                    told.all(_until(deadline, rows, timeout))
+                    return Rows((), names)
             except (StatementError, ResourceClosedError) as error:
                 fault = self.dialect.fault(error) if isinstance(error, DBAPIError) else Fault.OTHER
                 if fault is Fault.DISCONNECTED and not self.dialect.refuses_writing(error):
@@ -330,9 +337,19 @@ class ServerDatabase:
             raise answer  # here, so that the driver's error, which may have texts of the store, is not its context
         return answer
 
+    @contextlib.contextmanager
+    def _unread(self, result: CursorResult[Any]) -> Iterator[CursorResult[Any]]:
+        """Closes a result at the end, without reading what is left of it."""
+        driver = result.connection.connection.driver_connection
+        with contextlib.closing(result):
+            try:
+                yield result
+            finally:
+                self.dialect.leave_unread(driver)
+
     def _query_error(self, error: Exception, fault: Fault, timeout: float, *, shows_values: bool) -> QueryError:
         if fault is Fault.TIMED_OUT:
-            return QueryError(f"the query took more than {timeout:g} s: narrow it, or give a longer timeout")
+            return _took_too_long(timeout)
         if fault is Fault.READ_ONLY or self.dialect.refuses_writing(error):
             return QueryError("query() only reads: use the verbs of the service to write")
         if not isinstance(error, DBAPIError):
@@ -556,6 +573,18 @@ def _text(sql: str, params: Sequence[Any] | Params) -> tuple[TextClause, dict[st
     names = iter(range(len(pieces)))
     numbered = [f":p{next(names)}" if piece == "?" else piece.replace(":", "\\:") for piece in pieces]
     return sqlalchemy.text("".join(numbered)), {f"p{number}": value for number, value in enumerate(params)}
+
+
+def _until(deadline: float, rows: Iterable[T], timeout: float) -> Iterator[T]:
+    """Yields rows until a time: a server limits only each of the statements that fetch some of them."""
+    for row in rows:
+        if time.monotonic() > deadline:
+            raise _took_too_long(timeout)
+        yield row
+
+
+def _took_too_long(timeout: float) -> QueryError:
+    return QueryError(f"the query took more than {timeout:g} s: narrow it, or give a longer timeout")
 
 
 _OF_PARENTS: list[object] = []

@@ -207,6 +207,12 @@ class Dialect:
         """Ends each statement of the transaction that takes longer."""
         raise NotImplementedError
 
+    def take_one_statement(self, connection: Any) -> None:
+        """Has a connection of the driver's refuse a text that is several statements."""
+
+    def leave_unread(self, connection: Any) -> None:
+        """Prepares a connection of the driver's for its end before all rows of a query were read."""
+
     def _is_lost(self, error: DBAPIError) -> bool:
         return bool(error.connection_invalidated)
 
@@ -361,6 +367,13 @@ SELECT events.row_id,
         """See `Dialect.begin`: the driver sends a BEGIN before the next statement."""
         connection.autocommit = False
 
+    def take_one_statement(self, connection: Any) -> None:
+        """See `Dialect.take_one_statement`: of several none can be prepared. Otherwise the server runs them all.
+
+        The first may then read, the second end the transaction that may only read, and the third write.
+        """
+        connection.prepare_threshold = 0
+
     def commit(self, connection: Any) -> None:
         """See `Dialect.commit`."""
         connection.commit()
@@ -391,7 +404,9 @@ SELECT events.row_id,
 
     def refuses_writing(self, error: Exception) -> bool:
         """See `Dialect.refuses_writing`."""
-        return getattr(getattr(error, "orig", None), "sqlstate", None) == "25006"
+        cause = getattr(error, "orig", None)
+        state = getattr(cause, "sqlstate", None)
+        return state == "25006" or (state == "0A000" and "data-modifying" in str(cause))  # which no cursor may be for
 
     def is_about_sql(self, error: DBAPIError) -> bool:
         """See `Dialect.is_about_sql`. Class 42 is of syntax errors and of names that are not there."""
@@ -547,6 +562,11 @@ SELECT events.row_id,
         from pymysql.constants import FIELD_TYPE
 
         connection.decoders[FIELD_TYPE.NEWDECIMAL] = plain_number
+
+    def leave_unread(self, connection: Any) -> None:
+        """See `Dialect.leave_unread`: PyMySQL would read all that is left, from a socket that is closed."""
+        if connection._result is not None:
+            connection._result.unbuffered_active = False
 
     def begin(self, connection: Any) -> None:
         """See `Dialect.begin`."""
