@@ -8,9 +8,7 @@ import gc
 import logging
 import multiprocessing
 import os
-import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -24,6 +22,7 @@ import pytest
 import servers
 import sqlalchemy
 from backends import SERVERS, empty_store, server
+from wires import Wire
 
 from session_sqlite import (
     REMOVE,
@@ -100,61 +99,6 @@ def whole_text(error: BaseException) -> str:
 
 
 # ---------------------------------------------------------------- a way to the server that can be cut
-
-
-class Wire:
-    """A proxy on loopback that can cut connections, also between a commit and its answer."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.commits_to_cut = 0
-        self.round_trips = 0
-        self._asked = False
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                upstream = socket.create_connection(("127.0.0.1", self._target))
-                self._pairs.append((client, upstream))
-                answers_are_lost = threading.Event()
-                threading.Thread(target=self._forward, args=(client, upstream, answers_are_lost), daemon=True).start()
-                threading.Thread(target=self._back, args=(upstream, client, answers_are_lost), daemon=True).start()
-
-    def _forward(self, client: socket.socket, upstream: socket.socket, answers_are_lost: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(65536):
-                self.round_trips += not self._asked
-                self._asked = True
-                if self.commits_to_cut and re.search(b"COMMIT(?!TED)", data):
-                    self.commits_to_cut -= 1
-                    answers_are_lost.set()
-                upstream.sendall(data)
-        self._close(client, upstream)
-
-    def _back(self, upstream: socket.socket, client: socket.socket, answers_are_lost: threading.Event) -> None:
-        with contextlib.suppress(OSError):
-            while data := upstream.recv(65536):
-                if answers_are_lost.is_set():
-                    break
-                self._asked = False
-                client.sendall(data)
-        self._close(client, upstream)
-
-    def _close(self, *ends: socket.socket) -> None:
-        for end in ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def close(self) -> None:
-        self._listener.close()
-        for pair in self._pairs:
-            self._close(*pair)
 
 
 @pytest.fixture

@@ -108,7 +108,8 @@ class Database(Readable, Protocol):
             work: What to do.
             patience: How many seconds to wait for other writers, if not as long as the database usually does.
             repeatable: Whether ``work`` may also run again when nobody knows if it was committed, since the server
-                went away at that moment; otherwise that is a `StoreError`.
+                went away at that moment; otherwise that is a `StoreError`. A second run that finds nothing to do
+                has the result of the first.
         """
 
     def purge(self) -> list[str]:

@@ -171,6 +171,8 @@ def _prune_one(tx: Transaction, key: SessionKey, before: str | None, keep_last: 
 def erase_session(tx: Transaction, key: SessionKey) -> tuple[int, list[str]]:
     """Deletes a session; returns how many events it had, and in words which sessions have copies of them."""
     if not tx.lock(key):
+        if tx.may_be_done:
+            return 0, []  # the run before has deleted it
         raise missing(key)
     remaining = copies(tx, key)
     return sessions.delete(tx, key)[1], remaining
@@ -285,6 +287,9 @@ def _store_texts(tx: Transaction, key: SessionKey, redacted: list[tuple[Row, dic
     for row, columns in redacted:
         named = {**key.params(), "row_id": row[0]}
         present = tx.rows(queries.EVENT_OF_ROW, named)
+        if tx.may_be_done and present and columns.items() <= _by_name(present[0]).items():
+            stored += 1  # by the run before, whose commit got no answer
+            continue
         if present != [row]:
             changed_meanwhile += present
             continue
@@ -293,6 +298,10 @@ def _store_texts(tx: Transaction, key: SessionKey, redacted: list[tuple[Row, dic
         if tx.index is not None:
             tx.index.changed(tx, row, tx.rows(queries.EVENT_OF_ROW, named)[0])
     return stored, changed_meanwhile
+
+
+def _by_name(row: Row) -> dict[str, Any]:
+    return dict(zip(codec.EVENT_COLUMNS, row[1:], strict=True))
 
 
 def _redact_initial_state(database: Database, key: SessionKey, change: Change) -> bool:

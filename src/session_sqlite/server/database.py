@@ -237,22 +237,22 @@ class ServerDatabase:
     def write(self, work: Callable[[Transaction], T], *, patience: float | None = None, repeatable: bool = True) -> T:
         """See `Database.write`."""
         self._check_writable()
-        is_unknown = False
+        unanswered: list[T] = []  # the results of runs whose commit got no answer
 
         def in_transaction(connection: Connection) -> T:
-            nonlocal is_unknown
-            tx = ServerTransaction(connection, self.dialect, self.index, may_be_done=is_unknown)
+            tx = ServerTransaction(connection, self.dialect, self.index, may_be_done=bool(unanswered))
             tx.begin()
             result = work(tx)
             try:
                 tx.commit()
             except DBAPIError as error:
                 if self.dialect.fault(error) is Fault.DISCONNECTED:
-                    is_unknown = True
                     if not repeatable:
                         raise _UnknownOutcomeError from None
+                    unanswered.append(result)
                 raise
-            return result
+            # A run finds nothing to remove if the one before was committed after all: that has the answer.
+            return next((before for before in unanswered if _is_nothing(result) and not _is_nothing(before)), result)
 
         with contextlib.suppress(_UnknownOutcomeError):
             patience = self._busy_timeout if patience is None else patience
@@ -529,6 +529,11 @@ class ServerDatabase:
 
 def _nothing(_connection: object) -> None:
     """Does nothing."""
+
+
+def _is_nothing(result: object) -> bool:
+    """Returns True for the number 0, False, None, and a tuple of these."""
+    return not any(result) if isinstance(result, tuple) else not result
 
 
 class _UnknownOutcomeError(Exception):
