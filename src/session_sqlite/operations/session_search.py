@@ -61,6 +61,11 @@ class SessionRequest:
         return search.is_one_letter(self.terms)
 
     @property
+    def all_terms(self) -> frozenset[int]:
+        """Returns the places of all terms."""
+        return frozenset(range(len(self.terms)))
+
+    @property
     def position_types(self) -> list[type]:
         """Returns the types of the parts of a position in the list of matches."""
         return [str] * (9 if self.by_rank else 4)
@@ -207,12 +212,12 @@ def matches(database: Database, request: SessionRequest, listing: Listing) -> It
         rows = listing.read(database, queries.SESSIONS, size)
         tested = _tested(request, rows)
         if not request.in_titles_alone:
-            undecided = _read_ends(database, request.terms, tested)
-            if database.index is not None and len(undecided) > len(tested) // 2:
+            undecided = _read_ends(database, request.terms, tested, request.all_terms)
+            if database.index is not None and len(undecided) * COMMON > len(tested):
                 sample.add(tested)
                 listing.start_after(before)
                 break
-            _read_words(database, request.terms, undecided)
+            _read_words(database, request.terms, undecided, request.all_terms)
         sample.add(tested)
         found = [match for match in tested if match.has_all(request.terms)]
         yield from found
@@ -293,10 +298,12 @@ def _matching(
 ) -> Iterator[SessionMatch]:
     """Yields those of some sessions that match."""
     if not request.in_titles_alone:
-        if len(known) == len(request.terms):
+        others = request.all_terms - {one.term for one in known}
+        if known:
             _read_events(database, request.terms, tested, [one.events for one in known])
-        else:
-            _read_words(database, request.terms, _read_ends(database, request.terms, tested))
+            tested = [match for match in tested if match.in_title | match.in_events | others == request.all_terms]
+        if others:
+            _read_words(database, request.terms, _read_ends(database, request.terms, tested, others), others)
     yield from (match for match in tested if match.has_all(request.terms))
 
 
@@ -406,15 +413,20 @@ def _with_title(row: Row, terms: Sequence[Term]) -> SessionMatch:
     return SessionMatch(row, search.present([title], terms) if isinstance(title, str) else frozenset())
 
 
-def _read_ends(database: Database, terms: Sequence[Term], tested: Sequence[SessionMatch]) -> list[SessionMatch]:
-    """Notes which of the terms are in short sessions, and at the end of long ones; returns those not read enough."""
+def _read_ends(
+    database: Database, terms: Sequence[Term], tested: Sequence[SessionMatch], sought: frozenset[int]
+) -> list[SessionMatch]:
+    """Notes which of the terms are in short sessions, and at the end of long ones; returns those not read enough.
+
+    It is enough if one event has all that is sought: those before it can have no more, unless they have been read.
+    """
     short: list[SessionMatch] = []
     undecided: list[SessionMatch] = []
     for match in tested:
         last_seq = match.row[_LAST_SEQ]
         if codec.is_last_seq(last_seq) and last_seq <= SHORT_SESSION:
             short.append(match)
-        elif _read_from_end(database, terms, match, TEXTS_AT_THE_END) is not None:
+        elif _read_from_end(database, terms, match, sought, TEXTS_AT_THE_END) is not None:
             undecided.append(match)
     test = _tester(terms)
     for where, some in _by_owner((match, match) for match in short):
@@ -426,14 +438,18 @@ def _read_ends(database: Database, terms: Sequence[Term], tested: Sequence[Sessi
     return undecided
 
 
-def _read_words(database: Database, terms: Sequence[Term], tested: Iterable[SessionMatch]) -> None:
-    """Notes which of the terms are in the events of sessions whose ends were read, until one event has all of them."""
+def _read_words(
+    database: Database, terms: Sequence[Term], tested: Iterable[SessionMatch], sought: frozenset[int]
+) -> None:
+    """Notes which of the terms are in the other events of sessions whose ends were read; see `_read_ends`."""
     for match in tested:
-        while _read_from_end(database, terms, match, TEXTS_AT_ONCE) is not None:
+        while _read_from_end(database, terms, match, sought, TEXTS_AT_ONCE) is not None:
             pass
 
 
-def _read_from_end(database: Database, terms: Sequence[Term], match: SessionMatch, count: int) -> object:
+def _read_from_end(
+    database: Database, terms: Sequence[Term], match: SessionMatch, sought: frozenset[int], count: int
+) -> object:
     """Notes which of the terms are in the last events not read yet; returns where it stopped, None if it is enough."""
     where = Where(
         (queries.EVENT_OF_APP, queries.EVENT_OF_USER, queries.EVENT_IN_SESSION),
@@ -445,7 +461,7 @@ def _read_from_end(database: Database, terms: Sequence[Term], match: SessionMatc
                          _tester(terms))  # fmt: skip
     for _, seq, row_id, found in read:
         match.note(seq, row_id, found)
-    is_enough = len(read) < count or len(match.in_best) == len(terms)
+    is_enough = len(read) < count or any(sought <= found for *_, found in read)
     match.read_from = None if is_enough else read[-1][1]
     return match.read_from
 
