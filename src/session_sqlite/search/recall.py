@@ -238,30 +238,35 @@ class Scores:
 _PLACES_OF_A_SESSION: Final = 2**64  # a seq is smaller, and there is room before the first and behind the last
 
 
+_STEPS: Final = tuple(BESIDE.items())
+_STEPS_FROM_A_QUESTION: Final = tuple({**BESIDE, 1: AFTER_A_QUESTION}.items())
+
+
 def scored(places: Iterable[Place], gathered: Gathered) -> Scores:
     """Returns the scores of events that have terms, and of the places beside them."""
     numbers: dict[tuple[str, str, str], int] = {}
-    of_terms: dict[Term, list[tuple[int, Place]]] = {}
+    terms = sorted(gathered.rows, key=lambda term: term.words)
+    with_term: list[tuple[frozenset[int], list[tuple[int, Place]]]] = [(gathered.rows[term], []) for term in terms]
     for place in places:
         key = numbers.setdefault(place.session, len(numbers)) * _PLACES_OF_A_SESSION + REACH + place.seq
-        for term, rows in gathered.rows.items():
+        for rows, found in with_term:
             if place.row_id in rows:
-                of_terms.setdefault(term, []).append((key, place))
+                found.append((key, place))
     words: dict[int, float] = {}
     neighbours: dict[int, float] = {}
     sessions = dict.fromkeys(numbers.values(), 0.0)
-    steps = list(BESIDE.items())
-    for term in sorted(of_terms, key=lambda term: term.words):
+    for term, (_, found) in zip(terms, with_term, strict=True):
         weight = gathered.weights[term]
         own: dict[int, float] = {}
         beside: dict[int, float] = {}
-        for key, place in of_terms[term]:
+        known = beside.get
+        for key, place in found:
             value = weight * _of_length(place.length)
             own[key] = value
-            for step, share in steps:
-                passed = value * (AFTER_A_QUESTION if step == 1 and place.asks else share)
+            for step, share in _STEPS_FROM_A_QUESTION if place.asks else _STEPS:
+                passed = value * share
                 near = key + step
-                if passed > beside.get(near, 0.0):
+                if passed > known(near, 0.0):
                     beside[near] = passed
         for key, value in own.items():
             words[key] = words.get(key, 0.0) + value
