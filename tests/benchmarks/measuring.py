@@ -41,7 +41,7 @@ class Figure:
             target = f"≤ {self.target:g}×" if self.target >= 1 else f"≥ {1 / self.target:g}× faster"
             verdict = "" if self.ratio <= self.target else "missed"
         ratio = f"{self.ratio:.2f}×" if self.target is None or self.target >= 1 else f"{1 / self.ratio:.1f}× faster"
-        return self.case, _amount(self.ours, self.unit), _amount(self.floor, self.unit), ratio, target, verdict
+        return self.case, amount(self.ours, self.unit), amount(self.floor, self.unit), ratio, target, verdict
 
 
 def medians(rounds: int, /, *, calls: int = 1, **variants: Callable[[], object]) -> dict[str, float]:
@@ -95,7 +95,8 @@ def print_missing() -> None:
         print(f"\033[31mnot run: {what}\033[0m")
 
 
-def _amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str = "s") -> str:
+    """Returns a figure with its unit."""
     if unit == "B":
         return f"{value / 1e6:,.2f} MB"
     for size, name in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):

@@ -19,7 +19,10 @@ from langchain_core.messages import BaseMessage
 
 from .measuring import missing
 
-PACKAGES = ("google-adk", "openai-agents[sqlalchemy]", "psycopg[binary]", "sqlalchemy[asyncio]")
+PACKAGES = (
+    "agno", "aiosqlite", "google-adk", "langchain-community", "langgraph-checkpoint-sqlite", "llm",
+    "openai-agents[sqlalchemy]", "psycopg[binary]", "sqlalchemy[asyncio]",
+)  # fmt: skip
 FOLDER = platformdirs.user_cache_path("session-sqlite") / f"peers-{sys.version_info.major}.{sys.version_info.minor}"
 """The environment, unless another is named."""
 
@@ -69,13 +72,14 @@ def neutral(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 class Process:
     """A process in which one library is measured."""
 
-    def __init__(self, python: Path, name: str, target: str, events: Path) -> None:
+    def __init__(self, python: Path, name: str, target: str, events: Path, program: str = "peer.py") -> None:
         self._process = subprocess.Popen(
-            [str(python), str(Path(__file__).with_name("peer.py")), name, target, str(events)],
+            [str(python), str(Path(__file__).with_name(program)), name, target, str(events)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-            env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONWARNINGS": "ignore",
+                 "PYTHONPATH": os.environ.get("PYTHONPATH", "") if str(python) == sys.executable else ""},
         )  # fmt: skip
-        self._answer()
+        self.said = self._answer()
 
     def ask(self, command: str) -> float:
         """Returns the seconds that a command took."""
