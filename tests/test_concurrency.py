@@ -302,42 +302,6 @@ def test_a_lock_that_is_given_up_in_time_is_waited_for(path: Path) -> None:
 # ---------------------------------------------------------------- threads
 
 
-@EVERY_BACKEND
-def test_threads_share_a_service(where: str) -> None:
-    with open_at(where, durability="fast") as service:
-        session = service.create_session()
-        stop = threading.Event()
-        torn = []
-
-        def write(worker: int) -> None:
-            for number in range(50):
-                session.add_events([Event("user", f"{worker}:{number}"), Event("assistant")])
-                service.update_state(session, {f"w{worker}": number})
-
-        def read() -> None:
-            while not stop.wait(0.02):  # readers that never rest would have Python's lock most of the time
-                events = session.events()
-                if len(events) % 2 or [event.seq for event in events] != list(range(1, len(events) + 1)):
-                    torn.append(len(events))
-                session.last_events(3)
-                service.list_sessions()
-                service.search("1")
-
-        with ThreadPoolExecutor(12) as pool:
-            readers = [pool.submit(read) for _ in range(4)]
-            writers = [pool.submit(write, worker) for worker in range(8)]
-            try:
-                for writer in writers:
-                    writer.result(60)
-            finally:
-                stop.set()
-            for reader in readers:
-                reader.result(60)
-        assert torn == []
-        assert session.refresh().last_seq == 800
-        assert service.get_state(session) == {f"w{worker}": 49 for worker in range(8)}
-
-
 def test_threads_share_an_in_memory_service() -> None:
     with SQLiteSessionService(":memory:") as service:
         session = service.create_session()
@@ -345,29 +309,6 @@ def test_threads_share_an_in_memory_service() -> None:
             list(pool.map(lambda n: (session.add_event("user", str(n)), session.events(), service.db["events"].count),
                           range(200)))  # fmt: skip
         assert [event.seq for event in session.events()] == list(range(1, 201))
-
-
-@EVERY_BACKEND
-def test_reading_a_stream_while_others_write_sees_a_prefix_of_the_truth(where: str) -> None:
-    with open_at(where, durability="fast") as service:
-        session = service.create_session()
-        session.add_events([Event("user", str(n)) for n in range(1, 2001)])
-        stop = threading.Event()
-
-        def write() -> None:
-            while not stop.is_set():
-                session.add_event("assistant")
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            for _ in range(3):
-                seen = [event.seq for event in session.iter_events(limit=3000)]
-                assert seen == list(range(1, len(seen) + 1))
-                assert len(seen) >= 2000
-        finally:
-            stop.set()
-            writer.join(30)
 
 
 @EVERY_BACKEND

@@ -1,201 +1,21 @@
-"""An event that stands in several sessions is counted once, wherever its original and its copies are."""
+"""Figures of copies beyond what every backend promises: views, plots, imports, and whatever is done to a store."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backends import BACKENDS, Store
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session_sqlite import ANY, Event, InvalidInputError, Session, SQLiteSessionService, ToolCall, Usage
+from session_sqlite import ANY, Event, InvalidInputError, Session, SQLiteSessionService
+from session_sqlite.testing.copies import figures, turn
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=BACKENDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with BACKENDS[request.param](tmp_path) as store:
-        yield store
-
-
-@pytest.fixture
-def any_service(store: Store) -> Any:
-    return store.service
-
-
-def turn(session: Any, tokens: int) -> None:
-    """A question, and an answer that took so many tokens and called a tool."""
-    session.add_events([
-        Event("user", f"question {tokens}"),
-        Event("assistant", f"answer {tokens}", usage=Usage("m", tokens), actions=[ToolCall("Read", id="c", output=1)]),
-    ])  # fmt: skip
-
-
-def figures(service: Any, **filters: Any) -> list[int]:
-    """Tokens, and from there on how many replies: by every question that counts."""
-    usage, by_day = service.usage((), **filters), service.usage(("day", "model", "session_id"), **filters)
-    calls, activity = service.tool_calls(**filters), service.activity(("day", "author", "session_id"), **filters)
-    counts = service.tool_counts(**filters)
-    answers = sum(row["events"] for row in activity if row["author"] == "assistant")
-    assert answers == service.activity((), **filters)[0]["events"] - answers, "as many questions"
-    tokens = {usage[0]["input_tokens"], sum(row["input_tokens"] for row in by_day)}
-    replies = {usage[0]["replies"], sum(row["replies"] for row in by_day), len(calls), answers,
-               counts.get("Read", {"calls": 0})["calls"], len(service.reply_times(**filters))}  # fmt: skip
-    if "session" not in filters:
-        stats = service.stats(**filters)
-        called = stats["tools"].get("Read", {"calls": 0})["calls"]
-        tokens.add(stats["tokens"]["input_tokens"])
-        replies |= {stats["authors"].get("assistant", 0), stats["events"] // 2, called}
-    assert len(tokens) == 1, tokens
-    assert len(replies) == 1, replies
-    return [*tokens, *replies]
-
-
-def test_what_a_fork_has_from_its_source_is_counted_once(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    turn(session, 100)
-    fork = session.fork(session_id="fork")
-    assert figures(any_service) == [100, 1]
-    turn(fork, 10)
-    assert figures(any_service) == [110, 2]
-    assert [event.copied_from for event in fork.events()] == ["s", "s", "", ""]
-    assert {event.copied_from for event in session.events()} == {""}
-
-
-def test_a_figure_of_one_session_is_of_what_was_first_said_there(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    turn(session, 100)
-    fork = session.fork(session_id="fork")
-    turn(fork, 10)
-    assert figures(any_service, session="s") == [100, 1]
-    assert figures(any_service, session="fork") == [10, 1]
-    by_session = {row["session_id"]: row["input_tokens"] for row in any_service.usage("session_id")}
-    assert by_session == {"s": 100, "fork": 10}
-    session.delete()
-    assert figures(any_service, session="fork") == [110, 2]
-
-
-def test_a_fork_of_a_fork_names_where_its_events_were_first_said(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    turn(session, 1)
-    fork = session.fork(session_id="fork")
-    turn(fork, 10)
-    last = fork.fork(session_id="last")
-    turn(last, 100)
-    assert [event.copied_from for event in last.events()] == ["s", "s", "fork", "fork", "", ""]
-    assert figures(any_service) == [111, 3]
-    fork.delete()
-    assert figures(any_service) == [111, 3]
-    session.delete()
-    assert figures(any_service) == [111, 3]
-    last.rewind(turns=2)
-    assert figures(any_service) == [1, 1]
-
-
-GOES: dict[str, Callable[[Any, Any], Any]] = {
-    "delete": lambda service, session: session.delete(),
-    "rewind": lambda service, session: session.rewind(),
-    "clear": lambda service, session: session.clear(),
-    "erase": lambda service, session: service.erase(session),
-    "replace": lambda service, session: service.replace_events(session, []),
-}
-
-
-@pytest.mark.parametrize("way", GOES)
-def test_of_copies_whose_original_is_gone_one_counts(any_service: Any, way: str) -> None:
-    session = any_service.create_session(session_id="s")
-    session.add_events([
-        Event("user", "q", created_at=NOON),
-        Event("assistant", "a", created_at=NOON, usage=Usage("m", 100), actions=[ToolCall("Read", id="c", output=1)]),
-    ])  # fmt: skip
-    forks = [session.fork(session_id=name) for name in ("f1", "f2")]
-    GOES[way](any_service, session)
-    for fork in forks:
-        assert figures(any_service) == [100, 1]
-        fork.delete()
-    assert figures(any_service) == [0, 0]
-
-
-def test_of_copies_whose_original_was_pruned_one_counts(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    turn(session, 100)
-    for name in ("f1", "f2"):
-        session.fork(session_id=name)
-    turn(session, 10)
-    assert any_service.prune(keep_last=2).events == 2
-    assert figures(any_service, session="s") == [10, 1]
-    assert figures(any_service) == [110, 2]
-
-
-def test_what_is_said_again_under_the_id_of_what_was_taken_back_is_no_original(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    session.add_event("user", "q", id="1")
-    session.add_event("assistant", "first", id="2", usage=Usage("m", 100))
-    session.fork(session_id="fork")
-    session.rewind()
-    session.add_event("user", "q", id="1")
-    session.add_event("assistant", "second", id="2", usage=Usage("m", 10))
-    assert any_service.usage(())[0]["input_tokens"] == 110
-    assert any_service.stats()["events"] == 4
-
-
-def test_a_copy_that_comes_back_to_where_it_was_first_said_is_the_original(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    turn(session, 100)
-    fork = session.fork(session_id="fork")
-    session.delete()
-    back = fork.fork(session_id="s")
-    assert {event.copied_from for event in back.events()} == {""}
-    assert figures(any_service) == [100, 1]
-    assert figures(any_service, session="s") == [100, 1]
-    fork.delete()
-    assert figures(any_service) == [100, 1]
-
-
-def test_events_that_are_read_from_one_session_and_appended_to_another_are_copies(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    other = any_service.create_session(session_id="other")
-    turn(session, 100)
-    other.add_events(session.events())
-    assert other.add_events(session.events()) == other.events(), "a retry adds nothing"
-    third = any_service.create_session(session_id="third")
-    third.add_events(other.events())
-    assert {event.copied_from for event in third.events()} == {"s"}
-    assert figures(any_service) == [100, 1]
-    session.delete()
-    assert figures(any_service) == [100, 1]
-
-
-def test_users_do_not_count_each_others_events(any_service: Any) -> None:
-    for user in ("a", "b"):
-        session = any_service.create_session(session_id="s", user_id=user)
-        session.add_event("user", "q", id="1", created_at=NOON)
-        session.add_event("assistant", "a", id="2", created_at=NOON, usage=Usage("m", 100),
-                          actions=[ToolCall("Read", id="c", output=1)])  # fmt: skip
-        session.fork(session_id="fork")
-        if user == "a":
-            session.delete()
-    for user in ("a", "b"):
-        assert figures(any_service, user_id=user) == [100, 1]
-    assert figures(any_service, user_id=ANY, app_name=ANY) == [200, 2]
-
-
-def test_a_copy_is_a_retry_of_its_event_and_equal_to_it(any_service: Any) -> None:
-    session = any_service.create_session(session_id="s")
-    event = session.add_event("user", "q", id="mine")
-    fork = session.fork(session_id="fork")
-    assert fork.add_event("user", "q", id="mine").seq == 1
-    [copy] = fork.events()
-    assert fork.add_events([copy]) == [copy]
-    assert fork.add_events([event]) == [copy]
-    assert fork.refresh().last_seq == 1
 
 
 def test_per_session_views_and_searches_show_copies_as_they_are(service: SQLiteSessionService) -> None:

@@ -63,10 +63,11 @@ def test_imports_run_downwards_only() -> None:
     run_python("import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
 
 
-def test_langchain_is_imported_only_under_langchain_and_by_the_form_of_its_messages() -> None:
+def test_langchain_is_imported_only_under_langchain_by_the_form_of_its_messages_and_for_contracts() -> None:
     importers = importers_of("langchain", "langchain_classic", "langchain_core", "langgraph")
     assert {name for name in importers if not name.startswith("langchain/")} <= {
         "messages/langchain.py",
+        "testing/chat_histories.py",
     }
 
 

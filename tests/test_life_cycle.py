@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,8 @@ from session_sqlite import (
     REMOVE,
     AsyncSessionService,
     Event,
-    EventNotFoundError,
     InvalidInputError,
     Session,
-    SessionExistsError,
     SessionNotFoundError,
     SessionService,
     SQLAlchemySessionService,
@@ -113,85 +111,6 @@ def open_calls(messages: list[BaseMessage]) -> list[str]:
 # ---------------------------------------------------------------- forks
 
 
-@pytest.mark.parametrize("at", [lambda event: event, lambda event: event.id, lambda event: event.seq])
-def test_a_fork_ends_with_the_event_it_is_made_at(at: Callable[[Event], Any], service: SQLiteSessionService) -> None:
-    session = service.create_session(title="Tea", agent_id="waiter", metadata={"source": "desktop"})
-    events = talk(session, "u one", "a two", "u three", "a four")
-    fork = session.fork(at=at(events[1]))
-    assert contents(fork.events()) == ["one", "two"]
-    assert [event.seq for event in fork.events()] == [1, 2]
-    assert [(event.id, event.created_at) for event in fork.events()] == [(e.id, e.created_at) for e in events[:2]]
-    assert (fork.parent_id, fork.parent_seq, fork.last_seq) == (session.id, 2, 2)
-    assert (fork.title, fork.agent_id, fork.metadata) == ("Tea", "waiter", {"source": "desktop"})
-    assert fork == fork.refresh()
-
-
-def test_a_fork_without_an_event_has_them_all(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u one", "a two", "u three")
-    fork = service.fork_session(session.id, session_id="mine", title="Another")
-    assert (fork.id, fork.title, contents(fork.events())) == ("mine", "Another", ["one", "two", "three"])
-    assert fork.add_event("user", "four").seq == 4
-
-
-def test_an_empty_session_can_be_forked(service: SQLiteSessionService) -> None:
-    fork = service.create_session(state={"step": 1}).fork()
-    assert (fork.events(), dict(fork.state), fork.last_seq, fork.parent_seq) == ([], {"step": 1}, 0, 0)
-
-
-def test_the_fork_point_is_an_event_that_is_there(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u one", "a two", "u three", "a four")
-    session.rewind()
-    assert session.fork().parent_seq == 2
-
-
-def test_a_fork_is_numbered_without_gaps(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u one", "a two")
-    session.rewind()
-    third = talk(session, "u three", "a four")[0]
-    assert third.seq == 3
-    fork = session.fork(at=third.seq)
-    assert [(event.seq, event.content) for event in fork.events()] == [(1, "three")]
-    assert fork.parent_seq == 3
-
-
-def test_a_fork_keeps_to_its_app_and_user(service: SQLiteSessionService) -> None:
-    mine = service.create_session(session_id="1", user_id="li")
-    talk(mine, "u one")
-    theirs = service.create_session(session_id="2", user_id="wang")
-    talk(theirs, "u other")
-    fork = mine.fork(session_id="2")  # wang's session of this name is not in the way
-    assert (fork.user_id, contents(fork.events())) == ("li", ["one"])
-    assert contents(theirs.events()) == ["other"]
-
-
-def test_a_fork_of_a_fork_remembers_its_own_parent(service: SQLiteSessionService) -> None:
-    first = service.create_session(state={"step": 0})
-    events = first.add_events([Event("user", str(n), state={"step": n}) for n in range(1, 5)])
-    second = first.fork(at=events[2])
-    third = second.fork(at=events[1].id)
-    assert (third.parent_id, third.parent_seq) == (second.id, 2)
-    assert (contents(third.events()), third.state["step"]) == (["1", "2"], 2)
-    third.rewind(turns=2)
-    assert (dict(third.state), dict(second.state), dict(first.state)) == ({"step": 0}, {"step": 3}, {"step": 4})
-
-
-def test_the_source_of_a_fork_is_untouched(service: SQLiteSessionService) -> None:
-    session = service.create_session(state={"step": 1, "user:lang": "zh"})
-    talk(session, "u one", "a two")
-    before, shared = rows_of(service, session), dict(service.create_session(session_id="twin").state)
-    fork = session.fork(at=1)
-    fork.add_event("user", "more", state={"step": 2})
-    fork.state["step"] = 3
-    fork.rewind()
-    fork.clear()
-    fork.delete()
-    assert rows_of(service, session) == before
-    assert dict(service.get_session("twin").state) == shared
-
-
 def test_everything_of_an_event_comes_along(service: SQLiteSessionService) -> None:
     session = service.create_session()
     session.add_events(
@@ -208,52 +127,6 @@ def test_everything_of_an_event_comes_along(service: SQLiteSessionService) -> No
         {k: v for k, v in row.items() if k not in own} for row in theirs
     ]
     assert messages_of(fork.events()) == messages_of(session.events())
-
-
-def test_a_fork_is_found_by_search(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u 请帮我分析代码", "a 好的")
-    service.search("代码")
-    fork = session.fork(at=1)
-    assert {hit.session.id for hit in service.search("代码")} == {session.id, fork.id}
-    assert not fork.search("好的")
-
-
-def bad_forks(service: SQLiteSessionService) -> list[tuple[type[Exception], dict[str, Any]]]:
-    other = service.create_session(session_id="other")
-    foreign = talk(other, "u foreign")[0]
-    theirs = service.create_session(session_id="source", user_id="somebody")
-    return [
-        (SessionExistsError, {"session_id": "other"}),
-        (SessionExistsError, {"session_id": "source"}),
-        (EventNotFoundError, {"at": foreign}),
-        (EventNotFoundError, {"at": foreign.id}),
-        (EventNotFoundError, {"at": talk(theirs, "u theirs")[0]}),
-        (EventNotFoundError, {"at": 99}),
-        (EventNotFoundError, {"at": 0}),
-        (EventNotFoundError, {"at": Event("user", "never stored", id="x")}),
-        (EventNotFoundError, {"at": Event("user", "never stored")}),
-        (InvalidInputError, {"at": -1}),
-        (InvalidInputError, {"at": True}),
-        (InvalidInputError, {"at": 1.0}),
-        (InvalidInputError, {"at": ""}),
-        (InvalidInputError, {"session_id": ""}),
-        (InvalidInputError, {"title": None}),
-        (InvalidInputError, {"title": "\ud800"}),
-    ]
-
-
-def test_a_fork_that_fails_leaves_nothing(service: SQLiteSessionService) -> None:
-    session = service.create_session(session_id="source", state={"k": 1})
-    talk(session, "u one", "a two")
-    faults = bad_forks(service)
-    before = dump(service)
-    for error, arguments in faults:
-        with pytest.raises(error):
-            session.fork(**arguments)
-    with pytest.raises(SessionNotFoundError):
-        service.fork_session("nowhere", at=1)
-    assert dump(service) == before
 
 
 def appending(path: Path, session_id: str, running: Any) -> None:
@@ -416,99 +289,7 @@ def test_neither_a_call_nor_a_result_is_ever_left_alone(events: list[Event], dat
         assert set(open_calls(messages_of(left))) <= {*open_calls(messages_of(stored)), "again"}
 
 
-# ---------------------------------------------------------------- rewinds
-
-
-def test_a_rewind_takes_back_the_last_turns(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "s be kind", "u one", "a two", "u three", "a four", "u five")
-    assert contents(session.rewind()) == ["five"]
-    assert contents(session.rewind(turns=1)) == ["three", "four"]
-    assert session.rewind(turns=0) == []
-    assert contents(session.rewind(turns=99)) == ["one", "two"]
-    assert contents(session.events()) == ["be kind"]
-    assert session.rewind() == []
-
-
-def test_a_dry_run_of_a_rewind_only_says_what_would_go(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    events = talk(session, "u one", "a two", "u three", "a four")
-    before = session.refresh()
-    assert service.rewind_session(session, turns=1, dry_run=True) == events[2:]
-    assert service.rewind_session(session, to=1, dry_run=True) == events[1:]
-    assert (session.events(), session.refresh()) == (events, before)
-
-
-@pytest.mark.parametrize("to", [lambda event: event, lambda event: event.id, lambda event: event.seq])
-def test_a_rewind_to_an_event_keeps_it(to: Callable[[Event], Any], service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    events = talk(session, "u one", "a two", "u three", "a four")
-    assert session.rewind(to=to(events[2])) == [events[3]]
-    assert session.events() == events[:3]
-    assert session.rewind(to=events[2]) == []
-
-
-def test_a_seq_is_never_given_twice(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u one", "a two")
-    session.rewind()
-    assert session.refresh().last_seq == 2
-    assert session.add_event("user", "three").seq == 3
-    fork = session.fork()
-    fork.rewind()
-    assert fork.add_event("user", "again").seq == 2
-
-
-def test_a_rewind_moves_updated_at_and_nothing_else_of_the_session(service: SQLiteSessionService) -> None:
-    session = service.create_session(title="t", metadata={"k": 1})
-    talk(session, "u one")
-    before = session.refresh()
-    session.rewind()
-    after = session.refresh()
-    assert after.updated_at > before.updated_at
-    assert Session(**{**vars_of(after), "updated_at": None}) == Session(**{**vars_of(before), "updated_at": None})
-    session.rewind()  # nothing went, so nothing changed
-    assert session.refresh() == after
-
-
-def vars_of(session: Session) -> dict[str, Any]:
-    return {name: value for name, value in vars(session).items() if not name.startswith("_")}
-
-
-def test_search_no_longer_finds_what_was_taken_back(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u 苹果", "a pear", "u 香蕉 banana", "a cherry")
-    assert service.search("banana")
-    session.rewind()
-    assert not service.search("banana")
-    assert not service.search("香蕉")
-    assert contents([hit.event for hit in service.search("pear")]) == ["pear"]
-    talk(session, "u grape")  # gets the row id of what went
-    assert not service.search("banana")
-    assert service.search("grape")
-
-
-def test_a_rewind_that_fails_changes_nothing(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    talk(session, "u one", "a two")
-    foreign = talk(service.create_session(), "u foreign")[0]
-    before = dump(service)
-    faults: list[tuple[type[Exception], dict[str, Any]]] = [
-        (EventNotFoundError, {"to": foreign}),
-        (EventNotFoundError, {"to": 99}),
-        (InvalidInputError, {"to": 1, "turns": 1}),
-        (InvalidInputError, {"turns": -1}),
-        (InvalidInputError, {"turns": True}),
-        (InvalidInputError, {"turns": "1"}),
-    ]
-    for error, arguments in faults:
-        with pytest.raises(error):
-            session.rewind(**arguments)
-    with pytest.raises(SessionNotFoundError):
-        service.rewind_session("nowhere")
-    with pytest.raises(SessionNotFoundError):
-        service.rewind_session("nowhere", to=1)
-    assert dump(service) == before
+# ---------------------------------------------------------------- damage and replays
 
 
 def test_damaged_rows_stop_neither_a_fork_nor_a_rewind(on_file: SQLiteSessionService, path: Path) -> None:
@@ -524,74 +305,6 @@ def test_damaged_rows_stop_neither_a_fork_nor_a_rewind(on_file: SQLiteSessionSer
     assert ([event.unreadable for event in fork.events()], fork.state["step"]) == ([False, True, False], 3)
     assert [event.unreadable for event in session.rewind(turns=2)] == [True, False]
     assert session.state["step"] == 3
-
-
-# ---------------------------------------------------------------- state
-
-
-def test_state_is_rebuilt_from_creation_and_the_events_that_remain(service: SQLiteSessionService) -> None:
-    session = service.create_session(
-        state={"given": 1, "changed": 1, "removed": 1, "app:a": 1, "user:u": 1, "untouched": 1}
-    )
-    session.state["by hand"] = 1
-    first = session.add_event("user", "one", state={"changed": 2, "removed": REMOVE, "new": [1]})
-    session.add_event("user", "two", state={"changed": 3, "new": REMOVE, "removed": "back", "late": 1, "user:u": 2})
-    service.update_state(session, {"changed": 4, "untouched": 2, "app:a": 2, "given": REMOVE})
-    expected = {"changed": 2, "new": [1], "untouched": 2, "by hand": 1, "app:a": 2, "user:u": 2}
-    assert dict(session.fork(at=first).state) == expected
-    session.rewind(to=first)
-    assert dict(session.state) == expected
-
-
-def test_a_rewind_behind_the_first_turn_restores_the_state_at_creation(service: SQLiteSessionService) -> None:
-    session = service.create_session(state={"step": 0, "gone": None})
-    session.add_event("user", "one", state={"step": 1, "gone": REMOVE, "new": 1})
-    session.rewind()
-    assert dict(session.state) == {"step": 0, "gone": None}
-
-
-def test_a_fork_goes_back_to_the_state_it_was_made_with(service: SQLiteSessionService) -> None:
-    session = service.create_session(state={"deleted": 1})
-    service.update_state(session, {"by hand": 1, "deleted": REMOVE})
-    talk(session, "u one")
-    fork = session.fork()
-    fork.add_event("user", "two", state={"by hand": 2, "deleted": 2})
-    fork.rewind()
-    assert dict(fork.state) == {"by hand": 1}
-
-
-def test_values_that_look_like_a_removal_survive(service: SQLiteSessionService) -> None:
-    odd = {"$remove": True}
-    session = service.create_session(state={"k": odd})
-    session.add_event("user", "one", state={"k": {"$$remove": 1}})
-    fork = session.fork()
-    assert fork.state["k"] == {"$$remove": 1}
-    fork.rewind()
-    assert fork.state["k"] == odd
-
-
-@pytest.mark.parametrize("how", ["clear", "replace", "prune"])
-def test_after_events_were_removed_a_rewind_goes_back_to_the_state_then(
-    how: str, service: SQLiteSessionService
-) -> None:
-    session = service.create_session(state={"step": 0})
-    session.add_event("user", "one", state={"step": 1, "user:lang": "zh"})
-    session.add_event("user", "two", state={"step": 2, "gone": 1})
-    session.state["gone"] = REMOVE
-    if how == "clear":
-        session.clear()
-    elif how == "replace":
-        service.replace_events(session, [])
-    else:
-        service.prune(keep_last=0)
-    assert session.events() == []
-    assert session.rewind() == []
-    now = dict(session.state)
-    assert (now["step"], now["user:lang"]) == (2, "zh")
-    session.add_event("user", "three", state={"step": 3, "new": 1})
-    session.rewind()
-    assert dict(session.state) | {"gone": None} == now | {"gone": None}
-    assert session.add_event("user", "four").seq == 4
 
 
 state_deltas = st.dictionaries(st.sampled_from("abc"), st.integers(0, 3) | st.just(REMOVE), max_size=3)

@@ -50,6 +50,7 @@ from session_sqlite.database import Request
 from session_sqlite.search import unicode_table
 from session_sqlite.search.words import _with_marks_in_order
 from session_sqlite.sqlite import search_index
+from session_sqlite.testing import SearchContracts
 
 SRC = Path(search.__file__).parents[2]
 DIALOGUES = Path(__file__).parents[2] / "shared" / "data" / "chinese-conversations.jsonl.gz"
@@ -601,86 +602,12 @@ def three(
         yield service
 
 
-def test_fields_choose_where_to_look(three: SQLiteSessionService) -> None:
-    session = three.create_session()
-    said, thought, called, answered, failed = session.add_events(
-        [
-            Event("user", "apple"),
-            Event("assistant", "x", reasoning="apple"),
-            Event("assistant", "x", actions=[ToolCall("Read", {"apple": [{"deep": 7.5}, True]}, id="1")]),
-            Event("tool", "apple", actions=[ToolCall("Read", id="1")]),
-            Event("assistant", "x", actions=[ToolCall("Grep", error="no apple")]),
-        ]
-    )
+class TestAFile(SearchContracts):
+    """With an index, without one, and with one that is behind."""
 
-    def seqs_of(*fields: str, query: str = "apple") -> list[int]:
-        return sorted(seqs(three.search(query, fields=fields)))
-
-    assert seqs_of("content") == [said.seq, answered.seq]
-    assert seqs_of("reasoning") == [thought.seq]
-    assert seqs_of("tools") == [called.seq, answered.seq, failed.seq]
-    assert seqs_of("tools", "reasoning") == [thought.seq, called.seq, answered.seq, failed.seq]
-    assert seqs_of("content", "reasoning", "tools") == [1, 2, 3, 4, 5]
-    session.add_event("assistant", "pear", actions=[ToolCall("Grep", error="pear")])
-    assert seqs_of("tools", query="pear") == [6]  # said and failed alike
-    assert seqs_of("tools", query="read deep 7.5 true") == [called.seq]
-    assert seqs_of("content", query="read") == []
-    assert sorted(seqs(three.search("apple", fields="reasoning"))) == [thought.seq]
-    # All terms must be in the event, not in one field.
-    assert seqs_of("content", "tools", query="x apple") == [called.seq, failed.seq]
-
-
-def test_filters_narrow_a_search(three: SQLiteSessionService) -> None:
-    first, second = three.create_session(session_id="1"), three.create_session(session_id="2")
-    for hour in range(4):
-        first.add_event("user" if hour % 2 else "assistant", f"word {hour}", created_at=NOON + timedelta(hours=hour))
-    second.add_event("user", "word", created_at=NOON)
-
-    assert len(three.search("word")) == 5
-    assert seqs(three.search("word", session=second)) == [1]
-    assert sorted(seqs(three.search("word", session="1"))) == [1, 2, 3, 4]
-    assert sorted(seqs(first.search("word"))) == [1, 2, 3, 4]
-    assert sorted(seqs(first.search("word", author="user"))) == [2, 4]
-    assert sorted(seqs(first.search("word", since=NOON + timedelta(hours=1)))) == [2, 3, 4]
-    assert sorted(seqs(first.search("word", until=NOON + timedelta(hours=1)))) == [1]
-    assert sorted(seqs(first.search("word", since=NOON + timedelta(hours=1), until=NOON + timedelta(hours=3)))) == [
-        2,
-        3,
-    ]
-    elsewhere = (NOON + timedelta(hours=1)).astimezone(tz=None)
-    assert sorted(seqs(first.search("word", since=elsewhere))) == [2, 3, 4]
-    assert seqs(first.search("word", author="user", newest_first=True)) == [4, 2]
-    assert len(three.search("word", limit=2)) == 2
-    assert three.search("word", limit=0) == []
-
-
-def test_another_users_events_are_never_found(three: SQLiteSessionService) -> None:
-    owners = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("ax", "y"), ("a", "xy")]
-    for app, user in owners:
-        scoped = three.scope(app_name=app, user_id=user)
-        scoped.create_session(session_id="s").add_event("user", f"secret of {app}{user}")
-
-    def found_by(**scope: Any) -> set[tuple[str, str]]:
-        hits = three.search("secret", **scope)
-        assert len(hits) == len({hit.session for hit in hits})
-        return {(str(hit.session.app_name), str(hit.session.user_id)) for hit in hits}
-
-    for app, user in owners:
-        assert found_by(app_name=app, user_id=user) == {(app, user)}
-        assert [hit.event.content for hit in three.scope(app_name=app, user_id=user).search("secret", session="s")] == [
-            f"secret of {app}{user}"
-        ]
-        assert found_by(app_name=app, user_id=ANY) == {one for one in owners if one[0] == app}
-        assert found_by(app_name=ANY, user_id=user) == {one for one in owners if one[1] == user}
-    assert found_by(app_name=ANY, user_id=ANY) == set(owners)
-    assert three.search("secret") == []  # the service's own user has said nothing
-    with pytest.raises(SessionNotFoundError):
-        three.search("secret", session="s")
-    with pytest.raises(InvalidInputError):
-        three.scope(app_name=ANY, user_id=ANY).search("secret", session="s")  # which one?
-    session = three.get_session("s", app_name="b", user_id="y")
-    assert [hit.event.content for hit in three.search("secret", session=session)] == ["secret of by"]
-    assert len(three.scope(app_name="b", user_id=ANY).search("secret", author="user", limit=5)) == 2
+    @pytest.fixture
+    def service(self, three: SQLiteSessionService) -> SQLiteSessionService:
+        return three
 
 
 # ---------------------------------------------------------------- order and pages
@@ -780,41 +707,6 @@ def test_a_cursor_of_many_pages_stays_short_and_a_forged_one_is_refused(service:
         forged = base64.urlsafe_b64encode(json.dumps([*scope, *position]).encode()).decode().rstrip("=")
         with pytest.raises(InvalidInputError):
             service.search("word", cursor=forged)
-
-
-def test_the_best_come_first_and_the_score_falls(path: Path) -> None:
-    for index in (True, False):
-        with SQLiteSessionService(path.with_name(f"{index}.db"), search=index) as service:
-            session = service.create_session()
-            long = "other things to say and more of them " * 30
-            session.add_events(
-                [Event("user", f"{long} tea {long}"), Event("user", "tea tea"), Event("user", "no coffee")] * 2
-            )
-            hits = service.search("tea")
-            assert seqs(hits)[:2] in ([2, 5], [5, 2])
-            scores = [hit.score for hit in hits]
-            assert scores == sorted(scores, reverse=True)
-            assert all(score > 0 for score in scores)
-            assert seqs(service.search("tea", newest_first=True)) == [5, 4, 2, 1]
-
-
-def test_a_cursor_of_another_search_is_refused(service: SQLiteSessionService) -> None:
-    session = service.create_session(session_id="s")
-    session.add_events([Event("user", "word other")] * 3)
-    cursor = service.search("word", limit=1).next_cursor
-    assert cursor is not None
-    assert len(service.search("word", limit=2, cursor=cursor)) == 2  # pages may differ in length
-    for different in (
-        {"query": "other"}, {"newest_first": True}, {"author": "user"}, {"fields": ["content"]}, {"user_id": "else"},
-        {"app_name": "else"}, {"user_id": ANY}, {"session": "s"}, {"since": NOON}, {"until": NOON},
-    ):  # fmt: skip
-        with pytest.raises(InvalidInputError):
-            service.search(**{"query": "word", "cursor": cursor, **different})  # type: ignore[arg-type]
-    service.create_session()
-    for foreign in (service.list_sessions(limit=1).next_cursor, session.events(limit=1).next_cursor, "", "AAAA", "é"):
-        assert foreign is not None
-        with pytest.raises(InvalidInputError):
-            service.search("word", cursor=foreign)
 
 
 def test_a_page_is_whole_when_another_process_indexes_in_between(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -944,61 +836,6 @@ def test_what_was_appended_before_a_kill_is_found_after_it(path: Path) -> None:
 
 
 # ---------------------------------------------------------------- no ghosts
-
-
-@pytest.mark.parametrize("indexed", [True, False])
-@pytest.mark.parametrize("index", [True, False])
-def test_what_is_removed_is_not_found_and_what_takes_its_row_is(path: Path, indexed: bool, index: bool) -> None:
-    """SQLite gives the row ids of the newest events again."""
-
-    with SQLiteSessionService(path, search=index) as service:
-        keeper = service.create_session(session_id="keeper")
-        keeper.add_event("user", "kept 代码")
-        for number in range(7):
-            name = f"s{number}"
-            session = service.create_session(session_id=name)
-            session.add_events(
-                [Event("user", f"kept old{step} 代码" if step == 0 else f"old 代码 n{step}") for step in range(4)]
-            )
-            if indexed:
-                assert len(service.search("old", session=session)) == 3
-            [
-                session.clear, lambda s=session: s.rewind(turns=3), lambda s=session: s.rewind(to=1), session.delete,
-                lambda s=session: service.erase(s), lambda s=session: s.rewind(turns=4), lambda: service.redact("old"),
-            ][number]()  # fmt: skip
-            assert service.search("old", app_name=ANY, user_id=ANY) == []
-            assert len(service.search("kept", session=keeper)) == 1
-            fresh = service.create_session(session_id=f"{name}-fresh")
-            fresh.add_events([Event("user", f"new {name} 数据") for _ in range(5)])
-            assert service.search("old") == []
-            assert {hit.session.id for hit in service.search(name)} == {fresh.id}
-            assert sorted(seqs(service.search("数据", session=fresh))) == [1, 2, 3, 4, 5]
-            assert sorted(seqs(service.search("码", session=fresh))) == []
-        assert service.check().ok
-
-
-def test_replacing_words_in_an_event_changes_what_finds_it(service: SQLiteSessionService) -> None:
-    session = service.create_session()
-    session.add_event("user", "my number is 555-1234")
-    assert len(service.search("555")) == 1
-    service.redact(r"\d{3}-\d{4}", replacement="withheld")
-    assert service.search("555") == []
-    assert [hit.event.content for hit in service.search("withheld")] == ["my number is withheld"]
-    session.add_event("user", "call 555-1234")
-    service.redact(r"\d{3}-\d{4}", replacement="withheld")  # before it was indexed
-    assert service.search("555") == []
-    assert len(service.search("withheld")) == 2
-    assert service.check().ok
-
-
-def test_a_fork_is_found_too(service: SQLiteSessionService) -> None:
-    session = service.create_session(session_id="s")
-    session.add_event("user", "word")
-    service.search("word")
-    session.fork(session_id="t")
-    assert {hit.session.id for hit in service.search("word")} == {"s", "t"}
-    service.delete_session("s")
-    assert {hit.session.id for hit in service.search("word")} == {"t"}
 
 
 def test_random_changes_leave_the_index_as_a_scan_would_have_it(tmp_path: Path) -> None:

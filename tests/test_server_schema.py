@@ -375,3 +375,18 @@ def test_the_calls_of_a_long_session_are_read_once_also_when_all_have_one_id(url
                 [ids], timeout=20,  # to look for each result takes minutes
             )  # fmt: skip
             assert rows == [{"calls": 1_000, "results": 1_000}]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_every_column_of_text_of_a_server_compares_bytes(kind: str) -> None:
+    engine = sqlalchemy.create_engine(backends.empty_store(kind), poolclass=sqlalchemy.NullPool)
+    own = "current_schema()" if kind == "postgresql" else "database()"
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+            f"WHERE table_schema = {own} AND table_name IN ('sessions', 'events', 'state') "
+            "AND data_type NOT IN ('bigint', 'integer')"
+        ).fetchall()
+    assert len(rows) > 30
+    exact = "C" if kind == "postgresql" else "utf8mb4_nopad_bin"
+    assert {tuple(row) for row in rows if row[2] != exact} == set()

@@ -140,15 +140,6 @@ def test_an_export_makes_an_equal_store_of_an_empty_one(full: SQLiteSessionServi
         assert {hit.event for hit in copy.search("请帮我")} == {hit.event for hit in everything.search("请帮我")}
 
 
-def test_a_fork_or_rewind_after_the_import_restores_the_same_state(full: SQLiteSessionService) -> None:
-    with memory() as copy:
-        copy.import_(io.StringIO(exported(full)))
-        one = copy.get_session("one", app_name="app", user_id="user")
-        assert dict(one.fork(at=1).state) == dict(full.fork_session("one", at=1).state)
-        assert one.rewind(to=1) == full.rewind_session("one", to=1)
-        assert dict(one.state) == dict(full.get_state("one"))
-
-
 names = st.sampled_from(["one", "two", "三", "app:x"])
 states = st.dictionaries(
     st.sampled_from(["a", "user:a", "app:a", "temp:a", "session:b", "键"]), json_values | st.just(REMOVE), max_size=3
@@ -253,40 +244,6 @@ def test_the_text_of_an_export_is_readable(full: SQLiteSessionService) -> None:
 # ---------------------------------------------------------------- what is there stays
 
 
-def test_a_session_that_has_grown_gets_what_is_new_and_keeps_what_it_is(full: SQLiteSessionService) -> None:
-    with memory() as copy:
-        copy.import_(io.StringIO(exported(full, session="one")))
-        mine = copy.get_session("one", app_name="app", user_id="user").update(title="my title")
-        session = full.get_session("one")
-        session.add_event("user", "more", id="more")
-        report = copy.import_(io.StringIO(exported(full, session="one")))
-        assert (report.sessions, report.extended, report.events) == (0, 1, 1)
-        assert mine.refresh().title == "my title"
-        assert mine.events() == session.events()
-        assert mine.refresh().last_seq == session.refresh().last_seq
-
-
-def test_events_of_two_lines_of_history_are_all_kept(full: SQLiteSessionService) -> None:
-    with memory() as copy:
-        copy.import_(io.StringIO(exported(full, session="fork")))
-        mine = copy.get_session("fork", app_name="app", user_id="user")
-        mine.add_event("user", "mine")
-        full.get_session("fork").add_events([Event("user", "theirs"), Event("assistant", "theirs too")])
-        report = copy.import_(io.StringIO(exported(full, session="fork")))
-        assert report.events == 2
-        assert "end of their session" in report.warnings[0]
-        assert [event.content for event in mine.events()][2:] == ["mine", "theirs", "theirs too"]
-        assert [event.seq for event in mine.events()] == [1, 2, 3, 4, 5]
-        assert copy.import_(io.StringIO(exported(full, session="fork"))).events == 0
-
-
-def test_shared_state_that_is_there_stays(full: SQLiteSessionService) -> None:
-    with memory() as copy:
-        own = copy.scope(app_name="app", user_id="user").create_session(session_id="x", state={"user:lang": "fr"})
-        copy.import_(io.StringIO(exported(full)))
-        assert dict(own.state) == {"app:v": 2, "user:lang": "fr"}
-
-
 def test_a_dry_run_writes_nothing_at_all(full: SQLiteSessionService, tmp_path: Path) -> None:
     path = tmp_path / "copy.db"
     SQLiteSessionService(path).close()
@@ -299,15 +256,6 @@ def test_a_dry_run_writes_nothing_at_all(full: SQLiteSessionService, tmp_path: P
     assert path.read_bytes() == before
     assert str(report).startswith("Would import 3 sessions with 7 events (jsonl)")
     assert "<pre" in report._repr_html_()
-
-
-def test_an_import_can_name_another_app_and_user(full: SQLiteSessionService) -> None:
-    with memory() as copy:
-        copy.import_(io.StringIO(exported(full)), app_name="new", user_id="me")
-        assert {(session.app_name, session.user_id) for session in copy.list_sessions()} == {("new", "me")}
-        assert copy.scope(app_name="new", user_id="me").get_state("one")["user:lang"] == "de"
-        with pytest.raises(InvalidInputError):
-            copy.import_(io.StringIO(""), user_id="")
 
 
 # ---------------------------------------------------------------- what is broken

@@ -22,24 +22,34 @@ except ModuleNotFoundError as error:
 pytest.register_assert_rewrite(*(module.name for module in pkgutil.iter_modules(__path__, f"{__name__}.")))
 
 from session_sqlite.testing.appending import AppendContracts
+from session_sqlite.testing.concurrency import ConcurrencyContracts
 from session_sqlite.testing.contract import Contracts, Dump
+from session_sqlite.testing.copies import CopyContracts
 from session_sqlite.testing.driven import Driven
 from session_sqlite.testing.events import EventContracts
+from session_sqlite.testing.recall import RecallContracts
+from session_sqlite.testing.search import SearchContracts
 from session_sqlite.testing.sessions import SessionContracts
 from session_sqlite.testing.state import StateContracts
 from session_sqlite.testing.tenancy import TenancyContracts
+from session_sqlite.testing.transfer import TransferContracts
 from session_sqlite.testing.values import ValueContracts
 
 __all__ = [
     "AppendContracts",
     "BackendContracts",
+    "ConcurrencyContracts",
     "Contracts",
+    "CopyContracts",
     "Driven",
     "Dump",
     "EventContracts",
+    "RecallContracts",
+    "SearchContracts",
     "SessionContracts",
     "StateContracts",
     "TenancyContracts",
+    "TransferContracts",
     "ValueContracts",
 ]
 
@@ -50,6 +60,11 @@ class BackendContracts(
     EventContracts,
     StateContracts,
     TenancyContracts,
+    CopyContracts,
+    SearchContracts,
+    RecallContracts,
+    TransferContracts,
+    ConcurrencyContracts,
     ValueContracts,
 ):
     """Everything that a backend promises.

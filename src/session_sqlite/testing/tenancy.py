@@ -9,15 +9,27 @@ import pytest
 
 from session_sqlite import (
     ANY,
+    REMOVE,
     Event,
     InvalidInputError,
     SessionNotFoundError,
+    ToolCall,
 )
 from session_sqlite.testing.contract import (
     Contracts,
     contents,
     later,
 )
+
+NAMES = ["a", "A", "\u00e1", "a\u0301", "\uff41", "a%", "a_", "ß", "ss", "\u200da", "a\u00ad"]
+KEYS = [*NAMES, "a ", " a", "a\u00a0"]
+NAMED: dict[str, tuple[Callable[[str], Event], str]] = {
+    "author": (lambda name: Event(name, name), "author"),
+    "agent": (lambda name: Event("user", name, agent_id=name), "agent_id"),
+    "branch": (lambda name: Event("user", name, branch=name), "branch"),
+    "invocation": (lambda name: Event("user", name, invocation_id=name), "invocation_id"),
+    "tool": (lambda name: Event("assistant", name, actions=[ToolCall(name)]), "tool"),
+}  # fmt: skip
 
 
 class TenancyContracts(Contracts):
@@ -94,3 +106,59 @@ class TenancyContracts(Contracts):
         assert contents(found.events()) == ["hi"]
         assert contents(service.list_events(found)) == ["hi"]
         assert found.delete() is True
+
+    def test_apps_users_and_sessions_with_names_alike_never_meet(self, service: Any) -> None:
+        """Apps, users and sessions whose names differ in case, accents, width or an invisible character never meet."""
+        for scope in ("app_name", "user_id"):
+            for name in NAMES:
+                view = service.scope(**{scope: name})
+                view.create_session(session_id="s", title=name).add_event("user", name, state={"user:k": name})
+            for name in NAMES:
+                view = service.scope(**{scope: name})
+                assert [session.title for session in view.list_sessions()] == [name]
+                assert [event.content for event in view.list_events("s")] == [name]
+                assert view.get_state("s")["user:k"] == name
+        for name in NAMES:
+            service.create_session(session_id=name).add_event("user", name)
+        for name in NAMES:
+            assert [event.content for event in service.list_events(name)] == [name]
+        service.delete_session("a")
+        assert sorted(session.id for session in service.list_sessions(limit=None)) == sorted(NAMES[1:])
+
+    @pytest.mark.parametrize("kind", NAMED)
+    def test_a_filter_finds_the_very_name(self, service: Any, kind: str) -> None:
+        """A filter compares names by every character: case, accents, width, wildcards."""
+        make, field = NAMED[kind]
+        session = service.create_session()
+        session.add_events([make(name) for name in NAMES])
+        for name in NAMES:
+            assert [event.content for event in session.events(**{field: name})] == [name]
+
+    def test_events_and_keys_with_names_alike_are_different_ones(self, service: Any) -> None:
+        """Event ids, and keys of state and metadata, are compared by every character."""
+        session = service.create_session(metadata={key: key for key in KEYS}, state={key: key for key in KEYS})
+        session.add_events([Event("user", name, id=name) for name in NAMES])
+        assert [event.id for event in session.events()] == NAMES
+        for name in NAMES:
+            assert session.add_event("user", name, id=name).seq == NAMES.index(name) + 1  # a retry, of this one
+        for key in KEYS:
+            assert service.get_state_value(session, key) == key
+            assert session.refresh().metadata[key] == key
+            assert [found.id for found in service.list_sessions(metadata={key: key})] == [session.id]
+        service.update_state(session, {"a": REMOVE})
+        assert sorted(service.get_state(session)) == sorted(KEYS[1:])
+        for scope in ("user:", "app:"):
+            service.update_state(session, {f"{scope}{key}": key for key in KEYS})
+            assert [service.get_state_value(session, f"{scope}{key}") for key in KEYS] == KEYS
+
+    @pytest.mark.parametrize("name", ["a ", " a", "a\u00a0", "a\n", "\ta"])
+    def test_a_name_with_a_blank_at_an_end_is_refused_everywhere(self, service: Any, name: str) -> None:
+        """A name that begins or ends with a blank is an `InvalidInputError`, since servers compare those as equal."""
+        refused: list[Callable[[], Any]] = [
+            lambda: service.create_session(session_id=name),
+            lambda: service.scope(user_id=name).create_session(),
+            lambda: service.scope(app_name=name).create_session(),
+        ]
+        for make in refused:
+            with pytest.raises(InvalidInputError):
+                make()
