@@ -28,6 +28,7 @@ from session_sqlite.testing.copies import CopyContracts
 from session_sqlite.testing.driven import Driven
 from session_sqlite.testing.events import EventContracts
 from session_sqlite.testing.recall import RecallContracts
+from session_sqlite.testing.retention import RetentionContracts
 from session_sqlite.testing.search import SearchContracts
 from session_sqlite.testing.sessions import SessionContracts
 from session_sqlite.testing.state import StateContracts
@@ -45,6 +46,7 @@ __all__ = [
     "Dump",
     "EventContracts",
     "RecallContracts",
+    "RetentionContracts",
     "SearchContracts",
     "SessionContracts",
     "StateContracts",
@@ -61,6 +63,7 @@ class BackendContracts(
     StateContracts,
     TenancyContracts,
     CopyContracts,
+    RetentionContracts,
     SearchContracts,
     RecallContracts,
     TransferContracts,

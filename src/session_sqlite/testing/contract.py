@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from session_sqlite import ANY, Event, ToolCall, Usage
+from session_sqlite import ANY, Event, InvalidInputError, ToolCall, Usage
 from session_sqlite.testing.driven import Driven
 
 Dump = dict[str, list[tuple[Any, ...]]]
@@ -76,6 +76,15 @@ def skip_if_awaited(service: Any, reason: str) -> None:
     """Skips a contract of what an asynchronous service does not have."""
     if isinstance(service, Driven):
         pytest.skip(reason)
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    """Returns True if a call raises `InvalidInputError`, False if it returns."""
+    try:
+        call()
+    except InvalidInputError:
+        return True
+    return False
 
 
 def ids(sessions: Any) -> list[str]:

@@ -56,6 +56,32 @@ FILTERS: dict[str, tuple[dict[str, Any], Callable[[int], bool]]] = {
 
 
 LETTERS = {"u": "user", "a": "assistant", "t": "tool", "s": "system", "p": "planner"}
+LATEST = [
+    ("", 3, ""),
+    ("suaua", 9, "suaua"),
+    ("suaua", 5, "suaua"),
+    ("suaua", 4, "uaua"),
+    ("suaua", 3, "ua"),
+    ("suaua", 2, "ua"),
+    ("suaua", 1, "ua"),
+    ("suaua", 0, ""),
+    ("uaatat", 3, "uaatat"),
+    ("uauatat", 5, "uatat"),
+    ("uauatat", 4, "uatat"),
+    ("uauatat", 1, "uatat"),
+    ("uauatatu", 2, "u"),
+    ("uauatatu", 1, "u"),
+    ("uu", 1, "u"),
+    ("aaa", 2, "aa"),
+    ("sattt", 2, "attt"),
+    ("sattt", 4, "attt"),
+    ("attat", 4, "at"),
+    ("ttt", 2, "ttt"),
+    ("ttt", 3, "ttt"),
+    ("pppp", 3, "ppp"),
+    ("tua", 3, "tua"),
+    ("tua", 2, "ua"),
+]
 
 
 class EventContracts(Contracts):
@@ -81,27 +107,26 @@ class EventContracts(Contracts):
         )
         return service
 
-    @pytest.mark.parametrize("name", FILTERS)
-    def test_events_are_found_by_every_filter_in_both_directions(self, filtered: Any, name: str) -> None:
+    def test_events_are_found_by_every_filter_in_both_directions(self, filtered: Any) -> None:
         """Each filter finds exactly what fits, oldest or newest first, as a list, a stream and page by page."""
-        filters, fits = FILTERS[name]
-        expected = [n for n in range(1, 13) if fits(n)]
-        assert seqs(filtered.list_events("s", **filters)) == expected
-        assert seqs(filtered.list_events("s", **filters, newest_first=True)) == expected[::-1]
-        assert seqs(filtered.iter_events("s", **filters)) == expected
-        assert seqs(filtered.iter_events("s", **filters, newest_first=True)) == expected[::-1]
-        assert seqs(filtered.iter_events("s", **filters, limit=2)) == expected[:2]
-        for newest_first in (False, True):
-            seen: list[int] = []
-            place: dict[str, Any] = {}
-            while True:
-                page = filtered.list_events("s", **{**filters, **place}, limit=2, newest_first=newest_first)
-                seen += seqs(page)
-                if page.next_cursor is None:
-                    break
-                assert len(page) == 2
-                place = {"before" if newest_first else "after": page.next_cursor}
-            assert seen == (expected[::-1] if newest_first else expected)
+        for name, (filters, fits) in FILTERS.items():
+            expected = [n for n in range(1, 13) if fits(n)]
+            assert seqs(filtered.list_events("s", **filters)) == expected, name
+            assert seqs(filtered.list_events("s", **filters, newest_first=True)) == expected[::-1], name
+            assert seqs(filtered.iter_events("s", **filters)) == expected, name
+            assert seqs(filtered.iter_events("s", **filters, newest_first=True)) == expected[::-1], name
+            assert seqs(filtered.iter_events("s", **filters, limit=2)) == expected[:2], name
+            for newest_first in (False, True):
+                seen: list[int] = []
+                place: dict[str, Any] = {}
+                while True:
+                    page = filtered.list_events("s", **{**filters, **place}, limit=2, newest_first=newest_first)
+                    seen += seqs(page)
+                    if page.next_cursor is None:
+                        break
+                    assert len(page) == 2, name
+                    place = {"before" if newest_first else "after": page.next_cursor}
+                assert seen == (expected[::-1] if newest_first else expected), name
 
     def test_a_limit_of_zero_gives_none_and_no_limit_gives_all(self, filtered: Any) -> None:
         """``limit=0`` gives an empty page, no limit everything, and a page that is exactly full has no cursor."""
@@ -195,44 +220,15 @@ class EventContracts(Contracts):
             with pytest.raises(SessionNotFoundError):
                 read()
 
-    @pytest.mark.parametrize(
-        ("authors", "n", "expected"),
-        [
-            ("", 3, ""),
-            ("suaua", 9, "suaua"),
-            ("suaua", 5, "suaua"),
-            ("suaua", 4, "uaua"),
-            ("suaua", 3, "ua"),
-            ("suaua", 2, "ua"),
-            ("suaua", 1, "ua"),
-            ("suaua", 0, ""),
-            ("uaatat", 3, "uaatat"),
-            ("uauatat", 5, "uatat"),
-            ("uauatat", 4, "uatat"),
-            ("uauatat", 1, "uatat"),
-            ("uauatatu", 2, "u"),
-            ("uauatatu", 1, "u"),
-            ("uu", 1, "u"),
-            ("aaa", 2, "aa"),
-            ("sattt", 2, "attt"),
-            ("sattt", 4, "attt"),
-            ("attat", 4, "at"),
-            ("ttt", 2, "ttt"),
-            ("ttt", 3, "ttt"),
-            ("pppp", 3, "ppp"),
-            ("tua", 3, "tua"),
-            ("tua", 2, "ua"),
-        ],
-    )
-    def test_the_latest_events_begin_at_a_turn(
-        self, service: Any, session: Any, authors: str, n: int, expected: str
-    ) -> None:
+    def test_the_latest_events_begin_at_a_turn(self, service: Any) -> None:
         """The latest events begin with a user's event, so that no call loses its result; a last turn comes whole."""
-        fill(service, "s", *[LETTERS[letter] for letter in authors])
-        found = service.last_events("s", n)
-        assert [event.author for event in found] == [LETTERS[letter] for letter in expected]
-        assert contents(found) == contents(service.list_events("s"))[len(authors) - len(expected) :]
-        assert session.last_events(n) == found
+        for authors, n, expected in LATEST:
+            session = service.create_session()
+            fill(service, session, *[LETTERS[letter] for letter in authors])
+            found = service.last_events(session, n)
+            assert [event.author for event in found] == [LETTERS[letter] for letter in expected], (authors, n)
+            assert contents(found) == contents(service.list_events(session))[len(authors) - len(expected) :]
+            assert session.last_events(n) == found
 
     def test_clearing_removes_the_events_and_keeps_the_session(self, service: Any) -> None:
         """Clearing removes all events and keeps title, metadata, state and the numbering."""
