@@ -128,7 +128,7 @@ class ChatHistoryContracts:
         assert texts(first) == []
 
     def test_histories_of_two_sessions_never_meet(self, open_history: Callable[[str], Any]) -> None:
-        """What is added to one session, or removed from it, changes no other one."""
+        """A message that is added to one session, or removed from it, changes no other one."""
         names = ["s", "S", "s%", "s_", "会话"]
         for name in names:
             open_history(name).add_user_message(f"to {name}")

@@ -220,14 +220,14 @@ class RecallContracts(Contracts):
         assert texts(service.recall("Where was the teapot?", author="assistant"))[0] == "In the kitchen."
 
     def test_the_order_is_the_same_each_time(self, service: Any) -> None:
-        """The same question has the same answers in the same order."""
+        """A question that is asked again has the same answers in the same order."""
         say(service, *["the teapot"] * 30)
         first = [hit.event.seq for hit in service.recall("teapot", limit=20)]
         assert len(set(first)) == 20
         assert all([hit.event.seq for hit in service.recall("teapot", limit=20)] == first for _ in range(3))
 
     def test_a_limit_is_met_however_large_it_is(self, service: Any) -> None:
-        """As many answers as asked for come, if there are as many."""
+        """A limit of any size is met, as long as there are that many answers."""
         say(service, *["the teapot"] * 500)
         for limit in (1, 10, 100, 450):
             assert len(service.recall("teapot", limit=limit)) == limit

@@ -192,7 +192,7 @@ class SearchContracts(Contracts):
 
     @pytest.mark.parametrize("indexed", [True, False])
     def test_what_is_removed_is_not_found_and_what_takes_its_row_is(self, service: Any, indexed: bool) -> None:
-        """What is cleared, rewound, deleted, erased or redacted is not found, and what is stored in its place is."""
+        """An event that was cleared, rewound, deleted, erased or redacted is not found; one in its place is."""
         # SQLite gives the row ids of the newest events again.
         keeper = service.create_session(session_id="keeper")
         keeper.add_event("user", "kept 代码")

@@ -69,7 +69,7 @@ class TransferContracts(Contracts):
         assert dump() == before
 
     def test_a_fork_or_rewind_after_the_import_restores_the_same_state(self, full: Any) -> None:
-        """What a fork or a rewind goes back to is exported, too."""
+        """An export has the state that a fork or a rewind goes back to."""
         full.import_(exported(full), app_name=COPY)
         copy = full.scope(app_name=COPY)
         assert copy.get_state(copy.fork_session("one", at=1)) == full.get_state(full.fork_session("one", at=1))
@@ -89,7 +89,7 @@ class TransferContracts(Contracts):
         assert mine.refresh().last_seq == session.refresh().last_seq
 
     def test_events_of_two_lines_of_history_are_all_kept(self, full: Any) -> None:
-        """Where both sides went on, the events of the file stand behind those that are there, once."""
+        """If both sides went on, the events of the file stand behind those that are there, once."""
         full.import_(exported(full, session="fork"), app_name=COPY)
         mine = full.scope(app_name=COPY).get_session("fork")
         mine.add_event("user", "mine")
