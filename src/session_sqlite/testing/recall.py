@@ -27,6 +27,17 @@ WRONG: list[dict[str, Any]] = [
     {"question": "x", "exclude_session": 7}, {"question": "x", "exclude_session": ""},
     {"question": "x", "exclude_session": 7, "user_id": ANY}, {"question": "x", "app_name": ""},
 ]  # fmt: skip
+TIMES = [
+    ("today", 0), ("yesterday", 1), ("gestern", 1), ("昨天", 1), ("two days ago", 2), ("前天", 2), ("3天前", 3),
+    ("vor drei Tagen", 3), ("il y a 3 jours", 3), ("hace dos días", 2), ("昨日", 1), ("어제", 1),
+]  # fmt: skip
+HOSTILE = [
+    "teapot " * 400_000, "x" * 3_000_000, "茶" * 1_000_000, " ".join(f"word{n}" for n in range(300_000)),
+    "?" * 1_000_000 + " teapot", '"' * 5_000 + "teapot", "teapot NEAR(a, b) AND OR NOT *:^{}()-+",
+    "a* b* c* teapot*",
+    "'; DROP TABLE events; -- teapot", "%_% teapot \\", "\0teapot\0", "e\u0301" * 50_000,
+    "5月" * 2_000 + "teapot", "one day ago " * 5_000,
+]  # fmt: skip
 
 
 def say(service: Any, *texts: str, session: str = "s", **fields: Any) -> Any:
@@ -180,31 +191,25 @@ class RecallContracts(Contracts):
         hits = service.recall("the hotel of our flight to Lima")
         assert [hit.session.id for hit in hits if "hotel" in hit.event.content] == ["trip", "work"]
 
-    @pytest.mark.parametrize(("question", "day"), DATED)
-    def test_a_question_that_names_a_day_prefers_that_day(self, service: Any, question: str, day: int) -> None:
+    def test_a_question_that_names_a_day_prefers_that_day(self, service: Any) -> None:
         """A question that names a day has that day's events in front, in many languages."""
         said = "We eat soup. Wir haben Suppe gegessen. Nous avons mangé. Comimos sopa. 我们吃了汤。スープを食べました。"
         said += "수프를 먹었어요."
         for other in (2, 3, 4, 5):
             say(service, said, session=f"day {other}", created_at=NOON.replace(day=other))
-        hits = service.recall(question)
-        assert hits[0].event.created_at.day == day
-        assert [("time" in hit.parts) for hit in hits] == [True, False, False, False]
+        for question, day in DATED:
+            hits = service.recall(question)
+            assert hits[0].event.created_at.day == day, question
+            assert [("time" in hit.parts) for hit in hits] == [True, False, False, False], question
 
-    @pytest.mark.parametrize(
-        ("phrase", "days"),
-        [
-            ("today", 0), ("yesterday", 1), ("gestern", 1), ("昨天", 1), ("two days ago", 2), ("前天", 2), ("3天前", 3),
-            ("vor drei Tagen", 3), ("il y a 3 jours", 3), ("hace dos días", 2), ("昨日", 1), ("어제", 1),
-        ],
-    )  # fmt: skip
-    def test_a_question_that_names_a_time_prefers_it(self, service: Any, phrase: str, days: int) -> None:
+    def test_a_question_that_names_a_time_prefers_it(self, service: Any) -> None:
         """A question that names a time from today, as yesterday, has that time's events in front."""
         now = datetime.now(UTC)
         for back in range(5):
             say(service, "the teapot 茶壶", session=f"{back}", created_at=now - timedelta(days=back))
-        hit = service.recall(f"wir haben {phrase} den teapot" if phrase == "gestern" else f"teapot 茶壶 {phrase}")[0]
-        assert hit.session.id == f"{days}"
+        for phrase, days in TIMES:
+            question = f"wir haben {phrase} den teapot" if phrase == "gestern" else f"teapot 茶壶 {phrase}"
+            assert service.recall(question)[0].session.id == f"{days}", question
 
     def test_each_event_is_one_answer_also_if_forks_have_copies_of_it(self, service: Any) -> None:
         """An event that stands in forks too is one answer."""
@@ -249,25 +254,15 @@ class RecallContracts(Contracts):
         assert service.recall("Did you call ResolveTerminalPath?")[0].event.seq == 2
         assert service.recall("Why was the tokenizer replaced?")[0].event.seq == 3
 
-    @pytest.mark.parametrize(
-        "question",
-        [
-            "teapot " * 400_000, "x" * 3_000_000, "茶" * 1_000_000, " ".join(f"word{n}" for n in range(300_000)),
-            "?" * 1_000_000 + " teapot", '"' * 5_000 + "teapot", "teapot NEAR(a, b) AND OR NOT *:^{}()-+",
-            "a* b* c* teapot*",
-            "'; DROP TABLE events; -- teapot", "%_% teapot \\", "\0teapot\0", "e\u0301" * 50_000,
-            "5月" * 2_000 + "teapot", "one day ago " * 5_000,
-        ],
-        ids=lambda question: question[:20],
-    )  # fmt: skip
-    def test_a_hostile_question_takes_no_time_and_finds_what_it_names(self, service: Any, question: str) -> None:
+    def test_a_hostile_question_takes_no_time_and_finds_what_it_names(self, service: Any) -> None:
         """A question of megabytes, of wildcards or of operators takes no time, and finds what it names."""
         say(service, "The teapot is blue.", "So it is.")
-        begin = time.monotonic()
-        hits = service.recall(question)
-        assert time.monotonic() - begin < 20
-        if "teapot" in question[-2_000:]:
-            assert texts(hits)[0] == "The teapot is blue."
+        for question in HOSTILE:
+            begin = time.monotonic()
+            hits = service.recall(question)
+            assert time.monotonic() - begin < 20, question[:20]
+            if "teapot" in question[-2_000:]:
+                assert texts(hits)[0] == "The teapot is blue.", question[:20]
 
     def test_an_event_of_megabytes_is_recalled(self, service: Any) -> None:
         """A word at the end of megabytes of text is recalled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,18 +19,19 @@ from session_sqlite import (
 from session_sqlite.testing.contract import (
     Contracts,
     contents,
+    is_refused,
     later,
 )
 
 NAMES = ["a", "A", "\u00e1", "a\u0301", "\uff41", "a%", "a_", "ß", "ss", "\u200da", "a\u00ad"]
 KEYS = [*NAMES, "a ", " a", "a\u00a0"]
-NAMED: dict[str, tuple[Callable[[str], Event], str]] = {
-    "author": (lambda name: Event(name, name), "author"),
-    "agent": (lambda name: Event("user", name, agent_id=name), "agent_id"),
-    "branch": (lambda name: Event("user", name, branch=name), "branch"),
-    "invocation": (lambda name: Event("user", name, invocation_id=name), "invocation_id"),
-    "tool": (lambda name: Event("assistant", name, actions=[ToolCall(name)]), "tool"),
-}  # fmt: skip
+NAMED: dict[str, Callable[[str], Event]] = {
+    "author": lambda name: Event(name, name),
+    "agent_id": lambda name: Event("user", name, agent_id=name),
+    "branch": lambda name: Event("user", name, branch=name),
+    "invocation_id": lambda name: Event("user", name, invocation_id=name),
+    "tool": lambda name: Event("assistant", name, actions=[ToolCall(name)]),
+}
 
 
 class TenancyContracts(Contracts):
@@ -125,14 +127,13 @@ class TenancyContracts(Contracts):
         service.delete_session("a")
         assert sorted(session.id for session in service.list_sessions(limit=None)) == sorted(NAMES[1:])
 
-    @pytest.mark.parametrize("kind", NAMED)
-    def test_a_filter_finds_the_very_name(self, service: Any, kind: str) -> None:
+    def test_a_filter_finds_the_very_name(self, service: Any) -> None:
         """A filter compares names by every character: case, accents, width, wildcards."""
-        make, field = NAMED[kind]
-        session = service.create_session()
-        session.add_events([make(name) for name in NAMES])
-        for name in NAMES:
-            assert [event.content for event in session.events(**{field: name})] == [name]
+        for field, make in NAMED.items():
+            session = service.create_session()
+            session.add_events([make(name) for name in NAMES])
+            for name in NAMES:
+                assert [event.content for event in session.events(**{field: name})] == [name], field
 
     def test_events_and_keys_with_names_alike_are_different_ones(self, service: Any) -> None:
         """Event ids, and keys of state and metadata, are compared by every character."""
@@ -151,14 +152,9 @@ class TenancyContracts(Contracts):
             service.update_state(session, {f"{scope}{key}": key for key in KEYS})
             assert [service.get_state_value(session, f"{scope}{key}") for key in KEYS] == KEYS
 
-    @pytest.mark.parametrize("name", ["a ", " a", "a\u00a0", "a\n", "\ta"])
-    def test_a_name_with_a_blank_at_an_end_is_refused_everywhere(self, service: Any, name: str) -> None:
+    def test_a_name_with_a_blank_at_an_end_is_refused_everywhere(self, service: Any) -> None:
         """A name that begins or ends with a blank is an `InvalidInputError`, since servers compare those as equal."""
-        refused: list[Callable[[], Any]] = [
-            lambda: service.create_session(session_id=name),
-            lambda: service.scope(user_id=name).create_session(),
-            lambda: service.scope(app_name=name).create_session(),
-        ]
-        for make in refused:
-            with pytest.raises(InvalidInputError):
-                make()
+        for name in ("a ", " a", "a\u00a0", "a\n", "\ta"):
+            assert is_refused(partial(service.create_session, session_id=name)), repr(name)
+            assert is_refused(partial(service.scope, user_id=name)), repr(name)
+            assert is_refused(partial(service.scope, app_name=name)), repr(name)

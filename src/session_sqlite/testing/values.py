@@ -258,15 +258,16 @@ class ValueContracts(Contracts):
             with pytest.raises(InvalidInputError):
                 service.list_sessions(updated_before=naive)
 
-    @pytest.mark.parametrize("number", [0, -0.0, 1e308, 5e-324, 0.1, 2**63, -(2**63) - 1, 10**4299, 10**4300 - 1, True])
-    def test_numbers_are_exact(self, service: Any, session: Any, number: Any) -> None:
+    def test_numbers_are_exact(self, service: Any) -> None:
         """Numbers come back with their type and every digit, integers of 4,300 digits too."""
-        service.append_event("s", Event("user", metadata={"n": number}, state={"n": [number]}))
-        event = service.list_events("s")[0]
-        for read in (event.metadata["n"], event.state["n"][0], service.get_state("s")["n"][0]):
-            assert read == number
-            assert type(read) is type(number)
-            assert str(read) == str(number)
+        for number in (0, -0.0, 1e308, 5e-324, 0.1, 2**63, -(2**63) - 1, 10**4299, 10**4300 - 1, True):
+            session = service.create_session()
+            service.append_event(session, Event("user", metadata={"n": number}, state={"n": [number]}))
+            event = service.list_events(session)[0]
+            for read in (event.metadata["n"], event.state["n"][0], service.get_state(session)["n"][0]):
+                assert read == number
+                assert type(read) is type(number)
+                assert str(read) == str(number)
 
     def test_a_hundred_levels_are_kept_and_one_more_is_refused(self, service: Any, session: Any) -> None:
         """JSON of a hundred levels is stored, and one more is a `NotSerializableError`."""
