@@ -120,5 +120,5 @@ def test_the_environment_variables_of_the_tests_are_those_of_the_table() -> None
     source = "\n".join(path.read_text("utf-8") for path in SOURCES_OF_TESTS)
     used = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", source))
     used |= set(re.findall(r"\"([A-Z_]+)\" (?:not )?in os\.environ", source))
-    of_the_system = {"PATH", "PYENV_ROOT", "NO_COLOR"}
+    of_the_system = {"PATH", "PYENV_ROOT", "NO_COLOR", "LD_PRELOAD", "PYTHONPATH"}
     assert named == used - of_the_system
