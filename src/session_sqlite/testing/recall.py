@@ -38,6 +38,25 @@ HOSTILE = [
     "'; DROP TABLE events; -- teapot", "%_% teapot \\", "\0teapot\0", "e\u0301" * 50_000,
     "5月" * 2_000 + "teapot", "one day ago " * 5_000,
 ]  # fmt: skip
+TODAY = datetime.now(UTC).replace(hour=0, minute=30)
+
+
+def back_to(weekday: int, weeks: int | None = None) -> int:
+    """Returns how many days ago a weekday was: of this week or one before, or the latest before today."""
+    back = TODAY.weekday() - weekday
+    return back % 7 or 7 if weeks is None else back + 7 * weeks
+
+
+OF_A_TIME_ALONE = [
+    ("What did we do yesterday?", 1), ("What did we talk about two days ago?", 2), ("Yesterday", 1),
+    ("what was discussed on Tuesday?", back_to(1)), ("Remind me what we discussed last Monday", back_to(0)),
+    ("Was haben wir am Freitag gemacht?", back_to(4)), ("De quoi avons-nous parlé lundi dernier ?", back_to(0)),
+    ("¿De qué hablamos el miércoles?", back_to(2)), ("昨天我们聊了什么", 1), ("前天我们讨论了什么？", 2),
+    ("周一我们谈了什么", back_to(0)), ("上周三我们做了什么？", back_to(2, 1)), ("星期天你说了什么", back_to(6)),
+    ("上个星期五我们讨论了什么", back_to(4, 1)), ("火曜日に何を話しましたか", back_to(1)),
+    ("先週の月曜日に何を話した？", back_to(0, 1)), ("지난주 수요일에 무슨 이야기를 했나요?", back_to(2, 1)),
+    ("What did we say on {:%B} {:%d}?", 9), ("{:%Y-%m-%d}", 9),
+]  # fmt: skip
 
 
 def say(service: Any, *texts: str, session: str = "s", **fields: Any) -> Any:
@@ -210,6 +229,33 @@ class RecallContracts(Contracts):
         for phrase, days in TIMES:
             question = f"wir haben {phrase} den teapot" if phrase == "gestern" else f"teapot 茶壶 {phrase}"
             assert service.recall(question)[0].session.id == f"{days}", question
+
+    def test_a_question_with_nothing_but_a_time_finds_what_was_said_then(self, service: Any) -> None:
+        """A question that names nothing but a time finds the latest of what was said then, users first."""
+        for back in range(15):
+            when = TODAY - timedelta(days=back)
+            say(service, "a kettle", "of iron", session=f"{back}", created_at=when)
+            service.append_event(f"{back}", Event("tool", "a result", created_at=when))
+        for question, days in OF_A_TIME_ALONE:
+            asked = question.format(*[TODAY - timedelta(days=days)] * 2)
+            hits = service.recall(asked)
+            found = [(hit.session.id, hit.event.content, *hit.parts) for hit in hits]
+            assert found == [(f"{days}", "a kettle", "time"), (f"{days}", "of iron", "time")], asked
+        assert service.recall(asked, limit=1) == hits[:1]
+        assert service.recall(asked, author="assistant") == hits[1:]
+        assert service.recall(asked, exclude_session=f"{days}") == []
+        assert service.recall(asked, user_id="nobody") == []
+
+    def test_a_time_in_which_nothing_has_the_other_words_is_shown_after_what_has_them(self, service: Any) -> None:
+        """A time whose events lack the other words of a question comes after what has them."""
+        say(service, "the teapot is blue", session="other", created_at=TODAY - timedelta(days=5))
+        say(service, "a kettle", session="then", created_at=TODAY - timedelta(days=1))
+        say(service, "a pan", session="later", created_at=TODAY)
+        question = "Which teapot did we see yesterday?"
+        assert [hit.session.id for hit in service.recall(question)] == ["other", "then"]
+        say(service, "a green teapot", session="also then", created_at=TODAY - timedelta(days=1))
+        assert [hit.session.id for hit in service.recall(question)] == ["also then", "other"]
+        assert [hit.session.id for hit in service.recall("What did we do three days ago?")] == []
 
     def test_each_event_is_one_answer_also_if_forks_have_copies_of_it(self, service: Any) -> None:
         """An event that stands in forks too is one answer."""
