@@ -24,7 +24,7 @@ class SQLiteSessionService(SessionService):
     """Sessions in one local SQLite file.
 
     Any number of threads and processes may use one file. A service may be shared by threads, and is usable in a
-    child process after a fork.
+    child process after a fork, which waits for writes of other threads.
 
     Args:
         path: The file; made, with its folders, if it is not there (readable by its owner only). A relative path is

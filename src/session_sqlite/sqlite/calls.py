@@ -97,6 +97,13 @@ class Turns:
         except IndexError:
             return False
 
+    def holder(self) -> Call | None:
+        """Returns the call whose turn it is."""
+        try:
+            return self._queue[0]
+        except IndexError:
+            return None
+
     def leave(self, call: Call) -> None:
         """Takes a call out of the queue, if it is in it, and wakes the next."""
         with contextlib.suppress(ValueError):

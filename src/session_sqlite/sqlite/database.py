@@ -163,6 +163,7 @@ class SQLiteDatabase:
         self._number: int | None = None  # of the file
         self._life = _Life()
         self._lost_by_fork = False
+        self._is_locked_by_fork = False
         self._turns = Turns()
         self._calls: set[Call] = set()
         self._write_connection: Connection | None = None
@@ -174,15 +175,22 @@ class SQLiteDatabase:
         self._at_the_end = weakref.finalize(
             self, _end_of_life, self._life, self._made, self._for_sqlite_utils, self._calls
         )
+        self._opening: Call | None = Call(sys._getframe())  # a fork waits for it, above all for making the tables
+        self._calls.add(self._opening)
+        _LIVE.add(self)
         try:
-            self._open()
-            if self._file is not None and os.name != "nt":  # Windows does not let go of an open file
-                self._number = self._file.number()
-            self._index = self._find_index()
+            try:
+                self._open()
+                if self._file is not None and os.name != "nt":  # Windows does not let go of an open file
+                    self._number = self._file.number()
+                self._index = self._find_index()
+            finally:
+                self._end(self._opening)
+                self._opening = None
         except BaseException:
+            _LIVE.discard(self)
             self._close_connections()
             raise
-        _LIVE.add(self)
 
     def __str__(self) -> str:
         return repr(MEMORY if self.path is None else str(self.path))
@@ -391,7 +399,7 @@ class SQLiteDatabase:
         """Counts a call among the running ones; closing and forking wait for it."""
         self._heal(call)
         self._calls.add(call)
-        while time.monotonic() < self._life.gate_opens:
+        while time.monotonic() < self._life.gate_opens and self._opening is None:
             self._check_open()  # what the main thread does at the end of the process does not wait
             self._calls.discard(call)
             time.sleep(0.001)
@@ -431,6 +439,11 @@ class SQLiteDatabase:
     def _writer(self, call: Call, patience: float | None = None) -> Connection:
         """Waits for the call's turn and returns the writer connection."""
         self._enter(call)
+        if self._is_locked_by_fork:
+            raise StoreBusyError(
+                f"the store {self} can only be read here: the process was forked in the middle of a write; fork when "
+                "none is running, or start processes with spawn"
+            )
         if not self._turns.take(call, self._busy_timeout + 1 if patience is None else patience):
             raise self._busy()
         self._check_open()
@@ -681,13 +694,29 @@ class SQLiteDatabase:
         # The child would inherit, and never release, a lock that some thread holds, ours or one inside SQLite (its
         # allocator has one): no write and no read may be running. One second is enough: a thread that waits longer, for
         # another process, holds nothing inside SQLite. The gate opens by itself if an interrupt ends this half way.
-        self._life.gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # no new call may enter
-        self._wait_for_calls(FORK_PATIENCE)
+        # An open transaction is waited for longer: SQLite in the child would take its lock for one that the child
+        # holds itself, and nobody there could give it up.
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            for database in list(_LIVE):
+                database._life.gate_opens = time.monotonic() + 2 * FORK_PATIENCE  # no new call may enter
+            self._wait_for_calls(FORK_PATIENCE)
+            if not self._is_in_a_transaction_elsewhere() or time.monotonic() > deadline:
+                return
+
+    def _is_in_a_transaction(self) -> bool:
+        return any(connection.writes and connection.in_transaction for connection in list(self._made))
+
+    def _is_in_a_transaction_elsewhere(self) -> bool:
+        """Returns True if another thread is in a transaction; that of this thread does not end by waiting."""
+        holder = self._turns.holder()
+        return self._is_in_a_transaction() and (holder is None or holder.thread != threading.get_ident())
 
     def _after_fork_in_parent(self) -> None:
         self._life.gate_opens = 0.0
 
     def _after_fork_in_child(self) -> None:
+        self._is_locked_by_fork = self._is_in_a_transaction()
         # Inherited connections are kept and never closed: closing the file here would drop the locks of the process.
         _INHERITED.extend(self._connections())
         for call in self._calls:
