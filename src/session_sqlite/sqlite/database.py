@@ -56,12 +56,12 @@ from session_sqlite.sqlite.driver import (
 )
 from session_sqlite.sqlite.maintenance import backup, check, purge
 from session_sqlite.sqlite.opening import (
-    NO_ROOM_FOR_LOCKS,
     ChangedMeanwhile,
     ConnectionWithoutLocks,
     SharedConnectionWithoutLocks,
     StoreFile,
     has_log,
+    has_no_locks,
     is_out_of_date,
     unless_changed,
 )
@@ -532,7 +532,7 @@ class SQLiteDatabase:
             connection.execute("PRAGMA user_version").fetchone()  # SQLite opens the file and its WAL only now
         except BaseException as error:
             connection.close()
-            if not isinstance(error, sqlite3.Error) or primary_code(error) not in NO_ROOM_FOR_LOCKS:
+            if not isinstance(error, sqlite3.Error) or not has_no_locks(error):
                 raise
             if file.mark() != mark:
                 raise ChangedMeanwhile from error

@@ -61,13 +61,18 @@ def primary_code(error: Exception) -> int:
     return code & 0xFF
 
 
+def has_no_room_for_locks(error: sqlite3.Error) -> bool:
+    """Returns True if a full disk does not even take the file that holds SQLite's locks."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
 def store_error(error: sqlite3.Error, store: str) -> StoreError:
     """Returns our error for the driver's: what happened and what to do, without the values of the statement."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     code = primary_code(error)
     if code in BUSY:
         return StoreBusyError(f"the store {store} is locked by another writer: try again ({name})")
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or has_no_room_for_locks(error):
         return StoreFullError(f"there is no room for the store {store}: nothing was written, free some disk ({name})")
     if code == sqlite3.SQLITE_CORRUPT:
         return CorruptStoreError(f"the store {store} is damaged: restore it from a backup ({name})")

@@ -14,7 +14,7 @@ from typing import Final
 from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
 from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import SharedConnection
-from session_sqlite.sqlite.driver import Connection, primary_code
+from session_sqlite.sqlite.driver import Connection, has_no_room_for_locks, primary_code
 from session_sqlite.sqlite.paths import sync_folder
 
 SMALLEST_PAGE: Final = 512  # bytes
@@ -22,10 +22,12 @@ SMALLEST_PAGE: Final = 512  # bytes
 _APPLICATION_ID: Final = "PRAGMA application_id"
 _USER_VERSION: Final = "PRAGMA user_version"
 
-# SQLite's codes for a folder in which it may not make the files beside a database that hold its locks.
-NO_ROOM_FOR_LOCKS: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
-
 Mark = tuple[tuple[int, int, int] | None, ...]  # of the file, its WAL and its journal
+
+
+def has_no_locks(error: sqlite3.Error) -> bool:
+    """Returns True if SQLite may not make the files beside a database that hold its locks, or has no room for them."""
+    return primary_code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or has_no_room_for_locks(error)
 
 
 def has_log(mark: Mark) -> bool:

@@ -16,10 +16,10 @@ from session_sqlite import codec
 from session_sqlite.errors import StoreError
 from session_sqlite.sqlite.driver import BUSY, primary_code
 from session_sqlite.sqlite.opening import (
-    NO_ROOM_FOR_LOCKS,
     ChangedMeanwhile,
     StoreFile,
     has_log,
+    has_no_locks,
 )
 
 BUSY_SECONDS: Final = 10.0
@@ -247,7 +247,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             )
         )  # fmt: skip
     except sqlite3.DatabaseError as error:
-        if primary_code(error) not in NO_ROOM_FOR_LOCKS or has_log(mark):
+        if not has_no_locks(error) or has_log(mark):
             raise
     return _begun(file.connect_without_locks(mark))
 
