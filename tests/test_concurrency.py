@@ -32,12 +32,10 @@ from session_sqlite import (
     StoreBusyError,
     StoreClosedError,
 )
-from session_sqlite.sqlite import schema
 from session_sqlite.sqlite.calls import Call, Turns
 
 PROCESSES = 8
 APPENDS = 300
-OPENINGS = 10
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
@@ -71,14 +69,6 @@ def append_many(path: str, worker: int, sessions: list[str], count: int) -> None
     with open_at(path, durability="fast") as service:
         for number in range(count):
             service.append_event(sessions[number % len(sessions)], Event("user", f"{worker}:{number}"))
-
-
-def open_new(paths: list[str], worker: int, barrier: Any) -> None:
-    for path in paths:
-        barrier.wait(60)
-        with SQLiteSessionService(path) as service:
-            service.append_event("s", Event("user", str(worker)), create=True)
-            service.search("x")
 
 
 def open_and_close(path: str, worker: int, barrier: Any) -> None:
@@ -187,17 +177,6 @@ def test_eight_processes_append_without_an_error_and_without_a_gap(
                 assert own == sorted(own), "each writer's events are in its own order"
         assert sorted(seen) == sorted(f"{worker}:{n}" for worker in range(PROCESSES) for n in range(appends))
         assert service.check().ok
-
-
-def test_eight_processes_open_a_new_file_at_once(tmp_path: Path, workers: Workers) -> None:
-    paths = [str(tmp_path / f"folder {number}" / "sessions.db") for number in range(OPENINGS)]
-    workers.all_run(open_new, paths, "worker", "barrier")
-    for path in paths:
-        with SQLiteSessionService(path) as service:
-            events = service.list_events("s")
-            assert sorted(event.content for event in events) == [str(worker) for worker in range(PROCESSES)]
-            assert [event.seq for event in events] == list(range(1, PROCESSES + 1))
-            assert len(service.query("SELECT name FROM _sqlite_migrations")) == schema.SCHEMA_VERSION
 
 
 def test_opening_and_closing_at_once_loses_nothing(path: Path, workers: Workers) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import gc
 import hashlib
@@ -297,60 +296,10 @@ with SQLiteSessionService(sys.argv[1]) as service:
     while True:
         service.append_event("s", Event("user", "x" * 20_000))
 """
-OPENING = """
-import collections, sys
-from session_sqlite import SessionError, SQLiteSessionService
-seen = collections.Counter()
-for number in range(int(sys.argv[2])):
-    try:
-        with SQLiteSessionService(sys.argv[1], read_only=sys.argv[3] == "read-only") as service:
-            service.get_session("s")
-            seen["opened"] += 1
-    except SessionError as error:
-        seen[f"{type(error).__name__}: {error}"] += 1
-print(dict(seen))
-"""
-COMMAND_LINE = """
-import collections, sys
-from click.testing import CliRunner
-from session_sqlite.cli import main
-seen = collections.Counter()
-for number in range(int(sys.argv[2])):
-    result = CliRunner().invoke(main, ["list", "--db", sys.argv[1]])
-    seen["opened" if result.exit_code == 0 else result.output + repr(result.exception)] += 1
-print(dict(seen))
-"""
-FIRST_OPENING = """
-import collections, pathlib, sys
-from session_sqlite import Event, SessionError, SQLiteSessionService
-seen = collections.Counter()
-for number in range(int(sys.argv[2])):
-    path = pathlib.Path(sys.argv[1]) / f"{number}.db"
-    try:
-        with SQLiteSessionService(path, durability="fast") as service:
-            service._database._write_connection.execute("PRAGMA wal_autocheckpoint = 3")
-            service.append_event("s", Event("user", "x" * 20_000), create=True)
-        with SQLiteSessionService(path, read_only=True) as service:
-            assert service.list_events("s")
-        seen["opened"] += 1
-    except SessionError as error:
-        seen[f"{type(error).__name__}: {error}"] += 1
-print(dict(seen))
-"""
 
 
 def start(code: str, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, text=True)
-
-
-def prints(program: subprocess.Popen[str]) -> dict[str, int]:
-    """What a program says at its end that it has seen."""
-    with program:
-        assert program.stdout is not None
-        text = program.stdout.read()
-    assert program.returncode == 0
-    seen: dict[str, int] = ast.literal_eval(text)
-    return seen
 
 
 @contextlib.contextmanager
@@ -364,24 +313,6 @@ def checkpointing(path: Path) -> Iterator[None]:
             assert writer.poll() is None, "the writer must go on"
         finally:
             writer.kill()
-
-
-@pytest.mark.parametrize(
-    ("program", "mode", "times"), [(OPENING, "", 150), (OPENING, "read-only", 150), (COMMAND_LINE, "", 60)],
-    ids=["writing", "reading", "command line"],
-)  # fmt: skip
-def test_a_store_opens_beside_a_writer_that_always_checkpoints(path: Path, program: str, mode: str, times: int) -> None:
-    with checkpointing(path):
-        openers = [start(program, path, times, mode) for _ in range(2)]
-        assert [prints(opener) for opener in openers] == [{"opened": times}] * 2
-
-
-def test_a_new_store_is_opened_by_several_processes_at_once(tmp_path: Path) -> None:
-    openers = [start(FIRST_OPENING, tmp_path, 25) for _ in range(3)]
-    assert [prints(opener) for opener in openers] == [{"opened": 25}] * 3
-    for number in range(25):
-        with SQLiteSessionService(tmp_path / f"{number}.db") as service:
-            assert len(service.list_events("s")) == 3
 
 
 def rows_by_sqlite(path: Path) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import failing_writes, kills, power_cuts
+from . import contention, failing_writes, first_opens, forks, full_disks, kills, opens_beside_a_writer, power_cuts
 from .damaged_files import DAMAGED_FILES
 from .histories import HISTORIES
 from .leaks import LEAKS
@@ -17,7 +17,12 @@ TRIALS: Final[dict[str, Trial]] = {
     for trial in (
         kills.TRIAL,
         power_cuts.TRIAL,
+        full_disks.TRIAL,
         failing_writes.TRIAL,
+        contention.TRIAL,
+        first_opens.TRIAL,
+        opens_beside_a_writer.TRIAL,
+        forks.TRIAL,
         LEAKS,
         NO_NETWORK,
         *HISTORIES,

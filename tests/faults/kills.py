@@ -25,7 +25,7 @@ from typing import Final
 
 from session_sqlite import REMOVE, Event, EventNotFoundError, SessionNotFoundError, SQLiteSessionService
 
-from .processes import forked, run, says
+from .processes import ended, forked, run, says
 from .trials import Length, Trial, Tried, UnavailableError
 from .verbs import file_of, turn
 
@@ -60,7 +60,7 @@ class Writer:
 
     def work(self) -> None:
         """Appends, and now and then does something else."""
-        for number in range(10**9):
+        for number in range(100_000):  # if nobody kills it
             self._append(number)
             if self._chance.random() < 0.2:
                 self._chance.choice([self._fork, self._state, self._own_session, self._search])(number)
@@ -174,17 +174,21 @@ def one_round(path: Path, round: int, appends: int, *, early: bool) -> int:
     is_new = round % ROUNDS_OF_A_FILE == 0
     deadline = time.monotonic() + (chance.uniform(0, 0.1) if is_new else 300)
     inside = 0
-    while time.monotonic() < deadline and count(path) < enough:
-        time.sleep(0.01)
-        died, status = os.waitpid(-1, os.WNOHANG)
-        if died:
-            writers.remove(died)
-            assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "a writer ended with an error"
-            inside += 1
-    for writer in writers:
-        time.sleep(chance.uniform(0, 0.03))
-        os.kill(writer, signal.SIGKILL)
-        assert os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]) == -signal.SIGKILL, "a writer ended with an error"
+    try:
+        while time.monotonic() < deadline and count(path) < enough:
+            time.sleep(0.01)
+            died, status = os.waitpid(-1, os.WNOHANG)
+            if died:
+                writers.remove(died)
+                assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "a writer ended with an error"
+                inside += 1
+    finally:
+        left = []
+        for writer in writers:
+            time.sleep(chance.uniform(0, 0.03))
+            os.kill(writer, signal.SIGKILL)
+            left.append(ended(writer))
+    assert set(left) <= {-signal.SIGKILL}, "a writer ended with an error"
     assert is_new or count(path) >= enough, "the writers hang"
     return inside
 
