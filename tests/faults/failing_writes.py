@@ -5,8 +5,8 @@ must raise an error of ours or do without what failed; meanwhile the store reads
 the mended disk the same service calls the same verb again, and in the end has what it would have in peace, also for
 who opens it anew, and `check` finds nothing.
 
-It would be broken by a driver's error that gets through, by a connection that is kept in a transaction which SQLite has
-ended, by a verb that tells of success before its COMMIT, and by half of a verb.
+It would be broken by a driver's error that gets through, by an error that is taken for success, by a service that does
+not go on after one, and by half of a verb.
 """
 
 from __future__ import annotations

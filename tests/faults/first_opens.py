@@ -1,7 +1,7 @@
 """First opens: several processes open one new path in the same moment, and each writes to it.
 
-It would be broken by a switch to WAL that is not repeated, by tables that are looked for before the lock is held, by a
-file or a folder that must not be there yet, and by a process that closes the file while another opens it.
+It would be broken by tables that are looked for before the lock is held, by a file or a folder that must not be there
+yet, and by a busy answer at the opening that is not waited for.
 """
 
 from __future__ import annotations
