@@ -122,7 +122,7 @@ def test_there_are_no_other_tables_and_views_than_those_of_the_file(
     file: sqlalchemy.Inspector, server: sqlalchemy.Inspector
 ) -> None:
     def of_the_search(name: str) -> bool:
-        return name.startswith(("search_", "event_words"))
+        return name.startswith(("search_", "event_words", "title_words"))
 
     def tables(store: sqlalchemy.Inspector) -> set[str]:
         return {name for name in store.get_table_names() if not of_the_search(name)}
