@@ -586,7 +586,7 @@ def test_a_process_that_ends_before_its_summary_is_written_loses_nothing(path: P
         session.rewind()
         after = dump(service)
         for table in (before, after):
-            table["sessions"] = [{**row, "updated_at": "", "last_seq": 0} for row in table["sessions"]]
+            table["sessions"] = [{**row, "updated_at": "", "last_seq": 0, "revision": 0} for row in table["sessions"]]
         assert after == before
         subprocess.run([sys.executable, "-c", CHILD, str(path), "after"], check=True, stdout=subprocess.DEVNULL)
         assert contents(session.last_events(3)) == ["the answer", "3u", "3a"]
