@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from session_sqlite import ANY, Event, InvalidInputError, Session, SQLiteSessionService
@@ -148,6 +148,8 @@ STEPS = st.lists(
 )
 
 
+# An import brings back events that were pruned, and of which a fork has copies.
+@example(steps=[("say", 0, 0), ("fork", 0, 0), ("prune", 0, 0), ("import", 0, 0)])
 @given(steps=STEPS)
 def test_tokens_are_those_of_the_events_that_are_somewhere(steps: list[tuple[str, int, int]]) -> None:
     with SQLiteSessionService(":memory:", search=False) as service:

@@ -639,7 +639,17 @@ SELECT events.id, events.row_id
    AND events.row_id = named.row_id
    AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
 """
-CONTENTS_OF_EVENTS = IDS_OF_EVENTS.replace("SELECT events.id, events.row_id\n", "SELECT events.id, events.content\n")
+# The contents of events that were first said in a session, by their ids: its own, and those that only copies have kept.
+CONTENTS_OF_EVENTS = """
+SELECT events.id, events.content
+  FROM events AS named
+ CROSS JOIN events
+ WHERE named.id IN ({})
+   AND events.row_id = named.row_id
+   AND events.app_name = :app_name AND events.user_id = :user_id
+   AND (events.session_id = :session_id OR events.copied_from = :session_id)
+ ORDER BY events.copied_from IS NULL
+"""
 # Events of these ids that other sessions of the same owner have, and that are no copies.
 EVENTS_ELSEWHERE = """
 SELECT events.id, events.session_id
