@@ -427,6 +427,23 @@ def test_files_that_were_not_used_for_longest_are_closed_unless_somebody_has_the
         assert [message.text for message in SQLiteChatMessageHistory("s", file).messages] == [file.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+@pytest.mark.parametrize("way", ["deleted", "moved"])
+def test_histories_begin_anew_where_their_file_was_deleted_or_moved(path: Path, way: str) -> None:
+    history = SQLiteChatMessageHistory("s", path)
+    history.add_user_message("one")
+    if way == "moved":
+        path.rename(path.with_name("elsewhere.db"))
+        assert [message.text for message in SQLiteChatMessageHistory("s", path).messages] == []
+    else:
+        path.unlink()
+    history.add_user_message("two")
+    assert [message.text for message in history.messages] == ["two"]
+    if way == "moved":
+        elsewhere = SQLiteChatMessageHistory("s", path.with_name("elsewhere.db"))
+        assert [message.text for message in elsewhere.messages] == ["one"]
+
+
 def test_a_service_that_was_dropped_closes_its_file_at_once(path: Path) -> None:
     service = SQLiteSessionService(path)
     history = SQLiteChatMessageHistory("s", service=service)

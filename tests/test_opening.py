@@ -979,6 +979,7 @@ def test_a_file_that_is_moved_replaced_or_deleted_while_it_is_open_takes_and_giv
         for call in (lambda: session.add_event("user", "lost?"), session.events, service.check, lambda: service.db):
             with pytest.raises(StoreError, match="moved, replaced or deleted while it was open"):
                 call()
+        service.close()
     if way == "moved":
         with SQLiteSessionService(path.with_name("elsewhere.db")) as moved:
             assert [event.content for event in moved.list_events("s")] == ["hello"]

@@ -76,3 +76,7 @@ class SQLiteSessionService(SessionService):
             path, durability=durability, read_only=read_only, busy_timeout=busy_timeout, search=search
         )
         super().__init__(database, app_name=app_name, user_id=user_id, max_event_bytes=max_event_bytes)
+
+    @property
+    def _is_displaced(self) -> bool:
+        return isinstance(self._database, SQLiteDatabase) and self._database.is_displaced

@@ -335,17 +335,25 @@ def _shared_path(path: object, app_name: str) -> str:
 
 
 def _shared_service(path: str) -> SQLiteSessionService:
-    service = _services.get(path)
-    if service is None or service.closed:
+    service = _usable(path)
+    if service is None:
         with _services_lock:
-            service = _services.get(path)
-            if service is None or service.closed:
+            service = _usable(path)
+            if service is None:
                 service = _services[path] = SQLiteSessionService(path)
     _latest.pop(path, None)
     _latest[path] = service  # now the last one
     while len(_latest) > KEPT_OPEN and _drop_oldest_file():
         pass
     return service
+
+
+def _usable(path: str) -> SQLiteSessionService | None:
+    """Returns the open service of a path; none if another file is there now, or none, as after a person removed it."""
+    service = _services.get(path)
+    if service is not None and not service.closed and service._is_displaced:
+        service.close()
+    return None if service is None or service.closed else service
 
 
 def _drop_oldest_file() -> bool:

@@ -383,8 +383,8 @@ class SQLiteDatabase:
     def _take_along_wal(self) -> None:
         """Brings the WAL into a file that was moved away from it, which SQLite does not do as it closes."""
         connection = self._write_connection
-        if connection is not None and not connection.in_transaction:
-            with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):  # also where the connection was closed before
+            if connection is not None and not connection.in_transaction:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _check_open(self) -> None:
@@ -407,9 +407,13 @@ class SQLiteDatabase:
         self._check_open()
         self._check_place()
 
+    @property
+    def is_displaced(self) -> bool:
+        """Returns True if the path has another file than the open one, which nobody else would find any more."""
+        return self._number is not None and self._file is not None and self._file.number() != self._number
+
     def _check_place(self) -> None:
-        """Raises if the path has another file than the one that is open, which nobody else would find any more."""
-        if self._number is not None and self._file is not None and self._file.number() != self._number:
+        if self._file is not None and self.is_displaced:
             raise self._file.displaced()
 
     def _heal(self, call: Call) -> None:
