@@ -148,8 +148,20 @@ STEPS = st.lists(
 )
 
 
-# An import brings back events that were pruned, and of which a fork has copies.
+# An import brings back events that were pruned, and of which a fork has copies; or a session that got another id, as
+# its own was taken, after its own has become free.
 @example(steps=[("say", 0, 0), ("fork", 0, 0), ("prune", 0, 0), ("import", 0, 0)])
+@example(
+    steps=[
+        ("say", 0, 0),
+        ("fork", 0, 0),
+        ("delete", 0, 0),
+        ("prune", 0, 0),
+        ("import", 0, 0),
+        ("rewind", 0, 1),
+        ("import", 0, 0),
+    ]
+)
 @given(steps=STEPS)
 def test_tokens_are_those_of_the_events_that_are_somewhere(steps: list[tuple[str, int, int]]) -> None:
     with SQLiteSessionService(":memory:", search=False) as service:

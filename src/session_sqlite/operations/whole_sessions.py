@@ -368,8 +368,10 @@ class WholeSessions:
             row["created_at"] = now
         return row
 
-    def is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Returns True unless the store has another session of this key than the one that the rows are of.
+    def is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool | None:
+        """Returns True if the store has the session that the rows are of, False if another one has its key.
+
+        If it has no session of the key, or an empty one, it returns None.
 
         Args:
             key: The session.
@@ -473,7 +475,7 @@ class WholeSessions:
             tx.run(queries.INSERT_SESSION, piece.session)
             retitled(tx, piece.key, "")
             state.write(tx, piece.key, piece.state, now)
-        elif piece.is_first and not _is_same(tx, piece.key, piece.rows):
+        elif piece.is_first and _is_same(tx, piece.key, piece.rows) is False:
             raise StaleSessionError(f"another session came as {piece.key} while it was imported: import it again")
         placed, rows, last_seq, grown = _place(tx, piece, existing[0] if existing else None)
         for one in grown:
@@ -511,16 +513,16 @@ def are_of_one_session(stored: Mapping[str, Any], rows: Sequence[Mapping[str, An
     return 0 < same >= len(pairs) - same
 
 
-def _is_same(reading: Reading, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
+def _is_same(reading: Reading, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool | None:
     if not rows or not reading.rows(queries.SESSION, key.params()):
-        return True
+        return None
     for start in range(0, len(rows), IDS_AT_ONCE):
         some = rows[start : start + IDS_AT_ONCE]
         sql, names = with_ids(queries.CONTENTS_OF_EVENTS, [row["id"] for row in some])
         stored: dict[str, Any] = dict(reading.rows(sql, {**key.params(), **names}))
         if stored:
             return are_of_one_session(stored, some)
-    return not reading.rows(queries.LAST_PLACE, key.params())[0][0]
+    return False if reading.rows(queries.LAST_PLACE, key.params())[0][0] else None
 
 
 def _begins(one: object, whole: object) -> bool:

@@ -525,15 +525,21 @@ class _Import:
     def _place_of(self, key: SessionKey, arrival: Arrival, rows: Sequence[Mapping[str, Any]]) -> SessionKey:
         """The key that a session gets: its own, or the next one if the store has another session of that id.
 
-        The same session gets the same key at every import.
+        The same session gets the same key at every import, also if its own has become free since the first one.
         """
         if key in self._waiting:
             self.flush()
-        place = key
-        number = 0
-        while not self._is_same(place, rows):
+        place, number = key, 0
+        free: SessionKey | None = None
+        while rows and not (is_same := self._is_same(place, rows)):
+            free = free or (place if is_same is None else None)
+            if free and number:
+                place = free
+                break
             number += 1
             place = key._replace(session_id=_another_id(key.session_id, rows[0], number))
+        if self._dry_run and rows and place not in self._seen:
+            self._seen[place] = {row["id"]: hash(row["content"]) for row in rows[:EVENTS_SEEN]}
         if place != key:
             self._moved_sessions[arrival.app_name, arrival.user_id, arrival.id] = place.session_id
             self.note(
@@ -542,13 +548,9 @@ class _Import:
             )
         return place
 
-    def _is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool:
-        if self._dry_run and rows:
-            if seen := self._seen.get(key):
-                return are_of_one_session({**seen}, [{**row, "content": hash(row["content"])} for row in rows])
-            if key not in self._seen and (is_same := self._sessions.is_same(key, rows)):
-                self._seen[key] = {row["id"]: hash(row["content"]) for row in rows[:EVENTS_SEEN]}
-                return is_same
+    def _is_same(self, key: SessionKey, rows: Sequence[Mapping[str, Any]]) -> bool | None:
+        if self._dry_run and (seen := self._seen.get(key)):
+            return are_of_one_session({**seen}, [{**row, "content": hash(row["content"])} for row in rows])
         return self._sessions.is_same(key, rows)
 
     def _add_piece(
