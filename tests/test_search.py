@@ -548,12 +548,12 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("name", hostile_queries())
 def test_no_query_takes_long(large: SQLiteSessionService, name: str) -> None:
-    """A second, where this runs alone; the bound is for a machine that has other things to do."""
+    """Two seconds, where this runs alone; the bound is for a machine that has other things to do."""
     for where in ({}, {"session": "3"}, {"newest_first": True}):
         began = time.process_time()
         with contextlib.suppress(InvalidInputError):
             large.search(hostile_queries()[name], **where)
-        assert time.process_time() - began < 3, where
+        assert time.process_time() - began < 10, where
 
 
 # ---------------------------------------------------------------- no room

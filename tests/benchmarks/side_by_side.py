@@ -213,6 +213,7 @@ def draw(measured: Measured, all_cases: Sequence[Case], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image
 
     columns = 3
     figure, panels = pyplot.subplots(-(-len(all_cases) // columns), columns, figsize=(13, 10), layout="constrained")
@@ -232,4 +233,5 @@ def draw(measured: Measured, all_cases: Sequence[Case], path: Path) -> None:
         panel.xaxis.set_visible(False)
         panel.spines[["top", "right", "bottom"]].set_visible(False)
     figure.savefig(path, dpi=110)
+    Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)  # a third of the bytes, and looks the same
     pyplot.close(figure)
