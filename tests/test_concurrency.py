@@ -716,6 +716,38 @@ def test_a_fork_while_threads_work_leaves_both_processes_well(path: Path, kind: 
     assert run(FORK, kind, path, 12, timeout=600).endswith("fine\n")
 
 
+FORK_IN_A_COMMIT = """
+import os, sys, threading, time
+from session_sqlite import SQLiteSessionService
+from session_sqlite.sqlite.driver import Connection
+writing, written = threading.Event(), threading.Event()
+def slow_commit(connection):
+    connection._commits = True
+    connection.execute("COMMIT")  # from here on SQLite says that it is in no transaction
+    writing.set()
+    time.sleep(1.5)  # a slow disk
+    written.set()
+    connection._commits = False
+with SQLiteSessionService(sys.argv[1]) as service:
+    service.create_session(session_id="s")
+    Connection.commit_now = slow_commit
+    thread = threading.Thread(target=service.get_session("s").add_event, args=("user", "x"))
+    thread.start()
+    assert writing.wait(60)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if written.is_set() else 3)
+    thread.join()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@FORKS
+def test_a_fork_waits_for_a_commit_on_a_slow_disk(path: Path) -> None:
+    """In the child the lock of a commit that was not at its end would be held for ever."""
+    assert run(FORK_IN_A_COMMIT, path) == "0\n"
+
+
 FORK_AND_EXIT = """
 import os, sys
 from session_sqlite import Event, SQLiteSessionService, SQLiteChatMessageHistory, StoreClosedError

@@ -24,7 +24,8 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 VIEWS = {
     "tool_calls": ["app_name", "user_id", "session_id", "seq", "created_at", "agent_id", "invocation_id", "event_id",
     "call_id",
-                   "name", "args", "output", "error", "status", "result_seq", "result_at"],
+                   "name", "args", "output", "error", "status", "result_seq", "result_at",
+                   "position"],
     "usage_by_day": ["app_name", "user_id", "day", "model", "replies", "input_tokens", "output_tokens",
     "cache_read_tokens",
                      "cache_write_tokens", "reasoning_tokens"],
@@ -96,7 +97,7 @@ def test_a_native_event_tells_its_calls_and_their_results(path: Path, session: S
         (2, "c5", "Is", "true", None, "ok", None),
         (2, "c6", "Not", "false", None, "ok", None),
         (2, "c7", "Empty", "", None, "ok", None),
-        (2, "c8", "Number", 1.5, None, "ok", None),
+        (2, "c8", "Number", "1.5", None, "ok", None),
         (2, "", "List", '[1,"二"]', None, "ok", None),
     ], key=lambda call: (call[0], call[1]))  # fmt: skip
     read = next(row for row in rows(path, "tool_calls") if row["name"] == "Read")

@@ -264,7 +264,7 @@ class SQLiteDatabase:
             connection = self._writer(call, patience)
             self._begin(connection, patience)
             result = work(SQLiteTransaction(connection, self._index))
-            connection.execute("COMMIT")
+            connection.commit_now()
             return result
         finally:
             self._give_back(call)
@@ -657,7 +657,7 @@ class SQLiteDatabase:
                     raise file.older() if version else file.empty()
                 self._probe(connection)
 
-    def _prepare(self, file: StoreFile, connection: sqlite3.Connection) -> None:
+    def _prepare(self, file: StoreFile, connection: Connection) -> None:
         version = self.patiently(lambda: file.version(connection))  # another process may have replaced the file
         # The switch to WAL ignores SQLite's own busy timeout.
         journal = self.patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
@@ -672,7 +672,7 @@ class SQLiteDatabase:
         for probe in schema.PROBES:
             self.patiently(lambda probe=probe: connection.execute(probe).fetchall())  # type: ignore[misc]  # the default binds the probe now
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
+    def _migrate(self, connection: Connection) -> None:
         # With foreign keys on, a step that rebuilds a table would cascade. They can only change outside a transaction.
         connection.execute("PRAGMA foreign_keys = OFF")
         self._begin(connection)
@@ -685,7 +685,7 @@ class SQLiteDatabase:
                         "this SQLite has no FTS5: use another build of it, or make the store with search=False"
                     )
                 schema.migrate(connection, search=self._new_files_have_index)
-            connection.execute("COMMIT")
+            connection.commit_now()
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -709,7 +709,7 @@ class SQLiteDatabase:
                 return
 
     def _is_in_a_transaction(self) -> bool:
-        return any(connection.writes and connection.in_transaction for connection in list(self._made))
+        return any(connection.writes and connection.holds_the_lock() for connection in list(self._made))
 
     def _is_in_a_transaction_elsewhere(self) -> bool:
         """Returns True if another thread is in a transaction; that of this thread does not end by waiting."""

@@ -35,6 +35,7 @@ class Connection(sqlite3.Connection):
     """
 
     writes = False
+    _commits = False
     _among: set[Connection] | None = None
 
     def opened_in(self, among: set[Connection], *, writes: bool) -> None:
@@ -42,6 +43,21 @@ class Connection(sqlite3.Connection):
         self.writes = writes
         self._among = among
         among.add(self)
+
+    def commit_now(self) -> None:
+        """Ends the transaction; until this has returned, `holds_the_lock` is true."""
+        self._commits = True
+        try:
+            self.execute("COMMIT")
+        finally:
+            self._commits = False
+
+    def holds_the_lock(self) -> bool:
+        """Returns True in a transaction to its very end: SQLite says that it is in none while it writes the commit."""
+        try:
+            return self._commits or self.in_transaction
+        except sqlite3.ProgrammingError:  # it was closed meanwhile
+            return False
 
     def close(self) -> None:
         """Closes the connection. Closing twice is harmless."""
