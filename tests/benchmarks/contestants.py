@@ -415,11 +415,11 @@ class LangGraph(Contestant):
         messages += things
         checkpoint = empty_checkpoint()
         checkpoint["channel_values"] = {"messages": messages}
-        config = {"configurable": {"thread_id": session, "checkpoint_ns": ""}}
+        config: Any = {"configurable": {"thread_id": session, "checkpoint_ns": ""}}
         return self._saver.put(config, checkpoint, {"source": "loop", "step": next(self._step)}, {})
 
     def read(self, session: str) -> Sequence[Any]:
-        found = self._saver.get_tuple({"configurable": {"thread_id": session}})
+        found: Any = self._saver.get_tuple({"configurable": {"thread_id": session}})
         return found.checkpoint["channel_values"]["messages"]  # type: ignore[no-any-return]
 
 
