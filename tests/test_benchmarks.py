@@ -64,6 +64,8 @@ def test_ours_and_the_floors_do_the_work_of_every_case(tmp_path: Path) -> None:
         command, argument = case.command.split()
         for name in (case.ours, case.floor):
             assert getattr(running[name], command)(argument) > 0
+    for commands in running.values():
+        commands.close()
 
 
 def test_events_have_about_500_bytes_and_every_fourth_a_tool_call() -> None:

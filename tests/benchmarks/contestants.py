@@ -94,6 +94,9 @@ class Contestant:
         """Returns the history for a chain."""
         raise UnsupportedError
 
+    def close(self) -> None:
+        """Closes what would warn that it was not."""
+
 
 class Ours(Contestant):
     """This library: events through the service, messages through the history."""
@@ -174,6 +177,9 @@ class ByHand(OursByMessages):
         self.by_hand = by_hand
         self.connection = by_hand.connect(self.path)
         self._events = super(OursByMessages, self).made
+
+    def close(self) -> None:
+        self.connection.close()
 
     def made(self, events: Events) -> list[Any]:
         return self._events(events)
@@ -500,6 +506,10 @@ class Commands:
         self._events = events
         self._filled: set[str] = set()
         self._following = itertools.cycle(events["mixed"][:SHORT])
+
+    def close(self) -> None:
+        """Closes the library's files."""
+        self._contestant.close()
 
     def _session(self, name: str, events: Events) -> str:
         if name not in self._filled:
