@@ -31,6 +31,7 @@ from real_conversations import DATA, MEMORY_QUESTIONS
 
 from session_sqlite import ANY, Event, SQLiteSessionService
 from session_sqlite.models import AnyOf
+from session_sqlite.sqlite.driver import Connection
 
 from . import corpus, searching
 from .measuring import Figure
@@ -115,7 +116,7 @@ def _locomo(data: dict[str, Any]) -> Conversation:
 
 def by_fts5(store: Conversation) -> Ask:
     """Returns the ids that FTS5 finds: any word, by its BM25."""
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", factory=Connection)  # which closes itself
     connection.execute("CREATE VIRTUAL TABLE turns USING fts5 (text)")
     rows = [(number, _apart(turn.text)) for number, turn in enumerate(store.turns)]
     connection.executemany("INSERT INTO turns (rowid, text) VALUES (?, ?)", rows)
