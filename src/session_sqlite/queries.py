@@ -631,33 +631,24 @@ SELECT count(*)
   FROM events
 """
 # Each id has a parameter: id_0, id_1…; see `with_ids`. CROSS JOIN as in `EVENT_BY_ID`.
-IDS_OF_EVENTS = """
-SELECT events.id, events.row_id
+_OF_IDS: Final = """
   FROM events AS named
  CROSS JOIN events
  WHERE named.id IN ({})
    AND events.row_id = named.row_id
-   AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id = :session_id
+   AND events.app_name = :app_name AND events.user_id = :user_id"""
+IDS_OF_EVENTS = f"""
+SELECT events.id, events.row_id{_OF_IDS} AND events.session_id = :session_id
 """
 # The contents of events that were first said in a session, by their ids: its own, and those that only copies have kept.
-CONTENTS_OF_EVENTS = """
-SELECT events.id, events.content
-  FROM events AS named
- CROSS JOIN events
- WHERE named.id IN ({})
-   AND events.row_id = named.row_id
-   AND events.app_name = :app_name AND events.user_id = :user_id
+CONTENTS_OF_EVENTS = f"""
+SELECT events.id, events.content{_OF_IDS}
    AND (events.session_id = :session_id OR events.copied_from = :session_id)
  ORDER BY events.copied_from IS NULL
 """
 # Events of these ids that other sessions of the same owner have, and that are no copies.
-EVENTS_ELSEWHERE = """
-SELECT events.id, events.session_id
-  FROM events AS named
- CROSS JOIN events
- WHERE named.id IN ({})
-   AND events.row_id = named.row_id
-   AND events.app_name = :app_name AND events.user_id = :user_id AND events.session_id <> :session_id
+EVENTS_ELSEWHERE = f"""
+SELECT events.id, events.session_id{_OF_IDS} AND events.session_id <> :session_id
    AND events.copied_from IS NULL
 """
 SEQS_BETWEEN = f"""
