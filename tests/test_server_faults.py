@@ -330,7 +330,7 @@ def test_a_table_that_another_has_locked_is_a_busy_store(kind: str, url: str) ->
             session.events()
 
 
-@pytest.mark.parametrize("fault", ["deadlock", "serialization"])
+@pytest.mark.parametrize("fault", ["deadlock", "serialization", "lock not available"])
 def test_an_operation_that_lost_to_another_runs_again(
     fault: str, kind: str, url: str, service: SQLAlchemySessionService
 ) -> None:
@@ -341,7 +341,10 @@ def test_an_operation_that_lost_to_another_runs_again(
         ("postgresql", "deadlock"): "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$",
         ("postgresql", "serialization"): "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$",
         ("mariadb", "deadlock"): "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'x'",
+        ("postgresql", "lock not available"): "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '55P03'; END $$",
         ("mariadb", "serialization"): "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1020, MESSAGE_TEXT = 'x'",
+        # What a Galera node answers at once to what has to wait for the others while it is being cut off from them.
+        ("mariadb", "lock not available"): "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1205, MESSAGE_TEXT = 'x'",
     }[kind, fault]
 
     def work(tx: Any) -> int:

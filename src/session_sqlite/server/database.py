@@ -406,7 +406,8 @@ class ServerDatabase:
                 failure = StoreError(f"the store {self} failed: {type(error).__name__}")
             # Raised outside of `except`: the driver's error quotes the values of a statement, and a context is printed.
             is_away = fault in {Fault.DISCONNECTED, Fault.STANDBY}
-            is_conflict = fault is Fault.CONFLICT or (fault is Fault.RACE and tries < MOST_RACES)
+            # A lock is waited for until the time is over; an answer before that is a cluster's, while a node leaves it.
+            is_conflict = fault in {Fault.CONFLICT, Fault.BUSY} or (fault is Fault.RACE and tries < MOST_RACES)
             if not (is_away or is_conflict) or time.monotonic() >= deadline:
                 raise failure
             tries += 1

@@ -488,7 +488,7 @@ SELECT events.row_id,
         1062: Fault.RACE,  # duplicate key
         1452: Fault.RACE,  # foreign key: the session went in between
         1020: Fault.CONFLICT,  # the record has changed since it was read
-        1205: Fault.BUSY,  # lock wait timeout
+        1205: Fault.BUSY,  # lock wait timeout; of a Galera node that is being cut off: it cannot get in step
         1047: Fault.DISCONNECTED,  # a Galera node that was cut off answers this to everything, ROLLBACK included
         1040: Fault.DISCONNECTED,  # too many connections: there may be room in a moment
         1203: Fault.DISCONNECTED,  # the same of one account
