@@ -675,6 +675,66 @@ def test_an_interrupt_inside_a_call_leaves_the_pool_usable(url: str, monkeypatch
         signal.signal(signal.SIGALRM, before)
 
 
+def test_an_interrupt_inside_the_pool_takes_no_connection_from_it(
+    service: SQLAlchemySessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # the driver warns of the connection that was lost
+    session = service.create_session()
+    for _ in range(10):  # more often than the pool has connections
+        with monkeypatch.context() as patched:
+
+            def interrupted(*_: object, **__: object) -> None:
+                raise KeyboardInterrupt
+
+            patched.setattr(sqlalchemy.pool.base._ConnectionFairy, "__init__", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.events()
+        assert connections_in_use(service) == 0
+    assert session.add_event("user", "at last").seq == 1
+    gc.collect()
+
+
+def test_an_interrupt_of_one_thread_leaves_the_connections_of_another(service: SQLAlchemySessionService) -> None:
+    database: Any = service._database
+    with database.connection() as other:
+        with pytest.raises(KeyboardInterrupt), database.connection():
+            raise KeyboardInterrupt
+        assert other.exec_driver_sql("SELECT 1").scalar() == 1
+    assert other.closed
+    assert connections_in_use(service) == 0
+    assert service.create_session().add_event("user", "hello").seq == 1
+
+
+@pytest.mark.parametrize("instead", [AssertionError, TypeError])
+def test_what_psycopg_raises_in_the_place_of_an_interrupt_is_the_interrupt(
+    kind: str, service: SQLAlchemySessionService, monkeypatch: pytest.MonkeyPatch, instead: type[Exception]
+) -> None:
+    if kind != "postgresql":
+        pytest.skip("another driver")
+    import psycopg
+
+    session = service.create_session()
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise instead("while the pipeline was left")  # noqa: B904  # as it is there
+
+    def broken(*_: object, **__: object) -> None:
+        raise instead("a fault of its own")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.Cursor, "executemany", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.add_events([Event("user", "a"), Event("assistant", "b")])
+        patched.setattr(psycopg.Cursor, "executemany", broken)
+        with pytest.raises(instead):
+            session.add_events([Event("user", "a"), Event("assistant", "b")])
+    assert connections_in_use(service) == 0
+    assert session.add_event("user", "at last").seq == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_after_a_fork_has_connections_of_its_own(url: str, service: SQLAlchemySessionService) -> None:

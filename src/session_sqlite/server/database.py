@@ -117,15 +117,21 @@ class Statements:
             self._cursor.executemany(driver_sql(sql), [stored(self._dialect, one) for one in params])
         except self._errors as error:
             self._fail(error)
-        except AssertionError as error:  # which psycopg puts in the place of an interrupt at the end of its pipeline
-            if not isinstance(error.__context__, KeyboardInterrupt):
+        except (AssertionError, TypeError) as error:  # which psycopg puts in the place of an interrupt in its pipeline
+            if (interrupt := _interrupt_behind(error)) is None:
                 raise
             self._connection.invalidate()
-            raise error.__context__ from None
+            raise interrupt from None
 
     def _fail(self, error: Exception) -> NoReturn:
         """Raises SQLAlchemy's error; a connection that is lost leaves the pool, with all that are older."""
         self._connection._handle_dbapi_exception(error, None, None, self._cursor, None)
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 class ServerTransaction(Statements):
@@ -420,16 +426,9 @@ class ServerDatabase:
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
         """A connection from the pool, which goes back to it without a transaction, or not at all."""
+        pool = self.engine.pool
         try:
-            connection = self.engine.connect()
-        except DBAPIError:
-            self._hosts.failed(None)  # a node of a cluster that was cut off takes connections, and nothing else
-            raise
-        except RuntimeError:  # of PyMySQL, at the passwords of MySQL 8
-            raise StoreError(
-                f"the server of {self} asks for the password in a way that needs a package: pip install cryptography"
-            ) from None
-        try:
+            connection = self._connect()
             try:
                 yield connection
             except Exception as error:
@@ -438,10 +437,27 @@ class ServerDatabase:
             except BaseException:  # an interrupt: what the driver was about to read is unknown
                 connection.invalidate()
                 raise
-        finally:
-            if self._closed:
-                connection.invalidate()
-            connection.close()
+            finally:
+                if self._closed or self.engine.pool is not pool:
+                    connection.invalidate()
+                connection.close()
+        except Exception:
+            raise
+        except BaseException:
+            # An interrupt that strikes inside of the pool leaves a connection in its count that nobody has.
+            self.engine.dispose()
+            raise
+
+    def _connect(self) -> Connection:
+        try:
+            return self.engine.connect()
+        except DBAPIError:
+            self._hosts.failed(None)  # a node of a cluster that was cut off takes connections, and nothing else
+            raise
+        except RuntimeError:  # of PyMySQL, at the passwords of MySQL 8
+            raise StoreError(
+                f"the server of {self} asks for the password in a way that needs a package: pip install cryptography"
+            ) from None
 
     def _leave(self, connection: Connection, error: Exception) -> None:
         """Ends the transaction that failed; a connection that cannot is not used again."""
