@@ -187,5 +187,7 @@ class Chosen:
 
 if __name__ == "__main__":
     chosen = Chosen("--all" in sys.argv)
-    pytest.main([__file__, "-q", "-p", "no:cacheprovider", "--tb=line"], plugins=[chosen])
+    # What is imported above may have a plugin of pytest, which then is not rewritten, and nothing of which is used.
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    pytest.main([__file__, "-q", "-p", "no:cacheprovider", "--tb=line", *quiet], plugins=[chosen])
     print(json.dumps(chosen.results))
