@@ -275,7 +275,7 @@ def test_chinese_text_does_not_move_the_columns_of_a_table(run: Run, history: SQ
     assert {display_width(row[: re.search("user|assistant", row).start()]) for row in rows} == {place}  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_a_cell_that_a_spreadsheet_would_run_is_defused(run: Run, service: SQLiteSessionService, start: str) -> None:
     text = f'{start}cmd|" /C calc"!A0'
     service.create_session(title=text, session_id="x").add_event("user", text)
@@ -287,6 +287,12 @@ def test_a_cell_that_a_spreadsheet_would_run_is_defused(run: Run, service: SQLit
     assert hit["title"].startswith("'")
     assert hit["snippet"].startswith("'")
     assert rows_of(run("list", "--csv"))[0]["first_message"].startswith("'")
+
+
+def test_a_tsv_cell_cannot_begin_a_quoted_one(run: Run, service: SQLiteSessionService) -> None:
+    service.create_session().add_events([Event("user", '"=1+1"'), Event("user", '"'), Event("user", 'a "b"')])
+    lines = exact(run("query", "SELECT content, 1 AS n FROM events ORDER BY seq", "--tsv")).split("\n")
+    assert lines == ["content\tn", '\'"=1+1"\t1', "'\"\t1", 'a "b"\t1', ""]
 
 
 def test_a_header_that_a_spreadsheet_would_run_is_defused(run: Run, service: SQLiteSessionService) -> None:

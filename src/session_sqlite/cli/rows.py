@@ -33,7 +33,8 @@ _ABOUT: Final[dict[Form, str]] = {
 # Characters that JSON allows in a string, and that can control a terminal.
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # A spreadsheet that opens a CSV file takes a cell that begins so for a formula, and runs it.
-_RUNS_IN_A_SPREADSHEET: Final = ("=", "+", "-", "@", "\t", "\r")
+# What OWASP's page on CSV injection names; some spreadsheets take the full-width forms for the others.
+_RUNS_IN_A_SPREADSHEET: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 NEXT: Final = ",\n  "  # between two items of a JSON document
 _TSV_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -191,7 +192,8 @@ def _tsv_cell(value: object) -> str:
     if value is None or isinstance(value, (int, float)):
         return "" if value is None else str(value)
     text = _cell_text(value)
-    return _defused(text) + visible(text.translate(_TSV_ESCAPES))
+    # A quotation mark would begin a quoted cell there, though TSV has none: with a formula in it, or with tabs.
+    return _defused(text, '"') + visible(text.translate(_TSV_ESCAPES))
 
 
 def _cell_text(value: object) -> str:
@@ -200,5 +202,5 @@ def _cell_text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def _defused(text: str) -> str:
-    return "'" if text.startswith(_RUNS_IN_A_SPREADSHEET) else ""
+def _defused(text: str, *more: str) -> str:
+    return "'" if text.startswith((*_RUNS_IN_A_SPREADSHEET, *more)) else ""
