@@ -15,7 +15,7 @@ from typing import Any
 
 from session_sqlite import SQLiteChatMessageHistory, SQLiteSessionService
 
-from . import by_hand, conversation, on_servers, recalling, searching
+from . import by_hand, conversation, on_servers, programs, recalling, searching
 from .conversation import require_same
 from .measuring import Figure, medians, missing
 
@@ -38,13 +38,14 @@ class Sizes:
     corpus: int = 200_000
     appends: int = 2_000
     rounds: int = 25
+    turns: int = 400
     peers: Path | None = None
     is_quick: bool = False
 
 
 QUICK = Sizes(
     batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5,
-    is_quick=True,
+    turns=20, is_quick=True,
 )  # fmt: skip
 SESSION = "measured"
 
@@ -283,6 +284,10 @@ GROUPS: dict[str, Callable[[Path, Sizes], Iterable[Figure]]] = {
     "index-size": searching.index_size,
     "index-append": searching.append_with_index,
     "sidebar": searching.sidebar,
+    "cold start": programs.cold_start,
+    "processes": programs.processes,
+    "growth": programs.growth,
+    "agent": programs.agent,
     "servers": on_servers.on_servers,
     "server-peers": on_servers.beside_peers,
 }

@@ -37,10 +37,11 @@ class Figure:
     def cells(self) -> tuple[str, ...]:
         """The line as text."""
         target, verdict = "", ""
+        better = "smaller" if self.unit == "B" else "faster"
         if self.target is not None:
-            target = f"≤ {self.target:g}×" if self.target >= 1 else f"≥ {1 / self.target:g}× faster"
+            target = f"≤ {self.target:g}×" if self.target >= 0.5 else f"≥ {1 / self.target:g}× {better}"
             verdict = "" if self.ratio <= self.target else "missed"
-        ratio = f"{self.ratio:.2f}×" if self.target is None or self.target >= 1 else f"{1 / self.ratio:.1f}× faster"
+        ratio = f"{self.ratio:.2f}×" if self.target is None or self.target >= 0.5 else f"{1 / self.ratio:.1f}× {better}"
         return self.case, amount(self.ours, self.unit), amount(self.floor, self.unit), ratio, target, verdict
 
 
