@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from test_html import PNG, assert_only_our_elements, links_of, page, text_of
+from our_markup import assert_only_our_elements
+from test_html import PNG, links_of, page, text_of
 
 from session_sqlite import Attachment, Event, Session, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
 from session_sqlite.attachments import attachments_in, size_text, without_bytes

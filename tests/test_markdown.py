@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_html import PNG, assert_only_our_elements, links_of, page, text_of
+from our_markup import assert_only_our_elements
+from test_html import PNG, links_of, page, text_of
 
 from session_sqlite import Event
 from session_sqlite.transcript import colours

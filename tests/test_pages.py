@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from test_html import Elements, assert_only_our_elements, kinds, page, text_of, without_its_script
+from our_markup import Elements, assert_only_our_elements, without_its_script
+from test_html import kinds, page, text_of
 
 from session_sqlite import (
     ANY,
