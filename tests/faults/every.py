@@ -6,9 +6,12 @@ from typing import Final
 
 from . import contention, failing_writes, first_opens, forks, full_disks, kills, opens_beside_a_writer, power_cuts
 from .damaged_files import DAMAGED_FILES
+from .guided import GUIDED
 from .histories import HISTORIES
+from .hostile_input import HOSTILE_INPUT
 from .leaks import LEAKS
 from .no_network import NO_NETWORK
+from .rendering import RENDERING
 from .tenancy import TENANCY
 from .trials import Trial
 
@@ -27,6 +30,9 @@ TRIALS: Final[dict[str, Trial]] = {
         NO_NETWORK,
         *HISTORIES,
         DAMAGED_FILES,
+        HOSTILE_INPUT,
+        GUIDED,
+        RENDERING,
         *TENANCY,
     )
 }
