@@ -44,7 +44,7 @@ class Sizes:
 
 
 QUICK = Sizes(
-    batch=1_000, messages=2_000, events=10_000, sessions=10_000, stream=50_000, corpus=10_000, appends=400, rounds=5,
+    batch=1_000, messages=2_000, events=5_000, sessions=4_000, stream=20_000, corpus=6_000, appends=400, rounds=3,
     turns=20, is_quick=True,
 )  # fmt: skip
 SESSION = "measured"
