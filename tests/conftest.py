@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,12 @@ def service(request: pytest.FixtureRequest, path: Path) -> "Iterator[SessionServ
         return
     with SQLiteSessionService(path) as service:
         yield service
+
+
+def pytest_configure() -> None:
+    # What a shell runs in the background ignores interrupts, which tests send to their children and to themselves.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
