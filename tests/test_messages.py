@@ -31,6 +31,7 @@ from session_sqlite.errors import InvalidInputError, NotSerializableError
 from session_sqlite.messages import values
 from session_sqlite.messages.calls import derived
 from session_sqlite.messages.langchain import (
+    event_of_dict,
     event_to_messages,
     message_to_event,
     messages_of,
@@ -757,6 +758,30 @@ def test_a_native_event_reads_as_the_messages_that_say_the_same() -> None:
         ("Fail", "e:3", "e:3", "no", "error"),
     ]
     assert len(shown(event)) == 4
+
+
+@pytest.mark.parametrize(
+    "said", [{"content": "yes"}, {"reasoning": "why"}, {"actions": [ToolCall("Read", {"a": 1}, id="c")]}], ids=str
+)
+def test_an_event_that_says_anything_is_a_message_whatever_it_says_beside(said: dict[str, Any]) -> None:
+    for beside in ({"state": {"step": 1}}, {"metadata": {"interrupted": "stop"}}):
+        message = event_to_messages(Event("assistant", **said, **beside))[0]
+        assert message.type == "ai"
+        assert (message.content, message.additional_kwargs.get("reasoning_content", "")) == (
+            said.get("content", ""), said.get("reasoning", ""),
+        )  # fmt: skip
+    assert event_to_messages(Event("assistant", state={"step": 1})) == []
+    assert event_to_messages(Event("assistant", metadata={"interrupted": "stop"})) == []
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"type": "human", "data": {}}, {"type": "human", "data": 5}, {"type": "nobody", "data": {"content": "x"}},
+     {"data": {"content": "x"}}, {}, {"type": ["human"], "data": {"content": "x"}}],
+    ids=str,
+)  # fmt: skip
+def test_what_langchain_takes_for_no_message_is_none_of_ours(refused: dict[str, Any]) -> None:
+    assert event_of_dict(refused) is None
 
 
 def test_a_native_tool_event_reads_as_a_tool_message() -> None:
