@@ -1,0 +1,59 @@
+"""What no test saw, with its reason: ``survivors.toml`` beside this file."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .parts import PARTS
+from .trying import Result
+
+FILE: Final = Path(__file__).with_name("survivors.toml")
+NO_REASON: Final = "?"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the file says of one part: the counts, and each survivor with its reason."""
+
+    tried: int
+    killed: int
+    survivors: list[dict[str, Any]]
+
+
+def read(path: Path = FILE) -> dict[str, Part]:
+    """Returns what the file says, by part."""
+    if not path.exists():
+        return {}
+    parts = tomllib.loads(path.read_text("utf-8"))
+    return {name: Part(one["tried"], one["killed"], one.get("survivors", [])) for name, one in parts.items()}
+
+
+def write(name: str, result: Result, path: Path = FILE) -> None:
+    """Puts a part's result into the file; a survivor that was there before keeps its reason."""
+    parts = read(path)
+    reasons = {
+        (old["file"], old["line"], old["becomes"]): old["reason"]
+        for old in (parts[name].survivors if name in parts else [])
+    }
+    parts[name] = Part(
+        result.tried,
+        result.killed,
+        [
+            {"file": one.file, "line": one.line, "becomes": one.becomes,
+             "reason": reasons.get((one.file, one.line, one.becomes), NO_REASON)}
+            for one in result.survivors
+        ],
+    )  # fmt: skip
+    path.write_text("\n".join(_section(part, parts[part]) for part in PARTS if part in parts), "utf-8")
+
+
+def _section(name: str, part: Part) -> str:
+    lines = [f"[{name}]", f"tried = {part.tried}", f"killed = {part.killed}"]
+    for survivor in part.survivors:
+        # A JSON string is a TOML string, too.
+        lines += ["", f"[[{name}.survivors]]", *(f"{key} = {json.dumps(value)}" for key, value in survivor.items())]
+    return "\n".join([*lines, ""])
