@@ -13,10 +13,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 from .parts import PARTS
 
@@ -122,7 +122,8 @@ class Mutants:
             return
         tests = [f"tests/{name}.py" for name in self.part.tests]
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", ON_FILES, *tests]
-        with contextlib.chdir(self.copy), _environment(PYTHONPATH=str(self.copy / "src"), PYTHONDONTWRITEBYTECODE="1"):
+        environment = {"PYTHONPATH": str(self.copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        with contextlib.chdir(self.copy), mock.patch.dict(os.environ, environment):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(f"the tests fail without a mutant:\n{done.stdout[-3000:]}")
@@ -144,17 +145,6 @@ class Mutants:
                 if result.test_outcome == TestOutcome.SURVIVED:
                     survivors.append(_mutant(item.mutations[0], result.diff))
         return Result(tried, killed, sorted(survivors, key=lambda one: (one.file, one.number)))
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _is_annotation(change: Any, copy: Path) -> bool:
