@@ -416,8 +416,8 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="interval timers")
 @POSIX
 @pytest.mark.parametrize(
     "trial",
-    [(ROUNDS,), ("steps", "append"), ("steps", "get state"), ("steps", "query"), ("steps", "db")],
-    ids=["every verb, at random moments", "append", "read", "query", "db"],
+    [(ROUNDS,), ("steps", "open"), ("steps", "append"), ("steps", "get state"), ("steps", "query"), ("steps", "db")],
+    ids=["every verb, at random moments", "open", "append", "read", "query", "db"],
 )
 def test_an_interrupt_at_any_moment_leaves_nothing_half_done_and_no_lock(tmp_path: Path, trial: tuple[str]) -> None:
     done = subprocess.run(

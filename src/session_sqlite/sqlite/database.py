@@ -171,9 +171,10 @@ class SQLiteDatabase:
         self._made: set[Connection] = set()  # all open connections but those of `db`, which follow
         self._for_sqlite_utils: _OfThreads = weakref.WeakKeyDictionary()
         self._of_ended_threads: weakref.WeakSet[Connection] = weakref.WeakSet()  # a caller may still use these
-        # A method would keep the database alive. It runs at the end of the process too, beside daemon threads.
+        # A method would keep the database alive, and so would the frame of a call that an interrupt left behind. It
+        # runs at the end of the process too, beside daemon threads.
         self._at_the_end = weakref.finalize(
-            self, _end_of_life, self._life, self._made, self._for_sqlite_utils, self._calls
+            self, _end_of_life, self._life, self._made, self._for_sqlite_utils, weakref.ref(self._calls)
         )
         self._opening: Call | None = Call(sys._getframe())  # a fork waits for it, above all for making the tables
         self._calls.add(self._opening)
@@ -783,10 +784,10 @@ class _Life:
     gate_opens = 0.0  # until this moment calls wait, since the process is about to fork, or ends
 
 
-def _end_of_life(life: _Life, made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:
+def _end_of_life(life: _Life, made: set[Connection], of_threads: _OfThreads, calls: weakref.ref[set[Call]]) -> None:
     """Closes the connections of a database that was collected, or whose process ends, beside daemon threads."""
     life.gate_opens = math.inf
-    _close_unused(made, of_threads, calls)
+    _close_unused(made, of_threads, calls() or set())  # no call is running where the database is gone
 
 
 def _close_unused(made: set[Connection], of_threads: _OfThreads, calls: set[Call]) -> None:

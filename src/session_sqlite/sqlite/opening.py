@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import stat
-import threading
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from session_sqlite.errors import CorruptStoreError, NewerSchemaError, NotAStoreError, StoreError
 from session_sqlite.sqlite import schema
-from session_sqlite.sqlite.calls import SharedConnection
+from session_sqlite.sqlite.calls import Call, SharedConnection, Turns
 from session_sqlite.sqlite.driver import Connection, has_no_room_for_locks, primary_code
 from session_sqlite.sqlite.paths import sync_folder
 
@@ -135,9 +136,14 @@ class StoreFile:
     def make(self) -> None:
         """Makes the file, and its folders, readable by their owner only; leaves one that is there."""
         # One thread at a time: closing the new file would drop the locks on it that SQLite holds in another thread.
-        with _making:
+        call = Call(sys._getframe())
+        try:
+            _making.take(call, math.inf)
             if not self.exists():
                 self._make()
+        finally:
+            call.finish()
+            _making.leave(call)
 
     def _make(self) -> None:
         try:
@@ -228,9 +234,9 @@ class StoreFile:
 
 def _allow_making() -> None:
     global _making
-    _making = threading.Lock()
+    _making = Turns()
 
 
-_making = threading.Lock()
+_making = Turns()
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_allow_making)
