@@ -109,10 +109,8 @@ class SQLiteTransaction:
 
     def advance(self, key: SessionKey, count: int, now: str) -> object:
         """See `Transaction.advance`."""
-        params = key.params()
-        if not self.run(queries.ADVANCE_SESSION, {**params, "count": count, "now": now}):
-            return None
-        last_seq: object = self.rows(queries.LAST_SEQ, params)[0][0]
+        found = self.rows(statements.ADVANCE_SESSION, {**key.params(), "count": count, "now": now})
+        last_seq: object = found[0][0] if found else None
         return last_seq
 
     def insert_events(self, rows: Sequence[Params]) -> None:
@@ -406,7 +404,6 @@ class SQLiteDatabase:
             time.sleep(0.001)
             self._calls.add(call)
         self._check_open()
-        self._check_place()
 
     @property
     def is_displaced(self) -> bool:
@@ -464,6 +461,7 @@ class SQLiteDatabase:
         if self.path is None:
             return self._writer(call)
         self._enter(call)
+        self._check_place()
         try:
             connection = self._idle_readers.pop()
         except IndexError:
@@ -474,6 +472,7 @@ class SQLiteDatabase:
     def _reader_of_its_own(self, call: Call) -> Connection:
         """Returns a new connection that reads, for long work."""
         self._enter(call)
+        self._check_place()
         call.connection = connection = self.patiently(self._connect_reader)
         if self.path is None:
             # In the shared cache of an in-memory store the table locks of a reader would stop the writer.

@@ -1,5 +1,6 @@
 """The statements that SQLite alone runs: for its FTS5 index and for the maintenance of a file."""
 
+from session_sqlite import queries
 from session_sqlite.codec import EVENT_COLUMNS, MAX_SEQ
 from session_sqlite.queries import (
     EVENT_ROW,
@@ -10,6 +11,7 @@ from session_sqlite.queries import (
     SESSION_ROW_OF_SESSIONS,
 )
 
+ADVANCE_SESSION = f"{queries.ADVANCE_SESSION} RETURNING last_seq"
 INSERT_EVENT = f"INSERT INTO events ({EVENT_ROW}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
 
 # ---------------------------------------------------------------- the search index
