@@ -294,6 +294,12 @@ REASONING: dict[str, tuple[AIMessage, str]] = {
     ),
     "empty": (AIMessage([{"type": "thinking", "thinking": ""}, {"type": "reasoning", "summary": []}]), ""),
     "half a surrogate pair": (AIMessage("x", additional_kwargs={"reasoning_content": "a\ud800"}), "a\ufffd"),
+    "seven lists deep": (AIMessage("x", additional_kwargs={"reasoning": [[[[[[[LONG]]]]]]]}), LONG),
+    "deeper than eight": (AIMessage("x", additional_kwargs={"reasoning": [[[[[[[[["why"]]]]]]]]]}), ""),
+    "deeper than eight objects": (
+        AIMessage("x", additional_kwargs={"reasoning": json.loads('{"content":' * 9 + '"why"' + "}" * 9)}),
+        "",
+    ),
     "of the wrong type": (AIMessage("x", additional_kwargs={"reasoning_content": 3, "reasoning": None}), ""),
 }
 
@@ -477,6 +483,23 @@ CALLS: dict[str, tuple[AIMessage, list[ToolCall]]] = {
         [
             ToolCall("code_interpreter", {"code": "6*7", "language": "PYTHON"}, output="42"),
             ToolCall("code_interpreter", {"code": "1/0", "language": "PYTHON"}, id="x", error="ZeroDivisionError"),
+        ],
+    ),
+    "results without an id": (
+        AIMessage([
+            {"type": "executable_code", "executable_code": "6*7", "id": "x"},
+            {"type": "executable_code", "executable_code": "6*8"},
+            {"type": "executable_code", "executable_code": "6*9"},
+            {"type": "code_execution_result", "code_execution_result": "48", "outcome": 1},
+            {"type": "code_execution_result", "code_execution_result": "54", "outcome": 1},
+            {"type": "executable_code", "executable_code": "6*6", "id": "y"},
+            {"type": "code_execution_result", "code_execution_result": "36", "outcome": 1},
+        ]),
+        [
+            ToolCall("code_interpreter", {"code": "6*7"}, id="x"),
+            ToolCall("code_interpreter", {"code": "6*8"}, output="48"),
+            ToolCall("code_interpreter", {"code": "6*9"}, output="54"),
+            ToolCall("code_interpreter", {"code": "6*6"}, id="y", output="36"),
         ],
     ),
     "a block that LangChain does not know": (
@@ -714,6 +737,22 @@ def test_a_field_of_another_release_is_kept_as_an_attribute_and_a_missing_one_ge
     event = Event("assistant", "x", message='{"type":"ai","from_the_future":{"a":1},"$meta":{"extra":{"name":"n"}}}')
     (back,) = event_to_messages(event)
     assert (back.from_the_future, back.name, back.tool_calls) == ({"a": 1}, "n", [])  # type: ignore[attr-defined]
+
+
+class SourcedAIMessage(AIMessage):
+    """Has a field whose default is always stored, since it is neither plain nor empty."""
+
+    sources: tuple[str, ...] = ("the web",)
+
+
+def test_a_stored_message_that_lacks_a_field_that_is_always_stored_is_read_with_its_default() -> None:
+    event = message_to_event(SourcedAIMessage("x"))
+    older = json.loads(event.message or "")
+    assert older.pop("sources")
+    (back,) = event_to_messages(replace(event, message=json.dumps(older)))
+    assert (type(back), back.sources) == (SourcedAIMessage, ("the web",))  # type: ignore[attr-defined]
+    (chat,) = event_to_messages(Event("assistant", "x", message='{"type":"chat"}'))
+    assert (type(chat), chat.content, chat.role) == (ChatMessage, "x", "assistant")  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- native events

@@ -260,7 +260,7 @@ class _Reader:
     def _add_result(self, block: dict[str, Any], calls: list[Call]) -> None:
         id = self._id(block, _IDS_OF_RESULTS)
         waiting = [place for place, call in enumerate(calls) if call.by_provider and call.action.status == "pending"]
-        # Gemini's blocks have no ids: such a result belongs to the last call.
+        # Gemini's blocks have no ids: such a result belongs to the first call without one, or else to the last call.
         fitting = [place for place in waiting if calls[place].action.id == id] or ([] if id else waiting[-1:])
         if not fitting:
             return
