@@ -684,6 +684,24 @@ def test_a_window_is_one_that_providers_accept_and_keeps_to_its_limits(
         assert window == longer
 
 
+def test_a_result_joins_the_turn_of_its_call_whatever_else_has_results_and_no_call(
+    service: SQLiteSessionService,
+) -> None:
+    call = {"name": "f", "args": {}, "id": "c1"}
+    result = ToolMessage("r", tool_call_id="c1")
+    first = [HumanMessage("0"), AIMessage("", tool_calls=[call]), result, result, AIMessage("", tool_calls=[call])]
+    second = [HumanMessage("1"), ToolMessage("late", tool_call_id="c1"), ToolMessage("?", tool_call_id="gone")]
+    last = [AIMessage("so"), HumanMessage("2"), AIMessage("yes")]
+    SQLiteChatMessageHistory("s", service=service).messages = [*first, *second, *last]
+    for limit in range(1, 12):
+        window = SQLiteChatMessageHistory("s", service=service, limit=limit).messages
+        assert [message.content for message in window] == (
+            ["2", "yes"] if limit < 9 else ["0", "", "r", "", "late", "1", "so", "2", "yes"]
+        ), limit
+        found = service.last_events("s", limit)
+        assert len(found) == (2 if limit < 6 else 11), limit  # whole turns, also those of the late result
+
+
 ORPHANS: dict[str, list[BaseMessage]] = {
     "a result without a call": [ToolMessage("r", tool_call_id="gone")],
     "a malformed call": [

@@ -7,7 +7,7 @@ in place of what it supersedes.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -106,11 +106,19 @@ class Window:
             if ((max_tokens is not None and tokens > max_tokens) or (limit is not None and count > limit)) and chosen:
                 break
             chosen.append(turn)
-        if max_tokens is not None:  # counters may count a list as more than its parts, too
-            while len(chosen) > 1 and self._count_tokens(_joined(shown, chosen)) > max_tokens:
-                chosen.pop()
         # Read again in one go, so that the log has one line for all events that cannot be read.
-        return paired(self._read([*head, *(event for turn in reversed(chosen) for event in turn.events)]))
+        window = self._read_paired(head, chosen)
+        # Counters may count a list as more than its parts, too, and in a long window a result may find its call.
+        while len(chosen) > 1 and (
+            (limit is not None and len(window) > limit)
+            or (max_tokens is not None and self._count_tokens(window) > max_tokens)
+        ):
+            chosen.pop()
+            window = self._read_paired(head, chosen)
+        return window
+
+    def _read_paired(self, head: list[Event], newest_first: list[_Turn]) -> list[BaseMessage]:
+        return paired(self._read([*head, *(event for turn in reversed(newest_first) for event in turn.events)]))
 
 
 def with_id(event: Event) -> Event:
@@ -140,7 +148,7 @@ def _turns(newest_first: Iterable[Event]) -> Iterator[_Turn]:
     stream = iter(newest_first)
     ahead: deque[Event] = deque()  # events that were read to look for calls in them
     turn: deque[Event] = deque()
-    waiting: Counter[str] = Counter()  # the turn's results whose calls were not met yet
+    waiting: set[str] = set()  # the ids of the turn's results whose calls were not met yet
     while (event := ahead.popleft() if ahead else next(stream, None)) is not None:
         turn.appendleft(event)
         wait_for_calls(event, waiting)

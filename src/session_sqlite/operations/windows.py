@@ -6,7 +6,6 @@ A *turn* is an event of the user and all that follows it. A *summary* stands for
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -77,7 +76,7 @@ def _with_calls(database: Readable, key: SessionKey, where: Where, window: list[
 
     This happens if the user spoke while a tool was at work. A result that was stored without its call changes nothing.
     """
-    waiting: Counter[str] = Counter()
+    waiting: set[str] = set()
     for event in reversed(window):
         wait_for_calls(event, waiting)
     if not waiting or not window[0].seq:
@@ -94,24 +93,28 @@ def _with_calls(database: Readable, key: SessionKey, where: Where, window: list[
     return [*reversed(earlier), *window] if len(earlier) < LOOK_BACK_EVENTS else window
 
 
-def wait_for_calls(event: Event, waiting: Counter[str]) -> None:
-    """Updates the number of results whose calls were not found yet, by call id, with the next event backwards."""
+def wait_for_calls(event: Event, waiting: set[str]) -> None:
+    """Updates the ids of the calls that results wait for with the next event backwards.
+
+    All results of an id belong to the last reply before them that made such a call, however many it made.
+    """
     if event.author == "tool":
         waiting.update(action.id for action in event.actions if action.id)
-        return
-    for position, action in enumerate(event.actions):
-        id = action.id or f"{event.id}:{position}"
-        if id in waiting and action.status == "pending":
-            waiting[id] -= 1
-            if not waiting[id]:
-                del waiting[id]
+    else:
+        waiting -= _calls(event)
 
 
-def within_reach(waiting: Counter[str], earlier: Iterable[Event]) -> Counter[str]:
-    """Returns those of the results that wait for a call whose calls are among the earlier events."""
-    missing = waiting.copy()
-    for event in earlier:
-        if not missing:
-            break
-        wait_for_calls(event, missing)
-    return waiting - missing
+def within_reach(waiting: set[str], earlier: Iterable[Event]) -> set[str]:
+    """Returns those of the ids whose calls are among the earlier events."""
+    return waiting & set[str]().union(*map(_calls, earlier))
+
+
+def _calls(event: Event) -> set[str]:
+    """Returns the ids of the calls that an event makes."""
+    if event.author == "tool":
+        return set()
+    return {
+        action.id or f"{event.id}:{position}"
+        for position, action in enumerate(event.actions)
+        if action.status == "pending"
+    }
