@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -169,19 +169,27 @@ def test_no_line_is_too_wide_and_no_word_is_broken_that_fits(parts: list[str], w
 # ---------------------------------------------------------------- times
 
 
-def in_zone(zone: str) -> Callable[..., str]:
+@pytest.fixture
+def tokyo(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Runs the command on a machine in Tokyo."""
+
     def output(*args: str) -> str:
-        result = subprocess.run([*PROGRAM, *args], capture_output=True, encoding="utf-8", check=True, timeout=60,
-                                env={**os.environ, "PYTHONIOENCODING": "utf-8", "TZ": zone})  # fmt: skip
+        result = run(*args)
+        assert result.exit_code == 0, result.output
         return result.stdout
 
-    return output
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield output
+    time.tzset()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not go by TZ")
-def test_times_are_local_and_utc_if_that_is_wanted(run: Run, session: Session, service: SQLiteSessionService) -> None:
+def test_times_are_local_and_utc_if_that_is_wanted(
+    tokyo: Callable[..., str], session: Session, service: SQLiteSessionService
+) -> None:
     session.add_event("assistant", "tea", actions=[ToolCall("Read")], usage=Usage("m", 1, 1), created_at=DAY)
-    tokyo = in_zone("Asia/Tokyo")
     assert "2026-03-01 17:00:00" in tokyo("show", "s")
     assert re.search(r"created \S+ \S+ \+09:00", tokyo("show", "s"))
     assert "2026-03-01 17:00" in tokyo("tools", "--calls")
@@ -199,9 +207,7 @@ def test_times_are_local_and_utc_if_that_is_wanted(run: Run, session: Session, s
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not go by TZ")
-def test_a_time_that_is_given_is_local_too(run: Run, session: Session) -> None:
-    tokyo = in_zone("Asia/Tokyo")
-
+def test_a_time_that_is_given_is_local_too(tokyo: Callable[..., str], session: Session) -> None:
     def found(*options: str) -> int:
         return len(tokyo("search", "fox", "--jsonl", *options).splitlines())
 

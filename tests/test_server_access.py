@@ -201,7 +201,8 @@ def test_read_only_refuses_what_a_file_refuses_and_in_the_same_words(url: str, p
 
 
 def test_the_connection_of_a_read_only_store_cannot_write(kind: str, url: str) -> None:
-    with SQLAlchemySessionService(url, read_only=True) as service:
+    # A connection that cannot write may be one to a standby, after a failover: it is tried again, here for a second.
+    with SQLAlchemySessionService(url, read_only=True, busy_timeout=1) as service:
         with pytest.raises(StoreError):
             service._database.read("UPDATE sessions SET title = 'x'", {}, tuple)
         with pytest.raises(ReadOnlyStoreError):
