@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -591,6 +592,54 @@ def test_a_run_that_is_resumed_keeps_both_results_of_one_id(
     assert texts(state["messages"]) == ["Go.", "", *results, "Done."]
     assert sorted(text for author, text in shown(service) if author == "tool") == results
     assert_accepted(SQLiteChatMessageHistory("s", service=service, limit=100).messages)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "is_told"), [(0, True), (1, True), (0, False)], ids=["none arrived", "one arrived", "no numbers"]
+)
+@pytest.mark.parametrize("equal", [False, True], ids=["two calls", "the same call twice"])
+@pytest.mark.parametrize("mode", ["memory", "record"])
+def test_results_of_one_id_that_were_stored_and_never_arrived_are_both_there_when_the_run_is_resumed(
+    service: SQLiteSessionService, run: Run, mode: Any, equal: bool, arrived: int, is_told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The run ends after a result is stored and before the state has it, as a failure of another call can end it."""
+    if not is_told:  # as if LangGraph did not number its tasks
+        monkeypatch.setattr("session_sqlite.langchain.middleware._place_of_task", lambda *_: None)
+    left = threading.Semaphore(2)
+    done = threading.Barrier(2)
+
+    @tool
+    def fine(number: int) -> str:
+        """Works."""
+        return f"fine {number}"
+
+    class Loses(AgentMiddleware[Any, Any]):
+        def after(self, result: Any) -> Any:
+            if left.acquire(blocking=False):
+                if done.wait(10) or not arrived:
+                    raise RuntimeError("once")
+                time.sleep(0.2)  # the other's failure ends the run meanwhile, or not
+            return result
+
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return self.after(handler(request))
+
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            return await asyncio.to_thread(self.after, await handler(request))
+
+    numbers = [0, 0] if equal else [0, 1]
+    model = ScriptedModel(replies=[calls(*(("fine", {"number": n}, "x") for n in numbers)), AIMessage("Done.")])
+    agent = agent_of(
+        model, Loses(), SessionHistoryMiddleware(service, mode=mode), tools=[fine], checkpointer=InMemorySaver()
+    )
+    with pytest.raises(RuntimeError):
+        run(agent, said("Go."), T)
+    state = run(agent, None, T)
+    results = [f"fine {number}" for number in numbers]
+    assert texts(state["messages"]) == ["Go.", "", *results, "Done."]
+    assert sorted(text for author, text in shown(service) if author == "tool") == results
+    assert len({message.id for message in state["messages"]}) == 5
 
 
 def test_a_late_result_takes_the_place_of_the_one_that_was_missing(service: SQLiteSessionService) -> None:

@@ -350,8 +350,10 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             group = self._twins.setdefault((session, caller.id, id), {})
             what = (asked["name"], asked["args"])
             same = [place for place, call in enumerate(calls) if (call.name, call.args) == what]
-            # Of calls that are equal in everything each run takes another one, those without a result first.
-            place = min(same or range(len(calls)), key=lambda one: (one in group, ids[one] in stored, one))
+            place = _place_of_task(request, caller, before, same)
+            if place is None:  # of calls that are equal in everything each run takes another one
+                place = min(same or range(len(calls)), key=lambda one: _was_run(one, group, ids[one] in stored))
+            group.pop(place, None)  # the latest last
             group[place] = None
             return _Twin(id, ids[place], place, len(calls), others, group)
 
@@ -596,6 +598,33 @@ class _Twin(NamedTuple):
     of: int
     others: set[int]
     group: dict[int, list[BaseMessage] | None]
+
+
+def _was_run(place: int, group: Mapping[int, object], stored: bool) -> tuple[bool, bool, int, int]:
+    """Returns the least for the place that most likely has to be run: one that does not run now, and has no result."""
+    taken = [*group].index(place) + 1 if place in group else 0
+    return (taken > 0 and group[place] is None, stored, taken, place)
+
+
+def _place_of_task(
+    request: ToolCallRequest, caller: AIMessage, before: Sequence[BaseMessage], equal: Sequence[int]
+) -> int | None:
+    """Returns which of equal calls runs, the same one if the run is resumed; None where LangGraph does not say.
+
+    LangChain sends each call that has no result to a task of its own, in order, and LangGraph numbers these tasks.
+    """
+    config: Mapping[str, Any] = getattr(request.runtime, "config", None) or {}
+    path = (config.get("metadata") or {}).get("langgraph_path")
+    if not isinstance(path, (tuple, list)) or len(path) < 2 or path[0] != "__pregel_push":
+        return None
+    answered = {message.tool_call_id for message in before if isinstance(message, ToolMessage)}
+    sent = [(call["name"], call["args"], call["id"]) for call in caller.tool_calls if call["id"] not in answered]
+    asked = (request.tool_call["name"], request.tool_call["args"], request.tool_call["id"])
+    number = path[1]
+    if not isinstance(number, int) or not 0 <= number < len(sent) or sent[number] != asked:
+        return None
+    earlier = sent[:number].count(asked)
+    return equal[earlier] if earlier < len(equal) else None
 
 
 def _messages_in(state: Any) -> list[BaseMessage]:
