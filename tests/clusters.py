@@ -23,6 +23,7 @@ from servers import MariaDB, MissingServerError, PostgreSQL, Server, free_port
 NODES: Final = 3
 JOIN_SECONDS: Final = 90
 NOTICE_SECONDS: Final = 15
+RECOVERIES: Final = 3
 GALERA_LIBRARIES: Final = ("lib/galera/libgalera_smm.so", "lib/libgalera_smm.so", "lib64/galera-4/libgalera_smm.so")
 
 
@@ -84,10 +85,18 @@ class GaleraNode(MariaDB):
         raise TimeoutError(f"node {self.name} is not in a cluster of {size}:\n{self.log()}")
 
     def find_position(self) -> None:
-        """Reads up to which write set the files go, so that only what is missing has to be sent."""
-        said = self.run(*(part for part in self.command() if "wsrep-start" not in part), "--wsrep-recover").stderr
-        found = re.search(rb"Recovered position:? *([0-9a-f-]{36}:-?\d+)", said)
-        self.position = found[1].decode() if found else None
+        """Reads up to which write set the files go, so that only what is missing has to be sent.
+
+        The server says it once it has put its files right, and may crash behind that: one of its threads for the
+        background can meet tables that are closed already.
+        """
+        command = [*(part for part in self.command() if "wsrep-start" not in part), "--wsrep-recover"]
+        for _ in range(RECOVERIES):
+            said = self.attempt(*command).stderr
+            if found := re.search(rb"Recovered position:? *([0-9a-f-]{36}:-?\d+)", said):
+                self.position = found[1].decode()
+                return
+        raise RuntimeError(f"node {self.name} does not find its position: {said.decode(errors='replace')[-2000:]}")
 
 
 class Galera:

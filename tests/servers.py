@@ -130,12 +130,16 @@ class Server:
             self.process.wait()
         self.process = None
 
-    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        """Runs one of the server's tools. Raises `RuntimeError` with what it said if it fails."""
-        done = subprocess.run(
+    def attempt(self, *command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Runs one of the server's tools, which may fail."""
+        return subprocess.run(
             [str(word) for word in command], env=self.environment, cwd="/", capture_output=True, check=False,
             **self.account, **options,
         )  # fmt: skip
+
+    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Runs one of the server's tools. Raises `RuntimeError` with what it said if it fails."""
+        done = self.attempt(*command, **options)
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stderr.decode(errors='replace')[-LOG_CHARACTERS:]}")
         return done
