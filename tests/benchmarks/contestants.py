@@ -539,8 +539,9 @@ class Commands:
         return seconds
 
     def last(self, count: str) -> float:
-        """Times a read of the end."""
+        """Times reads of the end, as an agent repeats them, behind a first one."""
         session = self._session("mixed", self._events["mixed"])
+        self._contestant.last(session, int(count))
         return _seconds(lambda: [self._contestant.last(session, int(count)) for _ in range(5)]) / 5
 
     def turn(self, count: str) -> float:
