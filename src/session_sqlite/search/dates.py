@@ -165,7 +165,7 @@ _AGO: Final = tuple(
     for pattern in (
         rf"\b{_COUNT} (?:{_LATIN_UNIT}) ago\b",
         rf"\b(?:vor|il y a|hace) {_COUNT} (?:{_LATIN_UNIT})\b",
-        rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]) ?(?:{_OTHER_UNIT}) ?[前전]",
+        rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}) ?(?:{_OTHER_UNIT}) ?[前전]",
     )
 )
 _NUMBER_OF_WEEKDAY: Final = {
@@ -267,7 +267,7 @@ def _weekday(match: re.Match[str], today: date) -> Days | None:
 
 
 def _ago(match: re.Match[str], today: date) -> Days | None:
-    count = 10 if match["count"] == "十" else _number(match["count"])
+    count = _number(match["count"])
     unit = next(name for name in _UNITS if match.groupdict().get(name))
     return None if count is None else _span(today, count, unit)
 
