@@ -551,6 +551,23 @@ def test_results_of_one_id_are_stored_in_the_order_of_their_calls(service: SQLit
     assert [text for author, text in shown(service) if author == "tool"] == ["0", "1", "2"]
 
 
+def resumed(
+    service: SQLiteSessionService, run: Run, called: Any, equal: bool, *middleware: AgentMiddleware[Any, Any]
+) -> list[BaseMessage]:
+    """Resumes a run that failed in two calls with one id; both results must be there. Returns its messages."""
+    numbers = [0, 0] if equal else [0, 1]
+    made = calls(*((called.name, {"number": number}, "x") for number in numbers))
+    model = ScriptedModel(replies=[made, AIMessage("Done.")])
+    agent = agent_of(model, *middleware, tools=[called], checkpointer=InMemorySaver())
+    with pytest.raises(RuntimeError):
+        run(agent, said("Go."), T)
+    messages: list[BaseMessage] = run(agent, None, T)["messages"]
+    results = [f"fine {number}" for number in numbers]
+    assert texts(messages) == ["Go.", "", *results, "Done."]
+    assert sorted(text for author, text in shown(service) if author == "tool") == results
+    return messages
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 @pytest.mark.parametrize("equal", [False, True], ids=["two calls", "the same call twice"])
 @pytest.mark.parametrize("mode", ["memory", "record"])
@@ -580,17 +597,7 @@ def test_a_run_that_is_resumed_keeps_both_results_of_one_id(
             done.set()
             return result
 
-    numbers = [0, 0] if equal else [0, 1]
-    model = ScriptedModel(replies=[calls(*(("flaky", {"number": n}, "x") for n in numbers)), AIMessage("Done.")])
-    agent = agent_of(
-        model, SessionHistoryMiddleware(service, mode=mode), Signal(), tools=[flaky], checkpointer=InMemorySaver()
-    )
-    with pytest.raises(RuntimeError):
-        run(agent, said("Go."), T)
-    state = run(agent, None, T)
-    results = [f"fine {number}" for number in numbers]
-    assert texts(state["messages"]) == ["Go.", "", *results, "Done."]
-    assert sorted(text for author, text in shown(service) if author == "tool") == results
+    resumed(service, run, flaky, equal, SessionHistoryMiddleware(service, mode=mode), Signal())
     assert_accepted(SQLiteChatMessageHistory("s", service=service, limit=100).messages)
 
 
@@ -628,18 +635,8 @@ def test_results_of_one_id_that_were_stored_and_never_arrived_are_both_there_whe
         async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
             return await asyncio.to_thread(self.after, await handler(request))
 
-    numbers = [0, 0] if equal else [0, 1]
-    model = ScriptedModel(replies=[calls(*(("fine", {"number": n}, "x") for n in numbers)), AIMessage("Done.")])
-    agent = agent_of(
-        model, Loses(), SessionHistoryMiddleware(service, mode=mode), tools=[fine], checkpointer=InMemorySaver()
-    )
-    with pytest.raises(RuntimeError):
-        run(agent, said("Go."), T)
-    state = run(agent, None, T)
-    results = [f"fine {number}" for number in numbers]
-    assert texts(state["messages"]) == ["Go.", "", *results, "Done."]
-    assert sorted(text for author, text in shown(service) if author == "tool") == results
-    assert len({message.id for message in state["messages"]}) == 5
+    messages = resumed(service, run, fine, equal, Loses(), SessionHistoryMiddleware(service, mode=mode))
+    assert len({message.id for message in messages}) == 5
 
 
 def test_a_late_result_takes_the_place_of_the_one_that_was_missing(service: SQLiteSessionService) -> None:
