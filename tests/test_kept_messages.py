@@ -20,8 +20,18 @@ from hypothesis import HealthCheck, given, settings
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from message_strategies import histories
 
-from session_sqlite import Event, SessionError, SQLiteChatMessageHistory, SQLiteSessionService, ToolCall
+from session_sqlite import (
+    Event,
+    Session,
+    SessionError,
+    SessionNotFoundError,
+    SQLiteChatMessageHistory,
+    SQLiteSessionService,
+    ToolCall,
+)
 from session_sqlite.langchain import kept
+from session_sqlite.langchain.turns import paired
+from session_sqlite.langchain.window import EVERYTHING, Window
 from session_sqlite.messages.langchain import messages_of
 
 SESSION = "s"
@@ -53,7 +63,7 @@ def history(service: SQLiteSessionService) -> SQLiteChatMessageHistory:
 def is_kept(history: SQLiteChatMessageHistory) -> bool:
     """Whether the next read takes from memory what has not changed."""
     sessions = kept._stores.get(history.service._database, {})
-    return sessions.get(("default", "default", history.session_id)) is not None
+    return sessions.get(("default", "default", history.session_id, False)) is not None
 
 
 def same(found: list[BaseMessage], expected: list[BaseMessage]) -> bool:
@@ -126,6 +136,26 @@ def test_a_change_by_another_process_shows_at_once(change: str, history: SQLiteC
                 assert same(history.messages, stored(other))
                 continue
             assert history.messages == []  # the session is gone
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_an_agent_begins_with_shows_each_change(
+    change: str, service: SQLiteSessionService, history: SQLiteChatMessageHistory, path: Path
+) -> None:
+    window, session = Window(needs_ids=True), Session(SESSION, "default", "default")
+    assert same(window.messages(service, session), window.messages(service, session))
+    with SQLiteSessionService(path, durability="fast") as other:
+        CHANGES[change](other, path)
+        for _ in range(3):
+            try:
+                events = other.last_events(SESSION, EVERYTHING)
+            except SessionNotFoundError:
+                with pytest.raises(SessionNotFoundError):
+                    window.messages(service, session)
+                continue
+            found = window.messages(service, session)
+            assert same(found, paired(messages_of(map(kept.with_id, events))))
+            assert all(message.id for message in found)
 
 
 def test_changes_of_any_kind_and_order_show_at_once(
@@ -215,7 +245,7 @@ def test_a_long_conversation_that_grows_is_read_right_at_each_turn(service: SQLi
     for end in range(2, 81, 2):
         history.add_messages(messages[end - 2 : end])
         assert same(history.messages, messages[:end])
-    entry = kept._stores[service._database]["default", "default", SESSION]
+    entry = kept._stores[service._database]["default", "default", SESSION, False]
     assert entry is not None
     assert len(entry.parts) < 10
 

@@ -129,6 +129,7 @@ PLAIN = {
     "calls": AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2", "args": {}}]),
     "a result": ToolMessage("done", name="Read", tool_call_id="c1"),
     "a result without a name": ToolMessage("done", tool_call_id="c1"),
+    "a reply whose empty fields were set": AIMessage("hi", additional_kwargs={}, response_metadata={}, tool_calls=[]),
 }
 DAMAGED = (
     None, 7, 1.5, b"x", "", "x", "[", "[]", "[7]", "[{}]", "{}", '{"type":"ai"}', '{"type":7}', '{"type":"none"}',
@@ -137,6 +138,14 @@ DAMAGED = (
     '[{"id":"c1","name":"Read","output":1}]', '[{"id":"c1","name":"Read","error":"no"}]', '{"$form":"adk"}',
     '[{"id":"c1","name":"Read","args":{"a":"\\ud800"}}]', "[" * 300 + "]" * 300, 0, -1, 2**63 - 1, "1", True,
     '{"type":"tool","tool_call_id":"c2"}', '{"type":"chat"}', '{"type":"BaseMessage"}', '{"type":"remove"}',
+    *(f'{{"type":"ai","$meta":{meta}}}' for meta in (
+        '{"set":["id"]}', '{"set":["id","id","content"]}', '{"set":["none"]}', '{"set":"id"}', '{"set":{"id":1}}',
+        '{"set":7}', '{"set":[["id"]]}', '{"set":[]}', '{"set":null}', '{"set":["id"],"order":["content"]}',
+        '{"order":["content"]}', '{"extra":{"a":1}}', '{"private":{"a":1}}', '{"calls":[0]}', '{"type":"x"}',
+        '{"class":"none:None"}', "{}", "7", "[]", '{"set":[{"$":"x"}]}',
+    )),
+    '{"type":"ai","additional_kwargs":{"a":"\\"$"}}', '{"type":"ai","additional_kwargs":{"a":{"$":"tuple"}}}',
+    '{"type":"ai","additional_kwargs":{"$meta":{"set":["id"]}}}', '{"type":"ai","more":1,"$meta":{"set":["more"]}}',
 )  # fmt: skip
 
 

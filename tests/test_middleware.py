@@ -143,6 +143,47 @@ def test_messages_come_back_as_they_were(service: SQLiteSessionService) -> None:
     assert service.list_events("s")[1].reasoning == "hm"
 
 
+def test_a_run_takes_apart_what_is_new_alone(
+    service: SQLiteSessionService, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        SQLiteChatMessageHistory("s", service=service).add_messages([HumanMessage(f"q{number}"), AIMessage("a")])
+    taken_apart: list[BaseMessage] = []
+
+    def counted(message: BaseMessage) -> Event:
+        taken_apart.append(message)
+        return message_to_event(message)
+
+    monkeypatch.setattr("session_sqlite.langchain.middleware.message_to_event", counted)
+    model = ScriptedModel(replies=[calls(("add", {"a": 1, "b": 2}, "c1")), AIMessage("It is 3.")])
+    run(agent_of(model, SessionHistoryMiddleware(service)), said("1 + 2?"), S)
+    assert len(model.seen[-1]) == 203
+    old = {f"q{number}" for number in range(99)}
+    assert [message for message in taken_apart if message.content in old] == []
+    assert len(taken_apart) < 30
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_old_message_that_another_middleware_changes_in_place_changes_in_the_session(
+    service: SQLiteSessionService, at: int
+) -> None:
+    SQLiteChatMessageHistory("s", service=service).add_messages(
+        [HumanMessage("My PIN is 1234."), AIMessage("Noted."), HumanMessage("And?"), AIMessage("Nothing.")]
+    )
+    requests: list[int] = []
+
+    class Cleans(AgentMiddleware[Any, Any]):
+        def before_model(self, state: Any, runtime: Any) -> None:
+            requests.append(len(requests) + 1)
+            if requests[-1] == at:
+                state["messages"][0].content = "My PIN is ****."
+
+    model = ScriptedModel(replies=[calls(("add", {"a": 1, "b": 2}, "c1")), AIMessage("It is 3.")])
+    agent_of(model, SessionHistoryMiddleware(service), Cleans()).invoke(said("1 + 2?"), S)
+    assert requests == [1, 2]
+    assert shown(service)[0] == ("user", "My PIN is ****.")
+
+
 def test_a_session_made_by_a_history_or_by_hand_is_remembered_and_not_stored_again(
     service: SQLiteSessionService,
 ) -> None:

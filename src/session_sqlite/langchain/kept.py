@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import marshal
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
 from session_sqlite import codec
-from session_sqlite.database import Row
 from session_sqlite.messages.langchain import Shape, gathered, put_together, read_columns, read_event, taken_apart
+from session_sqlite.models import Event
 from session_sqlite.operations.reading import Seen
 from session_sqlite.service import SessionService, rows_since, store_of
 from session_sqlite.session import Session
@@ -41,7 +42,7 @@ class _Part(NamedTuple):
     values: bytes
 
     @classmethod
-    def of_rows(cls, rows: Sequence[Row]) -> _Part:
+    def of_rows(cls, rows: Iterable[Sequence[Any]]) -> _Part:
         """Returns the part for the messages of some rows."""
         shapes: list[Shape | None] = []
         values: list[Any] = []
@@ -82,33 +83,39 @@ class _Kept(NamedTuple):
         return sum(len(part.values) + 8 * len(part.shapes) for part in self.parts)
 
 
-_Sessions = dict[tuple[str, str, str], _Kept | None]
+_Key = tuple[str, str, str, bool]
+_Sessions = dict[_Key, _Kept | None]
 _stores: weakref.WeakKeyDictionary[Any, _Sessions] = weakref.WeakKeyDictionary()
 
 
-def all_messages(service: SessionService, session: Session) -> list[BaseMessage]:
+def all_messages(service: SessionService, session: Session, *, needs_ids: bool = False) -> list[BaseMessage]:
     """Returns all messages of a session; one that does not exist has none.
 
     A session that is read for the second time is kept from then on, so that reading many once costs nothing.
+
+    Args:
+        service: The store.
+        session: The session.
+        needs_ids: Every message gets an id: that of its event, if it came without one.
     """
     # Threads share this without a lock: each step on it is one step of Python's, and the worst that two of them can do
     # to each other is that one reads more than it has to.
     sessions = _stores.setdefault(store_of(service), {})
-    key = (session.app_name, session.user_id, session.id)
+    key = (session.app_name, session.user_id, session.id, needs_ids)
     if key not in sessions:
         _keep(sessions, key, None)
-        return gathered(service.convert_events(session, read_event, convert_columns=read_columns))
+        return _read(service, session, needs_ids)
     kept = sessions.get(key)
     found = None if kept is None else rows_since(service, session, kept.seen)
     if found is None:
         kept, found = None, rows_since(service, session, None)
     if found is None:
         sessions.pop(key, None)
-        return gathered(service.convert_events(session, read_event, convert_columns=read_columns))
+        return _read(service, session, needs_ids)
     rows, seen = found
     parts = [] if kept is None else [*kept.parts]
     if rows:
-        parts.append(_Part.of_rows(rows))
+        parts.append(_Part.of_rows(map(_with_id, rows) if needs_ids else rows))
         while len(parts) > 1 and len(parts[-2].shapes) <= 2 * len(parts[-1].shapes):
             last = parts.pop()
             parts[-1] = parts[-1].joined(last)
@@ -116,7 +123,41 @@ def all_messages(service: SessionService, session: Session) -> list[BaseMessage]
     return gathered(message for part in parts for message in part.read())
 
 
-def _keep(sessions: _Sessions, key: tuple[str, str, str], kept: _Kept | None) -> None:
+def _read(service: SessionService, session: Session, needs_ids: bool) -> list[BaseMessage]:
+    """Returns all messages without keeping them."""
+    if not needs_ids:
+        return gathered(service.convert_events(session, read_event, convert_columns=read_columns))
+    return gathered(
+        service.convert_events(
+            session, lambda event: read_event(with_id(event)), convert_columns=lambda row: read_columns(_with_id(row))
+        )
+    )
+
+
+def with_id(event: Event) -> Event:
+    """Returns the event with an id for its message: its own id, if the message came without one.
+
+    In an agent's state every message needs an id, and the same one at each run.
+    """
+    if event.message is None or event.message_id is not None or event.unreadable:
+        return event
+    return replace(event, message_id=event.id)
+
+
+def _with_id(row: Sequence[Any]) -> Sequence[Any]:
+    """Returns the row of an event as `with_id` returns the event."""
+    if row[_MESSAGE_ID] is not None or row[_MESSAGE] is None:
+        return row
+    return (*row[:_MESSAGE_ID], row[_ID], *row[_MESSAGE_ID + 1 :])
+
+
+# Places of columns in `queries.EVENTS_FOR_MESSAGES`.
+_ID: Final = 0
+_MESSAGE_ID: Final = 9
+_MESSAGE: Final = 10
+
+
+def _keep(sessions: _Sessions, key: _Key, kept: _Kept | None) -> None:
     """Keeps a session as the one that was read last, and forgets others, or itself if it is too long."""
     sessions.pop(key, None)
     if kept is not None and kept.size > MOST_BYTES:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 import uuid
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
@@ -26,6 +25,7 @@ from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFou
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.langchain.recalling import Recall
+from session_sqlite.langchain.seen import Seen
 from session_sqlite.langchain.sessions import (
     ToolRun,
     checked_service,
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.runtime import Runtime
 
-EVERYTHING: Final = 2**53  # the limit of a window that takes every message
 UNSEEN: Final = "unknown"  # the reason of an interruption that was found by the next run only
 _RESULT_IDS: Final = uuid.UUID("6f1a0f4e-6d0c-5f9b-9a6e-3d1f0f6c2b7a")
 
@@ -73,10 +72,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     Each message is stored once, as soon as it exists: a tool that crashes loses nothing that came before it, and a run
     that is tried again with the same message doubles nothing. A message that changed in the state (a person edited a
-    tool call, ``agent.update_state``) changes in the session, however old it is; one that was removed from the state
-    stays in the session, and so does a redaction of what a checkpointer still has. Put it first in
-    ``middleware=[…]``: then it sees what the others make of a reply, and none of them takes a failed write for a
-    failed model or tool.
+    tool call, ``agent.update_state``) changes in the session, however old it is, if it is another object or a field of
+    it has another value; one that was removed from the state stays in the session, and so does a redaction of what a
+    checkpointer still has. Put it first in ``middleware=[…]``: then it sees what the others make of a reply, and none
+    of them takes a failed write for a failed model or tool. Of a session in a file whose runs begin with all of it the
+    process keeps the messages, as for `SQLiteChatMessageHistory`.
 
     Args:
         service: The store, of any backend.
@@ -154,13 +154,11 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._mode = mode
         self._keeps = codec.flag(keep_interrupted, "keep_interrupted")
         self._raises = raises_on_error(on_error)
-        has_no_end = limit is None and max_tokens is None
-        self._window = Window(EVERYTHING if has_no_end else limit, max_tokens, token_counter, needs_ids=True)
+        self._window = Window(limit, max_tokens, token_counter, needs_ids=True)
         budget = codec.optional_number(recall_tokens, "recall_tokens")
         self._recall = Recall(self._service, budget, checked_token_counter(token_counter)) if budget else None
         self._counts_for_recall = token_counter is not None
-        # The messages of runs as they were last seen. A state hands on the same objects until one of them is edited.
-        self._seen: weakref.WeakValueDictionary[tuple[Session, str], BaseMessage] = weakref.WeakValueDictionary()
+        self._seen = Seen()
         # Of replies with several calls of one id, until the next reply: the results that are not stored yet, by place.
         self._twins: dict[tuple[Session, str | None, str], dict[int, list[BaseMessage] | None]] = {}
         self._lock = threading.RLock()
@@ -417,6 +415,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         # Changes in the state (a thread may have been edited in its checkpointer) are stored before the window is read.
         self._save(session, [message for message in messages if message.id in known], anew=True)
         stored = self._load(session)
+        self._seen.note(session, stored)
         have = {message.id for message in stored}
         new = [message for message in messages if message.id not in known]
         if not new and stored and is_partial(stored[-1]):  # the model is asked again for the reply that was stopped
@@ -506,17 +505,16 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             changeable = _latest(messages)
             events, looked_at = [], []
             for index, message in enumerate(messages):
-                key = (session, message.id or "")
-                if not anew and index not in changeable and self._seen.get(key) is message:
+                if not anew and index not in changeable and self._seen.has(session, message):
                     continue
                 event = message_to_event(message)
                 if message.additional_kwargs.get("lc_source") == "summarization":
                     event = self._as_summary(session, event, messages[index + 1 :])
                 events.append(event)
-                looked_at.append((key, message))
+                looked_at.append(message)
             if events:
                 self._service.append_messages(session, events, create=True, instead_of=instead_of)
-            self._seen.update(looked_at)
+            self._seen.note(session, looked_at)
 
     def _as_summary(self, session: Session, event: Event, after: Sequence[BaseMessage]) -> Event:
         """Returns the event as a summary of all that comes before the first message that was kept beside it.

@@ -19,8 +19,8 @@ from typing import Any, Final
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from session_sqlite.errors import SessionNotFoundError
+from session_sqlite.langchain.kept import with_id
 from session_sqlite.langchain.turns import calls_to_answer
-from session_sqlite.langchain.window import with_id
 from session_sqlite.messages.langchain import event_to_messages, message_to_event
 from session_sqlite.models import Event
 from session_sqlite.service import SessionService

@@ -73,7 +73,7 @@ def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> 
     callers: dict[str, int] = {}  # the last reply, so far, that made each call
     results: dict[tuple[int, str], list[ToolMessage]] = {}
     late: dict[tuple[int, str], list[ToolMessage]] = {}
-    elsewhere: Counter[tuple[int, str]] = Counter()
+    elsewhere: set[tuple[int, str]] = set()  # what a message of the user answers
     reply = -1  # the place of the reply that only results separate from this message
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
@@ -84,20 +84,24 @@ def paired(messages: Sequence[BaseMessage], missing: NoResult | None = None) -> 
             continue
         reply = index
         callers.update((call.id, index) for call in calls.get(index, ()))
-        elsewhere.update((callers[id], id) for id in answers_in_content(message) if id in callers)
+        for id in answers_in_content(message):
+            if id in callers:
+                elsewhere.add((callers[id], id))
     whole: list[BaseMessage] = []
     for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             continue
         whole.append(message)
-        made = calls.get(index, [])
+        if index not in calls:
+            continue
+        made = calls[index]
         placed = {
             id: _placed(message, id, count, results.get((index, id), []), late.get((index, id), []))
             for id, count in Counter(call.id for call in made).items()
         }
         for call in made:
             place, result = placed[call.id].pop(0)
-            if result is None and missing is not None and not elsewhere[index, call.id]:
+            if result is None and missing is not None and (index, call.id) not in elsewhere:
                 result = missing(message, call, place)
             if result is not None:
                 whole.append(result)

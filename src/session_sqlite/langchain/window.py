@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 from session_sqlite import codec
 from session_sqlite.errors import InvalidInputError
-from session_sqlite.langchain.kept import all_messages
+from session_sqlite.langchain.kept import all_messages, with_id
 from session_sqlite.langchain.turns import answers_in_content, paired
-from session_sqlite.messages.langchain import event_to_messages, gathered, messages_of, read_event
+from session_sqlite.messages.langchain import event_to_messages, messages_of
 from session_sqlite.models import Event
 from session_sqlite.operations.windows import LOOK_BACK_EVENTS, wait_for_calls, within_reach
 from session_sqlite.service import SessionService
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
 
 TokenCounter = Callable[[list[BaseMessage]], int]
+EVERYTHING: Final = 2**53  # more events than a session can have
 
 
 class Window:
@@ -40,7 +40,8 @@ class Window:
         max_tokens: At most so many tokens of the latest messages.
         token_counter: Counts the tokens of a list of messages, or a chat model that does; LangChain's approximation
             if not given.
-        needs_ids: Every message gets an id, as an agent's state wants it (see `with_id`).
+        needs_ids: For an agent's state: every message gets an id (see `with_id`), and without an end the window begins
+            with the newest summary, too.
 
     Raises:
         InvalidInputError: An argument is malformed.
@@ -70,6 +71,8 @@ class Window:
         Raises:
             SessionNotFoundError: There is no such session, and the window has an end.
         """
+        if self._limit is None and self._max_tokens is None:
+            return self._everything(service, session) if self._needs_ids else all_messages(service, session)
         if self._limit == 0 or self._max_tokens == 0:
             return self._read(service.last_events(session, 0))
         if self._max_tokens is None and self._limit is not None:
@@ -79,11 +82,14 @@ class Window:
             # of the user's that is no turn of messages, since it says nothing, or only brings results.
             if len(messages) <= self._limit and _begins_a_turn(latest):
                 return paired(messages)
-        if self._max_tokens is not None or self._limit is not None:
-            return self._latest_turns(service, session)
-        if self._needs_ids:
-            return gathered(service.convert_events(session, lambda event: read_event(with_id(event))))
-        return all_messages(service, session)
+        return self._latest_turns(service, session)
+
+    def _everything(self, service: SessionService, session: Session) -> list[BaseMessage]:
+        messages = all_messages(service, session, needs_ids=True)
+        # Looked for behind the read, so that none that was read is missed.
+        if _summary(service.last_events(session, 1)):
+            messages = self._read(service.last_events(session, EVERYTHING))
+        return paired(messages)
 
     def _read(self, events: Iterable[Event]) -> list[BaseMessage]:
         return messages_of(map(with_id, events) if self._needs_ids else events)
@@ -119,16 +125,6 @@ class Window:
 
     def _read_paired(self, head: list[Event], newest_first: list[_Turn]) -> list[BaseMessage]:
         return paired(self._read([*head, *(event for turn in reversed(newest_first) for event in turn.events)]))
-
-
-def with_id(event: Event) -> Event:
-    """Returns the event with an id for its message: its own id, if the message came without one.
-
-    In an agent's state every message needs an id, and the same one at each run.
-    """
-    if event.message is None or event.message_id is not None or event.unreadable:
-        return event
-    return replace(event, message_id=event.id)
 
 
 class _Turn(NamedTuple):

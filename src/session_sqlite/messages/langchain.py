@@ -490,13 +490,18 @@ def read_columns(row: Sequence[Any]) -> BaseMessage | None:
         and state == metadata == "{}"
         and usage is None
         and is_seq(seq)
-        and '"$' not in stored
+        and (tags := stored.count('"$')) <= 1
     ):
         return None
     try:
+        flipped: Iterable[str] = ()
         plan = _bare.get(stored) if len(stored) <= LONGEST_BARE else None
         if plan is None:
             body = decode(stored)
+            if tags:  # of a model's reply this one is frequent: fields that were set to what they are by default
+                [(name, flipped)] = body.pop("$meta").items()
+                if name != "set":
+                    return None
             plan = _plan(_CORE[body.pop("type")])
         else:
             body = _NOTHING
@@ -526,6 +531,7 @@ def read_columns(row: Sequence[Any]) -> BaseMessage | None:
             given.add("tool_call_id")
         fields.update(body)
         given.update(body)
+        given.symmetric_difference_update(flipped)
         if len(fields) != len(plan.blank):
             return None  # it has a field of another release
         made: BaseMessage = object.__new__(plan.cls)  # type: ignore[assignment]  # the plan is a message's
