@@ -11,7 +11,6 @@ import os
 import random
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ from typing import Any, Final
 from unittest import mock
 
 from .parts import PARTS
+from .tests_of_lines import TestsOfLines
 
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("src", "tests", "pyproject.toml", "README.md", "examples")
 ON_FILES: Final = "not postgresql and not mariadb"
-SECONDS: Final = 300  # for the tests of one mutant: a loop without an end is seen, too
+SECONDS: Final = 30  # for the tests of one mutant, and
+FACTOR: Final = 5  # times what they took without it: a loop without an end is seen, too
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,12 @@ class Mutants:
             [change] = item.mutations
             if not _is_annotation(change, self.copy):
                 places.setdefault((str(change.module_path), change.start_pos, change.end_pos), []).append(item)
-        choice = random.Random(0)  # the same choice each time
+        choice = random.Random(0)  # the same order each time, so that a larger count goes on from a smaller one
+        order = sorted(places)
+        choice.shuffle(order)
         self.chosen = {
             choice.choice(sorted(places[place], key=lambda item: repr(item.mutations))).job_id
-            for place in choice.sample(sorted(places), min(count, len(places)))
+            for place in order[:count]
         }
 
     def run(self) -> None:
@@ -120,15 +123,16 @@ class Mutants:
         missing = [item for item in self._db.work_items if item.job_id in self.chosen - with_a_result]
         if not missing:
             return
-        tests = [f"tests/{name}.py" for name in self.part.tests]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-k", ON_FILES, *tests]
-        environment = {"PYTHONPATH": str(self.copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        files = [f"tests/{name}.py" for name in self.part.tests]
+        environment = {"PYTHONPATH": f"{self.copy / 'src'}{os.pathsep}{self.copy / 'tests'}",
+                       "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
         with contextlib.chdir(self.copy), mock.patch.dict(os.environ, environment):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"the tests fail without a mutant:\n{done.stdout[-3000:]}")
+            tests = TestsOfLines(self.copy, self.folder, ["-k", ON_FILES], files)
             for number, item in enumerate(missing, start=1):
-                result = mutate_and_test(item.mutations, shlex.join(command), SECONDS)
+                [change] = item.mutations
+                chosen = tests.of(change.module_path, change.start_pos[0], change.end_pos[0])
+                seconds = SECONDS + FACTOR * sum(map(tests.seconds.__getitem__, chosen))
+                result = mutate_and_test(item.mutations, shlex.join(tests.command(chosen)), seconds)
                 self._db.set_result(item.job_id, result)
                 print(f"{number} of {len(missing)}: {result.test_outcome.value}", file=sys.stderr, flush=True)
 
