@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, get_args
 
-from session_sqlite import codec, queries, transfer
+from session_sqlite import codec, queries
 from session_sqlite.codec import SessionKey
 from session_sqlite.database import Database, Found, Reads, Request, Row, Term, Told, check_seconds
 from session_sqlite.errors import InvalidInputError, SessionNotFoundError, StoreError
@@ -50,16 +50,16 @@ from session_sqlite.operations import (
 from session_sqlite.operations import state as states
 from session_sqlite.operations.retention import EraseReport, PruneReport, RedactReport
 from session_sqlite.operations.summaries import OlderPart, Summarizer
-from session_sqlite.operations.whole_sessions import WholeSessions
 from session_sqlite.pages import CheckReport, Finding, Page, Rows, WhyEmpty
 from session_sqlite.search import FIELDS, asked, locate, parse, snippet, terms_typed
 from session_sqlite.session import Session, attached
-from session_sqlite.transfer import copying
-from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
 from session_sqlite.where import Where
 
 if TYPE_CHECKING:
     import sqlite_utils
+
+    from session_sqlite.operations.whole_sessions import WholeSessions
+    from session_sqlite.transfer.reports import CopyReport, ExportReport, ImportReport, Progress
 
 T = TypeVar("T")
 
@@ -1176,6 +1176,8 @@ class SessionService:
             InvalidInputError: There is no such format; or the folder has an ``index.html`` that is not an export's.
             StoreError: The file cannot be written.
         """
+        from session_sqlite import transfer  # loaded now: most programs never export
+
         if isinstance(session, (str, SessionRecord)):
             session = [session]
         elif session is not None and not isinstance(session, Iterable):
@@ -1187,7 +1189,7 @@ class SessionService:
                 lookup.require(Reads(self._database), key)
         self._database.read(queries.PING, {}, tuple)  # raises on a closed store, before a file is opened
         report = transfer.export(
-            WholeSessions(self._database, self._max_event_bytes),
+            _whole_sessions(self),
             target,
             keys=keys,
             where=lookup.of_scope(*self._scope(app_name, user_id)),
@@ -1239,9 +1241,11 @@ class SessionService:
             StaleSessionError: Somebody else made a session of the same id meanwhile; import again.
             StoreError: The file cannot be read.
         """
+        from session_sqlite import transfer
+
         self._database.read(queries.PING, {}, tuple)  # raises on a closed store, before a file is opened
         return transfer.import_(
-            WholeSessions(self._database, self._max_event_bytes),
+            _whole_sessions(self),
             source,
             scope=self._scope(app_name, user_id),
             app_name=app_name,
@@ -1585,11 +1589,19 @@ def store_of(service: SessionService) -> object:
     return service._database
 
 
+def _whole_sessions(service: SessionService) -> WholeSessions:
+    from session_sqlite.operations.whole_sessions import WholeSessions
+
+    return WholeSessions(service._database, service._max_event_bytes)
+
+
 def copy_sessions(source: SessionService, target: SessionService, *, progress: Progress | None = None) -> CopyReport:
     """Copies all sessions of the source's app and user into another store, and compares the two; see `copying`."""
+    from session_sqlite.transfer import copying
+
     return copying.copy(
-        WholeSessions(source._database, source._max_event_bytes),
-        WholeSessions(target._database, target._max_event_bytes),
+        _whole_sessions(source),
+        _whole_sessions(target),
         lookup.of_scope(*source._scope(None, None)),
         progress,
     )

@@ -7,6 +7,7 @@ without accents here.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection
 from datetime import date, timedelta
@@ -145,50 +146,42 @@ _OTHER_UNIT: Final = "|".join(
     f"(?P<{unit}>{'|'.join(one for one in patterns.split() if not one[0].isascii())})"
     for unit, patterns in _UNITS.items()
 )
-_DATES: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"\b(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2}))?\b",
-        rf"(?:(?P<year>\d{{4}})年)?(?P<month>{_HAN_NUMBER})月份?(?:(?P<day>{_HAN_NUMBER})[日号號])?",
-        r"(?:(?P<year>\d{4})년 ?)?(?P<month>\d{1,2})월(?: ?(?P<day>\d{1,2})일)?",
-        rf"\b(?:on )?{_MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (?P<year>\d{{4}})\b)?",
-        r"\b(?:am |le |el )?(?P<day>\d{1,2})(?:st|nd|rd|th|\.|er)? (?:of |de )?"
-        rf"{_MONTH}(?:,? (?:de |of )?(?P<year>\d{{4}})\b)?",
-        rf"\b(?:in |im |en )?{_LONG_MONTH},? (?:de )?(?P<year>\d{{4}})\b",
-        rf"\b(?:in|im|en|of|during|since|last|this|letzten) {_LONG_MONTH}",
-        r"(?P<year>(?:19|20)\d\d)[年년]",
-        r"\b(?:in|en|im jahr) (?P<year>(?:19|20)\d\d)\b",
-    )
+_DATES: Final = (
+    r"\b(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2}))?\b",
+    rf"(?:(?P<year>\d{{4}})年)?(?P<month>{_HAN_NUMBER})月份?(?:(?P<day>{_HAN_NUMBER})[日号號])?",
+    r"(?:(?P<year>\d{4})년 ?)?(?P<month>\d{1,2})월(?: ?(?P<day>\d{1,2})일)?",
+    rf"\b(?:on )?{_MONTH} (?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,? (?P<year>\d{{4}})\b)?",
+    r"\b(?:am |le |el )?(?P<day>\d{1,2})(?:st|nd|rd|th|\.|er)? (?:of |de )?"
+    rf"{_MONTH}(?:,? (?:de |of )?(?P<year>\d{{4}})\b)?",
+    rf"\b(?:in |im |en )?{_LONG_MONTH},? (?:de )?(?P<year>\d{{4}})\b",
+    rf"\b(?:in|im|en|of|during|since|last|this|letzten) {_LONG_MONTH}",
+    r"(?P<year>(?:19|20)\d\d)[年년]",
+    r"\b(?:in|en|im jahr) (?P<year>(?:19|20)\d\d)\b",
 )
-_AGO: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\b{_COUNT} (?:{_LATIN_UNIT}) ago\b",
-        rf"\b(?:vor|il y a|hace) {_COUNT} (?:{_LATIN_UNIT})\b",
-        rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}) ?(?:{_OTHER_UNIT}) ?[前전]",
-    )
+_AGO: Final = (
+    rf"\b{_COUNT} (?:{_LATIN_UNIT}) ago\b",
+    rf"\b(?:vor|il y a|hace) {_COUNT} (?:{_LATIN_UNIT})\b",
+    rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}) ?(?:{_OTHER_UNIT}) ?[前전]",
 )
 _NUMBER_OF_WEEKDAY: Final = {
     name: number for names in _WEEKDAYS.values() for number, name in enumerate(names.split())
 } | {"天": 6}
 _LATIN_WEEKDAY: Final = _alternatives([name for name in _NUMBER_OF_WEEKDAY if name.isascii()])
 # Of every week, or of one to come, are other days; so are the three times in 一周三次.
-_WEEKDAY: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"(?<!\bevery )(?<!\beach )(?<!\bnext )(?<!\bjeden )(?<!\bnachsten )(?<!\bchaque )(?<!\bcada )(?<!\bproximo )"
-        r"\b(?:on |am |le |el )?(?:(?P<week>this|diesen|ce|este) |(?:last|past|letzten|vergangenen) )?"
-        rf"(?P<weekday>{_LATIN_WEEKDAY})\b(?! prochain)(?: dernier\b| pasado\b)?",
-        r"(?<![一二两三四五六七八九十\d每半下个])(?:(?P<week>上上|上|这|這|本)个?)?"
-        r"(?:周|週|星期|礼拜|禮拜)(?P<weekday>[一二三四五六日天])(?![次个])",
-        r"(?<![毎来])(?:(?P<week>先|今)週の?)?(?P<weekday>[月火水木金土日])曜日?",
-        r"(?:(?P<week>지난 ?주|이번)(?: ?주)? |지난 )?(?P<weekday>[월화수목금토일])요일",
-    )
+_WEEKDAY: Final = (
+    r"(?<!\bevery )(?<!\beach )(?<!\bnext )(?<!\bjeden )(?<!\bnachsten )(?<!\bchaque )(?<!\bcada )(?<!\bproximo )"
+    r"\b(?:on |am |le |el )?(?:(?P<week>this|diesen|ce|este) |(?:last|past|letzten|vergangenen) )?"
+    rf"(?P<weekday>{_LATIN_WEEKDAY})\b(?! prochain)(?: dernier\b| pasado\b)?",
+    r"(?<![一二两三四五六七八九十\d每半下个])(?:(?P<week>上上|上|这|這|本)个?)?"
+    r"(?:周|週|星期|礼拜|禮拜)(?P<weekday>[一二三四五六日天])(?![次个])",
+    r"(?<![毎来])(?:(?P<week>先|今)週の?)?(?P<weekday>[月火水木金土日])曜日?",
+    r"(?:(?P<week>지난 ?주|이번)(?: ?주)? |지난 )?(?P<weekday>[월화수목금토일])요일",
 )
 _RELATIVE_WORDS: Final = {
-    language: re.compile(rf"\b(?:{_alternatives(phrases)})\b" if language in LANGUAGES else _alternatives(phrases))
+    language: rf"\b(?:{_alternatives(phrases)})\b" if language in LANGUAGES else _alternatives(phrases)
     for language, phrases in _RELATIVE.items()
 }
+_compiled: Final = functools.cache(re.compile)  # at the first question: compiling them is a tenth of a program's start
 MOST_DATES: Final = 3
 
 
@@ -216,15 +209,15 @@ def without_dates(question: str, now: str) -> tuple[str, Period | None]:
         return replacement
 
     for pattern in _AGO:
-        text = pattern.sub(taken(lambda match: _ago(match, today)), text)
+        text = _compiled(pattern).sub(taken(lambda match: _ago(match, today)), text)
     for pattern in _WEEKDAY:
-        text = pattern.sub(taken(lambda match: _weekday(match, today)), text)
+        text = _compiled(pattern).sub(taken(lambda match: _weekday(match, today)), text)
     spoken = {"English", language_of(divide(text))}
     for language, phrases in _RELATIVE_WORDS.items():
         if language in spoken or language not in LANGUAGES:  # "hier" is a day in French, and a place in German
-            text = phrases.sub(taken(lambda match: _span(today, *_SPANS[match[0]])), text)
+            text = _compiled(phrases).sub(taken(lambda match: _span(today, *_SPANS[match[0]])), text)
     for pattern in _DATES:
-        text = pattern.sub(taken(_date), text)
+        text = _compiled(pattern).sub(taken(_date), text)
     return text, Period(tuple(dict.fromkeys(found))) if found else None
 
 
