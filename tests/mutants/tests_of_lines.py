@@ -8,13 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from bisect import bisect
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
 from . import choosing, noting
 
-BRACKET: Final = "["  # behind the name of a test, before its parameters
+BUDGET: Final = 60.0  # seconds of tests that a mutant meets at most: of what many tests run, the slow ones are left out
 
 
 class TestsOfLines:
@@ -26,7 +28,8 @@ class TestsOfLines:
         options: The options of pytest that choose the tests.
         files: The files of the tests.
 
-    A line that runs at import alone, or in another process alone, belongs to no test: all of them are asked.
+    A line that runs at import alone, or in another process alone, belongs to no test: all of them are asked, up to
+    `BUDGET`. What only slower tests see of it counts as unseen.
     """
 
     def __init__(self, copy: Path, notes: Path, options: Sequence[str], files: Sequence[str]) -> None:
@@ -50,11 +53,13 @@ class TestsOfLines:
             sys.exit(f"the tests fail without a mutant:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
     def of(self, module: Path, first: int, last: int) -> list[str]:
-        """Returns the tests that run the statement in which some lines stand, the quickest first; all, if none does."""
+        """Returns the tests that run the statement in which some lines stand, the quickest first; if none does, all."""
         start, end = _statement(self.copy / module, first, last)
         lines = _contexts(self._lines, self.copy / module)
         found = {test for line in range(start, end + 1) for test in lines.get(line, ()) if test}
-        return sorted(found or self.seconds, key=lambda test: self.seconds.get(test, 0.0))
+        quickest = sorted(found or self.seconds, key=lambda test: self.seconds.get(test, 0.0))
+        spent = list(accumulate(self.seconds.get(test, 0.0) for test in quickest))
+        return quickest[: max(1, bisect(spent, BUDGET))]
 
     def command(self, tests: Sequence[str]) -> list[str]:
         """Returns the command that runs tests until one fails."""
