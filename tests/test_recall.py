@@ -20,39 +20,10 @@ from session_sqlite import (
     SQLiteSessionService,
 )
 from session_sqlite.search import recall
-from session_sqlite.search.dates import without_dates
 from session_sqlite.sqlite import search_index
 from session_sqlite.testing.recall import texts
 
 NOON = datetime(2026, 5, 3, 12, tzinfo=UTC)
-
-
-SPANS = {
-    "last month": ("2026-05-01", "2026-06-01"), "two months ago": ("2026-04-01", "2026-05-01"),
-    "last year": ("2025-01-01", "2026-01-01"), "3 years ago": ("2023-01-01", "2024-01-01"),
-    "上个月": ("2026-05-01", "2026-06-01"), "去年": ("2025-01-01", "2026-01-01"),
-    "十天前": ("2026-05-24", "2026-05-25"), "十二天前": ("2026-05-22", "2026-05-23"),
-    "二十天前": ("2026-05-14", "2026-05-15"), "in 2024": ("2024-01-01", "2025-01-01"),
-    "in March 2024": ("2024-03-01", "2024-04-01"), "2026年12月31日": ("2026-12-31", "2027-01-01"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("phrase", SPANS)
-def test_a_question_names_a_span_of_days(phrase: str) -> None:
-    rest, period = without_dates(phrase, "2026-06-03")
-    assert (rest.strip(), period and [day[:2] for day in period.days]) == ("", [SPANS[phrase]])
-
-
-@pytest.mark.parametrize(
-    "phrase", ["2026-02-30", "May 45", "9999 years ago", "900000 days ago", "9999-12-31", "一二天前"]
-)
-def test_what_is_no_day_is_left_in_the_question(phrase: str) -> None:
-    assert without_dates(phrase, "2026-06-03") == (phrase.lower(), None)
-
-
-@pytest.mark.parametrize("phrase", ["every Monday", "next Friday", "每周一", "一周三次", "下周二", "两周"])
-def test_a_weekday_of_every_week_or_of_the_next_names_no_time(phrase: str) -> None:
-    assert without_dates(phrase, "2026-06-03")[1] is None
 
 
 def test_our_own_questions_find_what_answers_them_where_plain_full_text_search_does_not() -> None:

@@ -24,7 +24,7 @@ PARTS: Final[dict[str, Part]] = {
         ("test_bad_input", "test_session_state", "test_conformance", "test_properties", "test_transfer", "test_damage"),
     ),
     "search": Part(
-        ("test_search", "test_recall", "test_session_search"),
+        ("test_dates", "test_search", "test_recall", "test_session_search"),
         data=("unicode_table.py", "stop_words.py"),
     ),
     "messages": Part(

@@ -54,6 +54,14 @@ _MONTHS: Final = {
     "French": "janvier fevrier mars avril mai juin juillet aout septembre octobre novembre decembre",
     "Spanish": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
 }
+_TRADITIONAL: Final = str.maketrans("个这周礼两", "個這週禮兩")
+_CHINESE: Final = {
+    "今天": (0, "day"), "昨天": (1, "day"), "昨晚": (1, "day"), "前天": (2, "day"), "这周": (0, "week"),
+    "本周": (0, "week"), "这个星期": (0, "week"), "这个礼拜": (0, "week"), "上周": (1, "week"),
+    "上个星期": (1, "week"), "上星期": (1, "week"), "上个礼拜": (1, "week"), "上礼拜": (1, "week"),
+    "这个月": (0, "month"), "本月": (0, "month"), "上个月": (1, "month"), "上月": (1, "month"), "今年": (0, "year"),
+    "去年": (1, "year"), "前年": (2, "year"),
+}  # fmt: skip
 # How many units back, and the unit: a day, or a week, month or year as a whole.
 _RELATIVE: Final = {
     "English": {
@@ -76,13 +84,7 @@ _RELATIVE: Final = {
         "la semana pasada": (1, "week"), "este mes": (0, "month"), "el mes pasado": (1, "month"),
         "este ano": (0, "year"), "el ano pasado": (1, "year"),
     },
-    "Chinese": {
-        "今天": (0, "day"), "昨天": (1, "day"), "昨晚": (1, "day"), "前天": (2, "day"), "这周": (0, "week"),
-        "本周": (0, "week"), "这个星期": (0, "week"), "上周": (1, "week"), "上个星期": (1, "week"),
-        "上星期": (1, "week"), "这个月": (0, "month"),
-        "本月": (0, "month"), "上个月": (1, "month"), "上月": (1, "month"), "今年": (0, "year"),
-        "去年": (1, "year"), "前年": (2, "year"),
-    },
+    "Chinese": _CHINESE | {phrase.translate(_TRADITIONAL): back for phrase, back in _CHINESE.items()},
     "Japanese": {
         "今日": (0, "day"), "昨日": (1, "day"), "一昨日": (2, "day"), "今週": (0, "week"), "先週": (1, "week"),
         "今月": (0, "month"), "先月": (1, "month"), "昨年": (1, "year"),
@@ -116,10 +118,11 @@ _NUMBERS: Final = {
         "一 二 三 四 五 六 七 八 九 十",
     )
     for number, name in enumerate(names.split(), start=1)
-} | {"a": 1, "an": 1, "einer": 1, "une": 1, "una": 1, "两": 2}
+} | {"a": 1, "an": 1, "einer": 1, "une": 1, "una": 1, "两": 2, "兩": 2}
 _UNITS: Final = {
-    "day": "days? tag tagen jours? dias? 天 日 일", "week": "weeks? wochen? semaines? semanas? 周 个星期 星期 週間 주",
-    "month": "months? monate? monaten mois mes meses 个月 か月 ヶ月 ケ月 개월",
+    "day": "days? tag tagen jours? dias? 天 日 일",
+    "week": "weeks? wochen? semaines? semanas? 周 週 个星期 個星期 星期 个礼拜 個禮拜 週間 주",
+    "month": "months? monate? monaten mois mes meses 个月 個月 か月 ヶ月 ケ月 개월",
     "year": "years? jahre? jahren ans? anos? 年 년",
 }  # fmt: skip
 
@@ -161,7 +164,7 @@ _DATES: Final = (
 _AGO: Final = (
     rf"\b{_COUNT} (?:{_LATIN_UNIT}) ago\b",
     rf"\b(?:vor|il y a|hace) {_COUNT} (?:{_LATIN_UNIT})\b",
-    rf"(?P<count>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}) ?(?:{_OTHER_UNIT}) ?[前전]",
+    rf"(?P<count>\d{{1,3}}|[一二两兩三四五六七八九十]{{1,3}}) ?(?:{_OTHER_UNIT}) ?[前전]",
 )
 _NUMBER_OF_WEEKDAY: Final = {
     name: number for names in _WEEKDAYS.values() for number, name in enumerate(names.split())
@@ -172,8 +175,8 @@ _WEEKDAY: Final = (
     r"(?<!\bevery )(?<!\beach )(?<!\bnext )(?<!\bjeden )(?<!\bnachsten )(?<!\bchaque )(?<!\bcada )(?<!\bproximo )"
     r"\b(?:on |am |le |el )?(?:(?P<week>this|diesen|ce|este) |(?:last|past|letzten|vergangenen) )?"
     rf"(?P<weekday>{_LATIN_WEEKDAY})\b(?! prochain)(?: dernier\b| pasado\b)?",
-    r"(?<![一二两三四五六七八九十\d每半下个])(?:(?P<week>上上|上|这|這|本)个?)?"
-    r"(?:周|週|星期|礼拜|禮拜)(?P<weekday>[一二三四五六日天])(?![次个])",
+    r"(?<![一二两兩三四五六七八九十\d每半下个個])(?:(?P<week>上上|上|这|這|本)[个個]?)?"
+    r"(?:周|週|星期|礼拜|禮拜)(?P<weekday>[一二三四五六日天])(?![次个個])",
     r"(?<![毎来])(?:(?P<week>先|今)週の?)?(?P<weekday>[月火水木金土日])曜日?",
     r"(?:(?P<week>지난 ?주|이번)(?: ?주)? |지난 )?(?P<weekday>[월화수목금토일])요일",
 )
