@@ -1,4 +1,4 @@
-"""The command: ``python -m tests.mutants [PART ...] [--count 200] [--folder FOLDER] [--write]``."""
+"""The command: ``python -m tests.mutants [PART ...] [--count 200] [--again] [--folder FOLDER] [--write]``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="the mutants of each part")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "session-sqlite-mutants"),
                         help="where to work, and to go on after a stop")  # fmt: skip
+    parser.add_argument("--again", action="store_true", help="all tests against those that no test has seen so far")
     parser.add_argument("--write", action="store_true", help="write the survivors beside this command")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -27,7 +28,7 @@ def main() -> None:
     for name in options.parts or PARTS:
         with Mutants(name, options.folder.absolute() / name) as mutants:
             mutants.choose(options.count)
-            mutants.run()
+            mutants.run(again=options.again)
             result = mutants.result()
         print(f"{name}: {result.tried} mutants, {result.killed} seen by a test ({result.killed / result.tried:.0%})")
         for mutant in result.survivors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Final
 
 from . import choosing, noting
 
-BUDGET: Final = 60.0  # seconds of tests that a mutant meets at most: of what many tests run, the slow ones are left out
+BUDGET: Final = 20.0  # seconds of tests that a mutant meets at most: of what many tests run, the slow ones are left out
 
 
 class TestsOfLines:
@@ -27,20 +28,24 @@ class TestsOfLines:
         notes: A folder for what was noted; notes that are there already are taken.
         options: The options of pytest that choose the tests.
         files: The files of the tests.
+        all_of_them: Note anew, and leave out none: for what the quick tests did not see, or once there are new tests.
 
     A line that runs at import alone, or in another process alone, belongs to no test: all of them are asked, up to
-    `BUDGET`. What only slower tests see of it counts as unseen.
+    `BUDGET`.
     """
 
-    def __init__(self, copy: Path, notes: Path, options: Sequence[str], files: Sequence[str]) -> None:
+    def __init__(
+        self, copy: Path, notes: Path, options: Sequence[str], files: Sequence[str], *, all_of_them: bool = False
+    ) -> None:
         self.copy = copy
+        self._budget = math.inf if all_of_them else BUDGET
         self._lines = notes / "lines.coverage"
         self._seconds = notes / "seconds.json"
         self._chosen = notes / "chosen.json"
         self._options = ["-q", "-p", "no:cacheprovider", *options]
         self._files = files
         os.environ |= {noting.SECONDS_FILE: str(self._seconds), choosing.TESTS_FILE: str(self._chosen)}
-        if not self._seconds.exists():
+        if all_of_them or not self._seconds.exists():
             self._note()
         self.seconds: dict[str, float] = json.loads(self._seconds.read_text("utf-8"))
 
@@ -59,7 +64,7 @@ class TestsOfLines:
         found = {test for line in range(start, end + 1) for test in lines.get(line, ()) if test}
         quickest = sorted(found or self.seconds, key=lambda test: self.seconds.get(test, 0.0))
         spent = list(accumulate(self.seconds.get(test, 0.0) for test in quickest))
-        return quickest[: max(1, bisect(spent, BUDGET))]
+        return quickest[: max(1, bisect(spent, self._budget))]
 
     def command(self, tests: Sequence[str]) -> list[str]:
         """Returns the command that runs tests until one fails."""

@@ -67,7 +67,7 @@ class Mutants:
         self.copy = folder / "project"
         code = (ROOT / "src" / "session_sqlite" / name).rglob("*.py")
         self.modules = sorted(path for path in code if path.name not in self.part.data)
-        self.chosen: set[str] = set()
+        self.chosen: list[str] = []  # the ids of the mutants that are tried, in their order
         folder.mkdir(parents=True, exist_ok=True)
         self._check_unchanged()
         self._copy_the_project()
@@ -110,24 +110,27 @@ class Mutants:
         choice = random.Random(0)  # the same order each time, so that a larger count goes on from a smaller one
         order = sorted(places)
         choice.shuffle(order)
-        self.chosen = {
+        self.chosen = [
             choice.choice(sorted(places[place], key=lambda item: repr(item.mutations))).job_id
             for place in order[:count]
-        }
+        ]
 
-    def run(self) -> None:
-        """Runs the tests against each chosen mutant that has no result."""
+    def run(self, *, again: bool = False) -> None:
+        """Runs tests against each chosen mutant that has no result; with ``again``, all tests against the survivors."""
         from cosmic_ray.mutating import mutate_and_test
+        from cosmic_ray.work_item import TestOutcome
 
-        with_a_result = {job_id for job_id, _ in self._db.results}
-        missing = [item for item in self._db.work_items if item.job_id in self.chosen - with_a_result]
+        items = {item.job_id: item for item in self._db.work_items}
+        outcomes = {job_id: result.test_outcome for job_id, result in self._db.results}
+        asked = TestOutcome.SURVIVED if again else None
+        missing = [items[job_id] for job_id in self.chosen if outcomes.get(job_id) == asked]
         if not missing:
             return
         files = [f"tests/{name}.py" for name in self.part.tests]
         environment = {"PYTHONPATH": f"{self.copy / 'src'}{os.pathsep}{self.copy / 'tests'}",
                        "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
         with contextlib.chdir(self.copy), mock.patch.dict(os.environ, environment):
-            tests = TestsOfLines(self.copy, self.folder, ["-k", ON_FILES], files)
+            tests = TestsOfLines(self.copy, self.folder, ["-k", ON_FILES], files, all_of_them=again)
             for number, item in enumerate(missing, start=1):
                 [change] = item.mutations
                 chosen = tests.of(change.module_path, change.start_pos[0], change.end_pos[0])
