@@ -35,6 +35,20 @@ def test_our_own_questions_find_what_answers_them_where_plain_full_text_search_d
         assert ours.mrr >= 1.3 * floor.mrr
 
 
+def test_words_that_many_events_have_tell_among_those_that_have_the_rare_ones(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "MOST_ROWS", 12)
+    with SQLiteSessionService(path) as service:
+        session = service.create_session()
+        session.add_events([Event("user", f"house number {number}") for number in range(10)])
+        session.add_events([Event("user", f"roof of house {number}") for number in range(20, 26)])
+        session.add_events([Event("user", f"nothing {number}") for number in range(100)])
+        best, *_ = service.recall("Which roof has house 23?")
+        assert best.event.content == "roof of house 23"
+        assert {hit.event.content.split()[0] for hit in service.recall("roof house", limit=6)} == {"roof"}
+
+
 def statements_of(service: SQLiteSessionService, question: str, **filters: Any) -> list[tuple[str, Any, int]]:
     """The statements of a recall, with their parameters and how many rows they read."""
     found: list[tuple[str, Any, int]] = []

@@ -991,6 +991,44 @@ def test_a_snippet_is_cut_between_words_and_between_visible_characters(
     assert snippet.endswith("…") or text.endswith(body)
 
 
+@pytest.mark.parametrize("count", [300, 301, 302, 303])
+def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
+    for before in ("", "x", "🇩🇪"):
+        text = before + "🇩🇪🇫🇷🇪🇸"[: 2 * (count % 3 + 1)] + "🇯🇵" * count + "❋" + "🇰🇷" * count
+        request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
+        snippet, _ = search.snippet(Event("user", text), request)
+        shown = snippet.strip("…").split("❋")
+        assert [len(flags) % 2 for flags in shown] == [0, 0]
+        assert {*shown[0][::2], *shown[1][::2]} <= set("🇩🇪🇫🇷🇪🇸🇯🇵🇰🇷"[::2])
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "scan"])
+@pytest.mark.parametrize(
+    ("args", "query"),
+    [
+        ({"path": "main.go"}, "main"), ({"path": "src/Main.GO"}, '"main go"'), ({"lines": [12, 50]}, "12"),
+        ({"share": 12.5}, '"12 5"'), ({"text": "日本語"}, "日本"), ({"text": "a\"quoted\"word"}, "quoted"),
+        ({"text": "caf\u00e9 au lait"}, "cafe"), ({"text": "tab\there"}, "here"),
+        ({"big": "x " * 20_000 + "end"}, "end"),
+    ],
+)  # fmt: skip
+def test_a_word_in_a_call_is_found_with_an_index_and_without(
+    path: Path, index: bool, args: dict[str, Any], query: str
+) -> None:
+    with SQLiteSessionService(path, search=index) as service:
+        session = service.create_session()
+        session.add_event("assistant", "calls", reasoning="hm", actions=[ToolCall("run", args)])
+        session.add_event("assistant", "calls", actions=[ToolCall("other", {"none": "of it"})])
+        assert [hit.event.seq for hit in service.search(query)] == [1]
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "scan"])
+def test_a_character_that_unicode_14_does_not_have_stands_between_words(path: Path, index: bool) -> None:
+    with SQLiteSessionService(path, search=index) as service:
+        service.create_session().add_event("user", "tea\U0001fae8cup")  # of Unicode 15
+        assert [len(service.search(query)) for query in ("tea", "cup", '"tea cup"', "teacup")] == [1, 1, 1, 0]
+
+
 def test_a_snippet_stays_short_in_text_that_has_no_place_to_cut(service: SQLiteSessionService) -> None:
     session = service.create_session()
     session.add_event("user", "zq" + "A9" * 200_000)

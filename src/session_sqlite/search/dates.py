@@ -255,7 +255,7 @@ def _number(text: str | None) -> int | None:
     return _NUMBERS.get(text)
 
 
-def _weekday(match: re.Match[str], today: date) -> Days | None:
+def _weekday(match: re.Match[str], today: date) -> Days:
     """Returns a weekday of the week that is named, or the latest one before today."""
     back = today.weekday() - _NUMBER_OF_WEEKDAY[match["weekday"]]
     week = match["week"]
@@ -268,23 +268,20 @@ def _ago(match: re.Match[str], today: date) -> Days | None:
     return None if count is None else _span(today, count, unit)
 
 
-def _span(today: date, back: int, unit: str) -> Days | None:
-    """Returns the day, week, month or year so many units before today's."""
-    try:
-        if unit == "day":
-            first = today - timedelta(back)
-            after = first + timedelta(1)
-        elif unit == "week":
-            first = today - timedelta(today.weekday() + 7 * back)
-            after = first + timedelta(7)
-        elif unit == "month":
-            months = today.year * 12 + today.month - 1 - back
-            first = date(months // 12, months % 12 + 1, 1)
-            after = _next_month(first)
-        else:
-            first, after = date(today.year - back, 1, 1), date(today.year - back + 1, 1, 1)
-    except (ValueError, OverflowError):
-        return None
+def _span(today: date, back: int, unit: str) -> Days:
+    """Returns the day, week, month or year so many units before today's: at most 999, which no calendar lacks."""
+    if unit == "day":
+        first = today - timedelta(back)
+        after = first + timedelta(1)
+    elif unit == "week":
+        first = today - timedelta(today.weekday() + 7 * back)
+        after = first + timedelta(7)
+    elif unit == "month":
+        months = today.year * 12 + today.month - 1 - back
+        first = date(months // 12, months % 12 + 1, 1)
+        after = _next_month(first)
+    else:
+        first, after = date(today.year - back, 1, 1), date(today.year - back + 1, 1, 1)
     return Days(first.isoformat(), after.isoformat())
 
 

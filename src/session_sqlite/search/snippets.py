@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from session_sqlite.database import Request, Term
 from session_sqlite.models import Event
@@ -133,10 +133,10 @@ def _tokens(folded: str) -> list[tuple[str, int, int]]:
 _plain: Final[set[str]] = set()  # characters known to fold to one character, whatever stands beside them
 
 
-def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
+def _fold_with_origins(text: str) -> tuple[str, list[Span] | _Identity]:
     """Returns folded text, and for each of its characters the place in the text of what it was made from."""
     if not UNUSUAL.search(text):
-        return fold(text), _Identity(len(text))
+        return fold(text), _Identity()
     if not _plain.issuperset(text):
         _plain.update(
             character
@@ -144,7 +144,7 @@ def _fold_with_origins(text: str) -> tuple[str, Sequence[Span]]:
             if len(fold(character)) == 1 and not _is_mark(character) and not _is_jamo(character)
         )
     if _plain.issuperset(text):
-        return fold(text), _Identity(len(text))
+        return fold(text), _Identity()
     pieces: list[str] = []
     origins: list[Span] = []
     begin = 0
@@ -186,16 +186,10 @@ def _is_jamo(character: str) -> bool:
     return "\u1100" <= unicodedata.normalize("NFKC", character)[0] <= "\u11ff"
 
 
-class _Identity(Sequence[Span]):
+class _Identity:
     """The origins of text in which folding moved no character."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int) -> Span:
         return (index, index + 1)
 
 
