@@ -393,6 +393,13 @@ def test_a_hundred_levels_are_fine_anywhere(service: SQLiteSessionService) -> No
         Event("user", actions=[ToolCall("t", output="x" * 1001)]),
         Event("user", message="x" * 1001),
         Event("user", "x" * 500, reasoning="x" * 501),
+        *(
+            Event("user", **{field: value})
+            for value in ("é" * 501, "码" * 334)
+            for field in ("content", "reasoning", "message")
+        ),
+        *(Event("user", **{field: {"a": "é" * 500}}) for field in ("metadata", "state")),
+        Event("user", actions=[ToolCall("t", output="é" * 500)]),
     ],
 )
 def test_an_event_over_the_limit_is_refused(path: Path, event: Event) -> None:

@@ -402,3 +402,24 @@ def test_a_check_is_ok_only_if_all_can_be_read_and_appended_to(table: str, colum
             assert service.append_event("s", Event("user", "new")).seq == max(before, 7) + 1, name
             assert service.search("new", session="s"), name
             assert column not in ("last_seq", "indexed") or after.ok, name
+
+
+def test_of_what_is_sound_nothing_is_said(service: SQLiteSessionService, caplog: pytest.LogCaptureFixture) -> None:
+    session = service.create_session(title="Tea", metadata={"a": [1]}, state={"k": 1}, agent_id="main")
+    session.add_event("user", "hello", state={"k": 2})
+    fork = service.fork_session(session)
+    assert {found.id for found in service.list_sessions()} == {session.id, fork.id}
+    assert [overview.session.id for overview in service.session_overviews()] == [fork.id, session.id]
+    assert service.get_session(fork.id).parent_id == session.id
+    assert caplog.records == []
+
+
+def test_an_event_without_a_place_is_shown_with_none(service: SQLiteSessionService) -> None:
+    session = service.create_session()
+    session.add_event("user", "hello")
+    path = service.path
+    assert path is not None
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE events SET seq = 'x'")
+    [event] = session.events()
+    assert (event.unreadable, event.seq) == (True, 0)

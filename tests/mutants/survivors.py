@@ -13,6 +13,7 @@ from .trying import Result
 
 FILE: Final = Path(__file__).with_name("survivors.toml")
 NO_REASON: Final = "?"
+THE_SAME: Final = "the same"  # so begins the reason of a mutant that means what the code means: it does not count
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,17 @@ class Part:
     tried: int
     killed: int
     survivors: list[dict[str, Any]]
+
+    @property
+    def share(self) -> float:
+        """Returns how many of the mutants that a test could see were seen by one."""
+        same = len([one for one in self.survivors if one["reason"].startswith(THE_SAME)])
+        return self.killed / (self.tried - same)
+
+    @property
+    def explained(self) -> set[tuple[str, str, str]]:
+        """Returns the survivors that have a reason."""
+        return {(one["file"], one["line"], one["becomes"]) for one in self.survivors if one["reason"] != NO_REASON}
 
 
 def read(path: Path = FILE) -> dict[str, Part]:
@@ -44,7 +56,7 @@ def write(name: str, result: Result, path: Path = FILE) -> None:
         result.killed,
         [
             {"file": one.file, "line": one.line, "becomes": one.becomes,
-             "reason": reasons.get((one.file, one.line, one.becomes), NO_REASON)}
+             "reason": reasons.get(one.key, NO_REASON)}
             for one in result.survivors
         ],
     )  # fmt: skip

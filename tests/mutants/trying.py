@@ -12,6 +12,7 @@ import random
 import shlex
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,11 @@ class Mutant:
     number: int
     line: str
     becomes: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Returns what stays the same while lines move."""
+        return (self.file, self.line, self.becomes)
 
 
 @dataclass(frozen=True)
@@ -115,15 +121,25 @@ class Mutants:
             for place in order[:count]
         ]
 
-    def run(self, *, again: bool = False) -> None:
-        """Runs tests against each chosen mutant that has no result; with ``again``, all tests against the survivors."""
+    def run(self, *, again: bool = False, explained: Collection[tuple[str, str, str]] = ()) -> None:
+        """Runs tests against each chosen mutant that has no result.
+
+        Args:
+            again: Run all tests against the survivors instead.
+            explained: Those of them that no test can see, by file, line and what it becomes.
+        """
         from cosmic_ray.mutating import mutate_and_test
         from cosmic_ray.work_item import TestOutcome
 
         items = {item.job_id: item for item in self._db.work_items}
-        outcomes = {job_id: result.test_outcome for job_id, result in self._db.results}
-        asked = TestOutcome.SURVIVED if again else None
-        missing = [items[job_id] for job_id in self.chosen if outcomes.get(job_id) == asked]
+        results = dict(self._db.results)
+        if again:
+            survivors = [(items[job_id], results[job_id]) for job_id in self.chosen
+                         if job_id in results and results[job_id].test_outcome == TestOutcome.SURVIVED]  # fmt: skip
+            missing = [item for item, result in survivors
+                       if _mutant(item.mutations[0], result.diff).key not in explained]  # fmt: skip
+        else:
+            missing = [items[job_id] for job_id in self.chosen if job_id not in results]
         if not missing:
             return
         files = [f"tests/{name}.py" for name in self.part.tests]

@@ -146,7 +146,9 @@ class EventContracts(Contracts):
         fill(filtered, "t", "user", "user", "user")
         cursor = filtered.list_events("t", limit=1).next_cursor
         sessions = filtered.list_sessions(limit=1).next_cursor
+        own = filtered.list_events("s", limit=1).next_cursor
         for foreign in (
+            *(f"{own[:place]}!{own[place:]}" for place in range(5)),
             cursor,
             sessions,
             "",
