@@ -24,8 +24,8 @@ from .tests_of_lines import TestsOfLines
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("src", "tests", "pyproject.toml", "README.md", "examples")
 ON_FILES: Final = "not postgresql and not mariadb"
-SECONDS: Final = 30  # for the tests of one mutant, and
-FACTOR: Final = 5  # times what they took without it: a loop without an end is seen, too
+SECONDS: Final = 20  # for the tests of one mutant, and
+FACTOR: Final = 2  # times what they took without it: a loop without an end is seen, too
 
 
 @dataclass(frozen=True)

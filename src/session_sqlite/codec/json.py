@@ -43,7 +43,7 @@ def decode_json(text: str, max_depth: int = MAX_DEPTH) -> Any:
         value = _decoder.decode(text)
     if "\\u" in text and _HALF_PAIR_ESCAPED.search(text) and not is_unicode(plain_json(value)):
         raise ValueError("half of a surrogate pair")
-    if text.count("{") + text.count("[") > max_depth and _is_deeper(value, max_depth):
+    if len(text) > max_depth and text.count("{") + text.count("[") > max_depth and _is_deeper(value, max_depth):
         raise ValueError("nested too deep")
     return value
 

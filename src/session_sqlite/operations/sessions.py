@@ -100,7 +100,7 @@ def page(
     while True:
         rows = listing.read(database, queries.SESSIONS, at_once)
         sessions = [(row, make(row)) for row in rows]
-        matches += [(row, session) for row, session in sessions if has_metadata(session, metadata)]
+        matches += [one for one in sessions if has_metadata(one[1], metadata)] if metadata else sessions
         if at_once is None or len(rows) < at_once or (sought is not None and len(matches) >= sought):
             break
     kept = matches[:limit]
