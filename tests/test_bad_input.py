@@ -416,6 +416,17 @@ def test_an_event_over_the_limit_is_refused(path: Path, event: Event) -> None:
         service.append_event("s", event)
 
 
+def test_the_limit_is_of_all_texts_of_an_event_to_the_byte(path: Path) -> None:
+    empty = len("[]") + len("{}") + len("{}")  # its calls, its state, its metadata
+    with SQLiteSessionService(path, max_event_bytes=1000) as service:
+        service.create_session(session_id="s")
+        service.append_event("s", Event("user", "x" * (1000 - empty)))
+        service.append_event("s", Event("user", "x" * (990 - empty), message="m" * 10))
+        for event in (Event("user", "x" * (1001 - empty)), Event("user", "x" * (990 - empty), message="m" * 11)):
+            with pytest.raises(EventTooLargeError, match="1,001 bytes"):
+                service.append_event("s", event)
+
+
 def test_eight_mebibytes_are_the_limit_unless_told(service: SQLiteSessionService) -> None:
     service.append_event("s", Event("user", "x" * (8 * 1024 * 1024 - 100)))
     with pytest.raises(EventTooLargeError, match="8,388,608"):

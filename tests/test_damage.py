@@ -56,6 +56,7 @@ JSON: Final = {
     "an object": '\'{"name": 5, "$remove": 1}\'',
     "a list of objects": '\'[{"name": null}, {"id": 5, "name": {}}]\'',
     "NaN": "'{\"a\": NaN}'",
+    "a number without an end": "'{\"a\": 1e999}'",
     "half a surrogate": '\'{"a": "\\ud800"}\'',
     "a deep object": "'" + '{"a":' * 150 + "1" + "}" * 150 + "'",
     "a long number": '\'{"a": ' + "9" * 5000 + "}'",
@@ -423,3 +424,19 @@ def test_an_event_without_a_place_is_shown_with_none(service: SQLiteSessionServi
         connection.execute("UPDATE events SET seq = 'x'")
     [event] = session.events()
     assert (event.unreadable, event.seq) == (True, 0)
+
+
+def test_json_of_another_program_is_read_however_it_writes_it(service: SQLiteSessionService) -> None:
+    session = service.create_session(metadata={"a": 1})
+    assert service.path is not None
+    for text, value in (
+        ('{"a":"\\ud83d\\ude00"}', {"a": "😀"}), (' {"a" : [1, 2.50] }\n', {"a": [1, 2.5]}),
+        ('{"a":"\\u00e9"}', {"a": "é"}),
+    ):  # fmt: skip
+        with sqlite3.connect(service.path) as connection:
+            connection.execute("UPDATE sessions SET metadata = ?", (text,))
+        assert service.get_session(session.id).metadata == value
+    for text in ('{"a":"\\ud83d"}', '{"a":"\\ude00\\ud83d"}', '{"a":1e999}', '{"a":-1e999}', '{"a":Infinity}'):
+        with sqlite3.connect(service.path) as connection:
+            connection.execute("UPDATE sessions SET metadata = ?", (text,))
+        assert service.get_session(session.id).metadata == {}
