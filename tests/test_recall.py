@@ -19,6 +19,7 @@ from session_sqlite import (
     Event,
     SQLiteSessionService,
 )
+from session_sqlite.database import Term
 from session_sqlite.search import recall
 from session_sqlite.sqlite import search_index
 from session_sqlite.testing.recall import texts
@@ -47,6 +48,24 @@ def test_words_that_many_events_have_tell_among_those_that_have_the_rare_ones(
         best, *_ = service.recall("Which roof has house 23?")
         assert best.event.content == "roof of house 23"
         assert {hit.event.content.split()[0] for hit in service.recall("roof house", limit=6)} == {"roof"}
+
+
+def test_other_forms_of_a_word_begin_with_its_stem() -> None:
+    forms = {
+        "talk": "talk talks talked talking", "runn": "running", "stop": "stop stopped stopping",
+        "cook": "cooked cooking",
+        "movi": "movie movies", "wish": "wishes wished", "fall": "fall falls falling", "miss": "miss missed",
+        "use": "use",
+        "used": "used", "sing": "sing", "seed": "seed seeds", "bees": "bees", "dres": "dres",
+    }  # fmt: skip
+    for stemmed, words in forms.items():
+        assert {recall.stem(word) for word in words.split()} == {stemmed}, words
+
+
+def test_of_events_that_weigh_the_same_the_latest_come_first() -> None:
+    tea, pot = Term(("tea",), prefix=False), Term(("pot",), prefix=False)
+    gathered = recall.Gathered({tea: 1.0, pot: 2.0}, {tea: frozenset({3, 9, 5}), pot: frozenset({4, 5, 8})})
+    assert [*gathered.best_first()] == [5, 8, 4, 9, 3]
 
 
 def statements_of(service: SQLiteSessionService, question: str, **filters: Any) -> list[tuple[str, Any, int]]:

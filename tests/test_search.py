@@ -991,6 +991,38 @@ def test_a_snippet_is_cut_between_words_and_between_visible_characters(
     assert snippet.endswith("…") or text.endswith(body)
 
 
+OTHER_TERMS = " ".join(f"other{number}" for number in range(30))  # with so many a text is read in another way
+
+
+@pytest.mark.parametrize("more", ["", OTHER_TERMS], ids=["few terms", "many terms"])
+@pytest.mark.parametrize(
+    ("text", "query", "places"),
+    [
+        ("tea and teapot, tea; and tea", "tea te*", [(0, 3), (8, 10), (16, 19), (25, 28)]),
+        ("tea and teapot, tea", "te* tea*", [(0, 3), (8, 11), (16, 19)]),
+        ("tea and teapot, tea", '"and tea"*', [(4, 11)]),
+        ("tea and teapot, tea and more", '"tea and" "and more"', [(0, 7), (16, 28)]),
+        ("写代码，改代码，写代码", "代码 写代 码", [(0, 3), (5, 7), (8, 11)]),
+        ("ab代码cd代码", "代码", [(2, 4), (6, 8)]),
+        ("слово, слова, слово", "слово слов*", [(0, 5), (7, 11), (14, 19)]),
+        ("tea", "teapot", []),
+        ("steam team", "tea", []),
+    ],
+)  # fmt: skip
+def test_the_places_of_terms_are_merged_where_they_overlap(
+    more: str, text: str, query: str, places: list[tuple[int, int]]
+) -> None:
+    assert search.locate(text, search.parse(f"{more} {query}")) == places
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("tea and te", [(4, 7)]), ("teas and tea", [(5, 8), (9, 11)]), ("a and b", [(2, 5)])]
+)
+def test_a_word_that_a_piece_may_have_cut_off_is_no_place(text: str, found: list[tuple[int, int]]) -> None:
+    terms = search.parse("te* tea* and")
+    assert search.locate(text, terms, is_begin=False, is_end=False) == found
+
+
 @pytest.mark.parametrize("count", [300, 301, 302, 303])
 def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
     for before in ("", "x", "🇩🇪"):
