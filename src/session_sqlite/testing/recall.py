@@ -125,6 +125,15 @@ class RecallContracts(Contracts):
         assert texts(service.recall("teapot", user_id=ANY, exclude_session=other)) == ["the teapot is mine"]
         assert service.recall("teapot", user_id=ANY, exclude_session="s") == []
 
+    def test_events_of_two_users_are_two_also_if_their_ids_are_the_same(self, service: Any) -> None:
+        """An event that a fork copied is recalled once; another user's with the same ids is another event."""
+        for user in ("one", "two"):
+            session = service.create_session(user_id=user, session_id="same")
+            session.add_event("user", "the teapot", id="e1")
+        service.scope(user_id="one").fork_session("same")
+        found = service.recall("teapot", user_id=ANY)
+        assert sorted((hit.session.user_id, hit.event.id) for hit in found) == [("one", "e1"), ("two", "e1")]
+
     def test_the_parts_of_a_score_add_up_to_it_and_a_search_has_none(self, service: Any) -> None:
         """A hit of recall says what its score is made of."""
         say(service, "the blue teapot", "It leaks.", "the red kettle", "So it does.")
