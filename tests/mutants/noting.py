@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from coverage import Coverage
 
 SECONDS_FILE: Final = "MUTANTS_SECONDS"
 _seconds: dict[str, float] = {}
@@ -20,6 +19,8 @@ _seconds: dict[str, float] = {}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    from coverage import Coverage  # where it is
+
     coverage = Coverage.current()
     assert coverage is not None, "this is no run under coverage"
     coverage.switch_context(item.nodeid)

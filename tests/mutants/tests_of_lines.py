@@ -75,11 +75,12 @@ class TestsOfLines:
 
 @functools.cache
 def _contexts(data_file: Path, module: Path) -> dict[int, list[str]]:
-    from coverage import CoverageData
+    from coverage import CoverageData  # where it is
 
     data = CoverageData(str(data_file))
     data.read()
-    return data.contexts_by_lineno(str(module))
+    tests: dict[int, list[str]] = data.contexts_by_lineno(str(module))
+    return tests
 
 
 @functools.cache
