@@ -1002,6 +1002,7 @@ OTHER_TERMS = " ".join(f"other{number}" for number in range(30))  # with so many
         ("tea and teapot, tea", "te* tea*", [(0, 3), (8, 11), (16, 19)]),
         ("tea and teapot, tea", '"and tea"*', [(4, 11)]),
         ("tea and teapot, tea and more", '"tea and" "and more"', [(0, 7), (16, 28)]),
+        ("tea and pot; tea and pot", '"tea and pot" and', [(0, 11), (13, 24)]),
         ("写代码，改代码，写代码", "代码 写代 码", [(0, 3), (5, 7), (8, 11)]),
         ("ab代码cd代码", "代码", [(2, 4), (6, 8)]),
         ("слово, слова, слово", "слово слов*", [(0, 5), (7, 11), (14, 19)]),
