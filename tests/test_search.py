@@ -1035,31 +1035,56 @@ def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
         assert {*shown[0][::2], *shown[1][::2]} <= set("🇩🇪🇫🇷🇪🇸🇯🇵🇰🇷"[::2])
 
 
-@pytest.mark.parametrize("index", [True, False], ids=["index", "scan"])
+@pytest.fixture(params=["index", "scan", "read-only and not indexed"])
+def searched(request: pytest.FixtureRequest, path: Path) -> Iterator[Callable[[list[Event]], SQLiteSessionService]]:
+    """Returns a function that stores events, and returns a store that finds them in one of three ways."""
+    way: str = request.param
+    with contextlib.ExitStack() as stack:
+
+        def filled(events: list[Event]) -> SQLiteSessionService:
+            service = stack.enter_context(SQLiteSessionService(path, search=way != "scan"))
+            service.create_session().add_events(events)
+            if way.startswith("read-only"):
+                return stack.enter_context(SQLiteSessionService(path, read_only=True))
+            return service
+
+        yield filled
+
+
 @pytest.mark.parametrize(
     ("args", "query"),
     [
         ({"path": "main.go"}, "main"), ({"path": "src/Main.GO"}, '"main go"'), ({"lines": [12, 50]}, "12"),
         ({"share": 12.5}, '"12 5"'), ({"text": "日本語"}, "日本"), ({"text": "a\"quoted\"word"}, "quoted"),
-        ({"text": "caf\u00e9 au lait"}, "cafe"), ({"text": "tab\there"}, "here"),
-        ({"big": "x " * 20_000 + "end"}, "end"),
+        ({"text": "caf\u00e9 au lait"}, "cafe"), ({"text": "tab\there"}, "here"), ({"text": "é\t代码"}, "代码"),
+        ({"big": "x " * 20_000 + "end"}, "end"), ({"huge": "x " * 200_000 + "end 7"}, "7"),
     ],
 )  # fmt: skip
-def test_a_word_in_a_call_is_found_with_an_index_and_without(
-    path: Path, index: bool, args: dict[str, Any], query: str
+def test_a_word_in_a_call_is_found_in_every_way(
+    searched: Callable[[list[Event]], SQLiteSessionService], args: dict[str, Any], query: str
 ) -> None:
-    with SQLiteSessionService(path, search=index) as service:
-        session = service.create_session()
-        session.add_event("assistant", "calls", reasoning="hm", actions=[ToolCall("run", args)])
-        session.add_event("assistant", "calls", actions=[ToolCall("other", {"none": "of it"})])
-        assert [hit.event.seq for hit in service.search(query)] == [1]
+    service = searched([
+        Event("assistant", "calls", reasoning="hm", actions=[ToolCall("run", args)]),
+        Event("assistant", "calls", actions=[ToolCall("other", {"none": "of it"})]),
+    ])  # fmt: skip
+    assert [hit.event.seq for hit in service.search(query)] == [1]
 
 
-@pytest.mark.parametrize("index", [True, False], ids=["index", "scan"])
-def test_a_character_that_unicode_14_does_not_have_stands_between_words(path: Path, index: bool) -> None:
-    with SQLiteSessionService(path, search=index) as service:
-        service.create_session().add_event("user", "tea\U0001fae8cup")  # of Unicode 15
-        assert [len(service.search(query)) for query in ("tea", "cup", '"tea cup"', "teacup")] == [1, 1, 1, 0]
+def test_a_number_in_a_call_is_found_however_another_program_wrote_it(path: Path) -> None:
+    with SQLiteSessionService(path) as service:
+        service.create_session().add_event("assistant", actions=[ToolCall("run", {"share": 12.5, "text": "代码"})])
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        actions = '[{"name":"run","args":{"share":1.25e1,"text":"\\u4ee3\\u7801"}}]'
+        connection.execute("UPDATE events SET actions = ?", (actions,))
+    with SQLiteSessionService(path, read_only=True) as service:
+        assert [len(service.search(query)) for query in ('"12 5"', "代码", "13")] == [1, 1, 0]
+
+
+def test_a_character_that_unicode_14_does_not_have_stands_between_words(
+    searched: Callable[[list[Event]], SQLiteSessionService],
+) -> None:
+    service = searched([Event("user", "tea\U0001fae8cup")])  # of Unicode 15
+    assert [len(service.search(query)) for query in ("tea", "cup", '"tea cup"', "teacup")] == [1, 1, 1, 0]
 
 
 def test_a_snippet_stays_short_in_text_that_has_no_place_to_cut(service: SQLiteSessionService) -> None:
