@@ -1043,7 +1043,7 @@ def searched(request: pytest.FixtureRequest, path: Path) -> Iterator[Callable[[l
 
         def filled(events: list[Event]) -> SQLiteSessionService:
             service = stack.enter_context(SQLiteSessionService(path, search=way != "scan"))
-            service.create_session().add_events(events)
+            service.create_session(session_id="s").add_events(events)
             if way.startswith("read-only"):
                 return stack.enter_context(SQLiteSessionService(path, read_only=True))
             return service
@@ -1067,17 +1067,20 @@ def test_a_word_in_a_call_is_found_in_every_way(
         Event("assistant", "calls", reasoning="hm", actions=[ToolCall("run", args)]),
         Event("assistant", "calls", actions=[ToolCall("other", {"none": "of it"})]),
     ])  # fmt: skip
-    assert [hit.event.seq for hit in service.search(query)] == [1]
+    for where in ({}, {"session": "s"}):  # a short session is read otherwise
+        assert [hit.event.seq for hit in service.search(query, **where)] == [1]
 
 
 def test_a_number_in_a_call_is_found_however_another_program_wrote_it(path: Path) -> None:
     with SQLiteSessionService(path) as service:
-        service.create_session().add_event("assistant", actions=[ToolCall("run", {"share": 12.5, "text": "代码"})])
+        event = Event("assistant", actions=[ToolCall("run", {"share": 12.5, "text": "代码"})])
+        service.create_session(session_id="s").add_events([event])
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         actions = '[{"name":"run","args":{"share":1.25e1,"text":"\\u4ee3\\u7801"}}]'
         connection.execute("UPDATE events SET actions = ?", (actions,))
     with SQLiteSessionService(path, read_only=True) as service:
-        assert [len(service.search(query)) for query in ('"12 5"', "代码", "13")] == [1, 1, 0]
+        for where in ({}, {"session": "s"}):
+            assert [len(service.search(query, **where)) for query in ('"12 5"', "代码", "13")] == [1, 1, 0]
 
 
 def test_a_character_that_unicode_14_does_not_have_stands_between_words(
