@@ -1024,6 +1024,14 @@ def test_a_word_that_a_piece_may_have_cut_off_is_no_place(text: str, found: list
     assert search.locate(text, terms, is_begin=False, is_end=False) == found
 
 
+@pytest.mark.parametrize("letter", ["码", "か", "한"])
+def test_a_text_without_spaces_is_cut_between_any_two_characters(letter: str) -> None:
+    text = letter * 300 + "，" + letter * 20 + "❋" + letter * 20 + "，" + letter * 300
+    request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
+    snippet, _ = search.snippet(Event("user", text), request)
+    assert len(snippet.strip("…")) == search.SNIPPET_CHARACTERS
+
+
 @pytest.mark.parametrize("count", [300, 301, 302, 303])
 def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
     for before in ("", "x", "🇩🇪"):
