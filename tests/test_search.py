@@ -1032,6 +1032,15 @@ def test_a_text_without_spaces_is_cut_between_any_two_characters(letter: str) ->
     assert len(snippet.strip("…")) == search.SNIPPET_CHARACTERS
 
 
+@pytest.mark.parametrize("word", ["слово", "Übung", "ελληνικά", "palavra"])
+@pytest.mark.parametrize("space", [" ", ", ", "—"])
+def test_a_text_with_spaces_is_cut_between_two_words(word: str, space: str) -> None:
+    text = (word + space) * 100 + "❋" + (space + word) * 100
+    request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
+    snippet, _ = search.snippet(Event("user", text), request)
+    assert {*re.split(r"\W+", snippet.strip("…").replace("❋", " "))} <= {word, ""}
+
+
 @pytest.mark.parametrize("count", [300, 301, 302, 303])
 def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
     for before in ("", "x", "🇩🇪"):
