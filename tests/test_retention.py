@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -858,3 +858,22 @@ def test_an_expression_that_backtracks_shuts_nobody_out_and_can_be_interrupted(p
     finally:
         child.kill()
         child.communicate()
+
+
+def test_an_event_that_changes_while_others_are_redacted_is_redacted_as_it_is_now(
+    service: SQLiteSessionService, path: Path
+) -> None:
+    session = service.create_session()
+    session.add_events([Event("user", f"secret {number}") for number in range(1, 5)])
+    changed: list[str] = []
+
+    def hidden(text: str) -> str:
+        if text == "secret 2" and not changed:
+            changed.append(text)
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("UPDATE events SET content = 'secret two' WHERE seq = 2")
+        return text.replace("secret", "***")
+
+    report = service.redact(hidden, session=session)
+    assert [event.content for event in session.events()] == ["*** 1", "*** two", "*** 3", "*** 4"]
+    assert report.events == 4
