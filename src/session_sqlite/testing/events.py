@@ -148,7 +148,7 @@ class EventContracts(Contracts):
         sessions = filtered.list_sessions(limit=1).next_cursor
         own = filtered.list_events("s", limit=1).next_cursor
         for foreign in (
-            *(f"{own[:place]}!{own[place:]}" for place in range(5)),
+            *(f"{own[:place]}{more}{own[place:]}" for place in range(5) for more in ("!", "!!!!", " ", "\n\n\n\n")),
             cursor,
             sessions,
             "",
