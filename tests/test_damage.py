@@ -440,3 +440,16 @@ def test_json_of_another_program_is_read_however_it_writes_it(service: SQLiteSes
         with sqlite3.connect(service.path) as connection:
             connection.execute("UPDATE sessions SET metadata = ?", (text,))
         assert service.get_session(session.id).metadata == {}
+
+
+@pytest.mark.parametrize(
+    "metadata", ['{"interrupted":', '["interrupted"]', '{"interrupted":5}', "interrupted", '{"interrupted":"\\ud83d"}']
+)
+def test_a_list_says_nothing_of_an_end_that_it_cannot_read(service: SQLiteSessionService, metadata: str) -> None:
+    session = service.create_session()
+    session.add_event("user", "hello", metadata={"interrupted": "CancelledError"})
+    assert [overview.interrupted for overview in service.session_overviews()] == ["CancelledError"]
+    assert service.path is not None
+    with sqlite3.connect(service.path) as connection:
+        connection.execute("UPDATE events SET metadata = ?", (metadata,))
+    assert [overview.interrupted for overview in service.session_overviews()] == [""]
