@@ -453,3 +453,26 @@ def test_a_list_says_nothing_of_an_end_that_it_cannot_read(service: SQLiteSessio
     with sqlite3.connect(service.path) as connection:
         connection.execute("UPDATE events SET metadata = ?", (metadata,))
     assert [overview.interrupted for overview in service.session_overviews()] == [""]
+
+
+DAMAGED_EVENTS: Final = [
+    ("actions", "'[7]'"), ("actions", "'[{\"name\":\"Read\",\"error\":5}]'"), ("actions", "'[{\"name\":5}]'"),
+    ("actions", "'[{\"name\":\"Read\",\"args\":[]}]'"), ("actions", "'[{\"name\":\"Read\",\"id\":7}]'"),
+    ("state", "'7'"),
+    ("usage", "'7'"), ("metadata", "'[]'"), ("seq", "'x'"), ("seq", "4611686018427387905"), ("seq", "0"), ("seq", "-1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), DAMAGED_EVENTS)
+def test_an_event_with_a_damaged_column_is_marked_and_no_model_is_shown_it(
+    service: SQLiteSessionService, column: str, value: str
+) -> None:
+    session = service.create_session()
+    session.add_event("user", "damaged", usage=Usage("m", 1, 2))
+    assert service.path is not None
+    with sqlite3.connect(service.path) as connection:
+        connection.execute(f"UPDATE events SET {column} = {value}")
+    [event] = session.events()
+    assert event.unreadable
+    assert "damaged" in event.raw
+    assert SQLiteChatMessageHistory(session.id, service=service).messages == []
