@@ -52,6 +52,7 @@ from session_sqlite import (
     ToolCall,
 )
 from session_sqlite.langchain import history as history_module
+from session_sqlite.operations.windows import LOOK_BACK_EVENTS
 from session_sqlite.testing.chat_histories import ChatHistoryContracts
 
 PROMPT = ChatPromptTemplate([MessagesPlaceholder("history"), ("human", "{input}")])
@@ -947,3 +948,18 @@ def test_a_note_that_there_was_no_reply_is_no_message(path: Path) -> None:
         service.append_events("s", [Event("user", "a"), Event("assistant", metadata={"error": "no line"})], create=True)
         assert texts(SQLiteChatMessageHistory("s", service=service)) == ["a"]
         assert texts(SQLiteChatMessageHistory("s", service=service, limit=5)) == ["a"]
+
+
+def test_a_window_has_the_calls_of_its_results_also_where_no_turn_begins_before_them(
+    service: SQLiteSessionService,
+) -> None:
+    call = {"name": "add", "args": {}, "id": "c1", "type": "tool_call"}
+    messages = [
+        AIMessage("I look.", tool_calls=[call]), HumanMessage("And?"), ToolMessage("3", tool_call_id="c1", name="add"),
+        AIMessage("It is 3."),
+    ]  # fmt: skip
+    SQLiteChatMessageHistory("s", service=service).add_messages(messages)
+    assert [event.seq for event in service.last_events("s", 3)] == [1, 2, 3, 4]
+    far = [AIMessage("", tool_calls=[call]), *(AIMessage(f"a{number}") for number in range(2 * LOOK_BACK_EVENTS))]
+    SQLiteChatMessageHistory("far", service=service).add_messages([*far, *messages[1:]])
+    assert [event.author for event in service.last_events("far", 3)] == ["user", "tool", "assistant"]

@@ -88,6 +88,16 @@ class TransferContracts(Contracts):
         assert mine.events() == session.events()
         assert mine.refresh().last_seq == session.refresh().last_seq
 
+    def test_a_session_that_has_grown_gets_the_state_that_it_grew_to(self, full: Any) -> None:
+        """An import into a session that went on in the source brings the state that it has there."""
+        full.import_(exported(full, session="one"), app_name=COPY)
+        session = full.get_session("one")
+        session.add_event("user", "more", state={"grown": [1]})
+        full.import_(exported(full, session="one"), app_name=COPY)
+        state = full.get_state(session)
+        assert state["grown"] == [1]
+        assert full.get_state(full.scope(app_name=COPY).get_session("one")) == state
+
     def test_events_of_two_lines_of_history_are_all_kept(self, full: Any) -> None:
         """If both sides went on, the events of the file stand behind those that are there, once."""
         full.import_(exported(full, session="fork"), app_name=COPY)
