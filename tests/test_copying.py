@@ -29,6 +29,7 @@ from session_sqlite import (
     Usage,
 )
 from session_sqlite.cli import main
+from session_sqlite.operations import whole_sessions
 
 COLUMNS = {
     "sessions": "app_name, user_id, id, agent_id, title, metadata, created_at, updated_at, last_seq, parent_id,"
@@ -136,6 +137,17 @@ def test_a_copy_is_equal_row_by_row_and_so_is_a_copy_of_the_copy(full: str, targ
         assert [hit.event.id for hit in one.search("line 7")] == [hit.event.id for hit in other.search("line 7")] != []
         assert [e.unreadable for e in one.get_session("damaged").events()] == [False, True, True, False]
         assert one.get_session("damaged").events() == other.get_session("damaged").events()
+
+
+def test_shared_state_of_several_reads_is_copied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_sessions, "CHUNK", 2)
+    source, target = str(tmp_path / "source.db"), str(tmp_path / "target.db")
+    with SQLiteSessionService(source) as service:
+        for app, user in (("a", "one"), ("a", "two"), ("b", "one")):
+            session = service.create_session(app_name=app, user_id=user, session_id="s")
+            session.add_event("user", state={f"{scope}:{key}": [key] for scope in ("app", "user") for key in "klm"})
+    assert_copies(source, target)
+    assert rows(target) == rows(source)
 
 
 def test_one_server_can_be_copied_to_another(full: str, tmp_path: Path) -> None:
