@@ -412,6 +412,7 @@ def test_of_what_is_sound_nothing_is_said(service: SQLiteSessionService, caplog:
     assert {found.id for found in service.list_sessions()} == {session.id, fork.id}
     assert [overview.session.id for overview in service.session_overviews()] == [fork.id, session.id]
     assert service.get_session(fork.id).parent_id == session.id
+    assert (session.state["k"], session.state.get("none"), "none" in fork.state) == (2, None, False)
     assert caplog.records == []
 
 
