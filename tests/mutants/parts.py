@@ -22,7 +22,7 @@ class Part:
 PARTS: Final[dict[str, Part]] = {
     "codec": Part(
         ("test_bad_input", "test_session_state", "test_conformance", "test_properties", "test_transfer", "test_damage",
-         "test_langchain_history", "test_retention"),
+         "test_langchain_history", "test_retention", "test_views"),
     ),
     "search": Part(
         ("test_dates", "test_search", "test_recall", "test_session_search"),
@@ -35,6 +35,6 @@ PARTS: Final[dict[str, Part]] = {
     "operations": Part(
         ("test_conformance", "test_life_cycle", "test_retention", "test_session_search", "test_recall", "test_views",
          "test_queries", "test_session_state", "test_bad_input", "test_transfer", "test_import_identity",
-         "test_copying", "test_kept_messages", "test_middleware"),
+         "test_copying", "test_kept_messages", "test_middleware", "test_formats", "test_damage", "test_langchain_history"),
     ),
 }  # fmt: skip
