@@ -213,6 +213,18 @@ def test_a_reply_that_was_unfinished_is_completed_where_it_is(service: SQLiteSes
     assert service.import_(tmp_path / f"{CLAUDE}.jsonl").completed == 0
 
 
+def test_a_reply_gets_the_calls_that_came_later(service: SQLiteSessionService, tmp_path: Path) -> None:
+    made = Records()
+    made.user("read both")
+    made.reply("msg-1", {"type": "tool_use", "id": "toolu-1", "name": "Read", "input": {"path": "x"}})
+    as_lines(tmp_path / f"{CLAUDE}.jsonl", made.made)
+    service.import_(tmp_path / f"{CLAUDE}.jsonl")
+    made.reply("msg-1", {"type": "tool_use", "id": "toolu-2", "name": "Read", "input": {"path": "y"}})
+    as_lines(tmp_path / f"{CLAUDE}.jsonl", made.made)
+    assert service.import_(tmp_path / f"{CLAUDE}.jsonl").completed == 1
+    assert [call.args["path"] for call in service.list_events(CLAUDE)[1].actions] == ["x", "y"]
+
+
 @pytest.mark.parametrize("replacement", ["[redacted]", "", "x"])
 def test_what_was_redacted_is_not_completed(service: SQLiteSessionService, tmp_path: Path, replacement: str) -> None:
     made = Records()

@@ -1646,6 +1646,15 @@ def test_a_message_is_looked_up_by_an_index_however_many_there_are(service: SQLi
         assert "events_message" in plan[0] or "events_id" in plan[0]
 
 
+def test_what_no_column_holds_of_a_message_without_an_id_changes_in_place(service: SQLiteSessionService) -> None:
+    history = SQLiteChatMessageHistory("s", service=service)
+    history.add_messages([HumanMessage("a"), AIMessage("b")])
+    _, reply = service.list_events("s")
+    edited = AIMessage("b", id=reply.id, additional_kwargs={"note": 1})  # as an agent's state has it
+    service.append_messages("s", [message_to_event(edited)])
+    assert [message.additional_kwargs for message in history.messages] == [{}, {"note": 1}]
+
+
 def test_messages_are_appended_once_and_changed_in_place(service: SQLiteSessionService) -> None:
     events = [Event("user", "one", message_id="m1"), Event("assistant", "two", message_id="m2")]
     first = service.append_messages("s", events, create=True)

@@ -35,6 +35,7 @@ PARTS: Final[dict[str, Part]] = {
     "operations": Part(
         ("test_conformance", "test_life_cycle", "test_retention", "test_session_search", "test_recall", "test_views",
          "test_queries", "test_session_state", "test_bad_input", "test_transfer", "test_import_identity",
-         "test_copying", "test_kept_messages", "test_middleware", "test_formats", "test_damage", "test_langchain_history"),
+         "test_copying", "test_kept_messages", "test_middleware", "test_formats", "test_damage",
+         "test_langchain_history"),
     ),
 }  # fmt: skip
