@@ -13,7 +13,9 @@ from .trying import Result
 
 FILE: Final = Path(__file__).with_name("survivors.toml")
 NO_REASON: Final = "?"
-THE_SAME: Final = "the same"  # so begins the reason of a mutant that means what the code means: it does not count
+# So begins the reason of a mutant that means what the code means, or gives the same answers at another speed: no test
+# of answers can see it, and it does not count.
+EQUIVALENT: Final = ("the same", "as exact")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Part:
     @property
     def share(self) -> float:
         """Returns how many of the mutants that a test could see were seen by one."""
-        same = len([one for one in self.survivors if one["reason"].startswith(THE_SAME)])
-        return self.killed / (self.tried - same)
+        equivalent = len([one for one in self.survivors if one["reason"].startswith(EQUIVALENT)])
+        return self.killed / (self.tried - equivalent)
 
     @property
     def explained(self) -> set[tuple[str, str, str]]:
