@@ -7,6 +7,7 @@ import io
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -421,7 +422,7 @@ def test_an_event_without_a_place_is_shown_with_none(service: SQLiteSessionServi
     session.add_event("user", "hello")
     path = service.path
     assert path is not None
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE events SET seq = 'x'")
     [event] = session.events()
     assert (event.unreadable, event.seq) == (True, 0)
@@ -434,11 +435,11 @@ def test_json_of_another_program_is_read_however_it_writes_it(service: SQLiteSes
         ('{"a":"\\ud83d\\ude00"}', {"a": "😀"}), (' {"a" : [1, 2.50] }\n', {"a": [1, 2.5]}),
         ('{"a":"\\u00e9"}', {"a": "é"}),
     ):  # fmt: skip
-        with sqlite3.connect(service.path) as connection:
+        with closing(sqlite3.connect(service.path)) as connection, connection:
             connection.execute("UPDATE sessions SET metadata = ?", (text,))
         assert service.get_session(session.id).metadata == value
     for text in ('{"a":"\\ud83d"}', '{"a":"\\ude00\\ud83d"}', '{"a":1e999}', '{"a":-1e999}', '{"a":Infinity}'):
-        with sqlite3.connect(service.path) as connection:
+        with closing(sqlite3.connect(service.path)) as connection, connection:
             connection.execute("UPDATE sessions SET metadata = ?", (text,))
         assert service.get_session(session.id).metadata == {}
 
@@ -451,7 +452,7 @@ def test_a_list_says_nothing_of_an_end_that_it_cannot_read(service: SQLiteSessio
     session.add_event("user", "hello", metadata={"interrupted": "CancelledError"})
     assert [overview.interrupted for overview in service.session_overviews()] == ["CancelledError"]
     assert service.path is not None
-    with sqlite3.connect(service.path) as connection:
+    with closing(sqlite3.connect(service.path)) as connection, connection:
         connection.execute("UPDATE events SET metadata = ?", (metadata,))
     assert [overview.interrupted for overview in service.session_overviews()] == [""]
 
@@ -471,7 +472,7 @@ def test_an_event_with_a_damaged_column_is_marked_and_no_model_is_shown_it(
     session = service.create_session()
     session.add_event("user", "damaged", usage=Usage("m", 1, 2))
     assert service.path is not None
-    with sqlite3.connect(service.path) as connection:
+    with closing(sqlite3.connect(service.path)) as connection, connection:
         connection.execute(f"UPDATE events SET {column} = {value}")
     [event] = session.events()
     assert event.unreadable
