@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--only", choices=[SIDE_BY_SIDE, *GROUPS], action="append",
                         help="one group of cases; may be repeated")  # fmt: skip
+    parser.add_argument("--but", choices=[SIDE_BY_SIDE, *GROUPS], action="append", default=[],
+                        help="all groups but this one; may be repeated")  # fmt: skip
     parser.add_argument("--peers", type=Path, metavar="FOLDER",
                         help="the environment of other libraries, which is made if it is not there")  # fmt: skip
     parser.add_argument("--folder", type=Path, help="where the files are made, if not where temporary files are")
@@ -75,6 +77,8 @@ def main() -> None:
         )
         print(f"{machine}; files in {folder.parent}", flush=True)
         for group in options.only or [SIDE_BY_SIDE, *GROUPS]:
+            if group in options.but:
+                continue
             begin = time.perf_counter()
             if group == SIDE_BY_SIDE:
                 _side_by_side(folder, sizes, f"{options.note} {machine}".strip(), write=options.write)

@@ -60,7 +60,7 @@ def cold_start(folder: Path, sizes: Sizes) -> Iterable[Figure]:
 def processes(folder: Path, sizes: Sizes) -> Iterable[Figure]:
     """Several processes that append durably to one session, without a pause: the seconds of all for each append."""
     seconds = SECONDS_OF_WRITING if sizes.rounds > 5 else 0.5
-    for writers in (4,) if sizes.is_quick else (4, 8):
+    for writers in (2,) if sizes.is_quick else (4, 8):
         for kind in ("ours", "floor"):
             with SQLiteSessionService(folder / f"{kind}-{writers}.db") as service:
                 service.create_session(session_id="s")
