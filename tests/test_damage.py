@@ -406,6 +406,13 @@ def test_a_check_is_ok_only_if_all_can_be_read_and_appended_to(table: str, colum
             assert column not in ("last_seq", "indexed") or after.ok, name
 
 
+def changed(service: SQLiteSessionService, sql: str, *values: str) -> None:
+    """Changes the file of a store as another program does."""
+    assert service.path is not None
+    with closing(sqlite3.connect(service.path)) as connection, connection:
+        connection.execute(sql, values)
+
+
 def test_of_what_is_sound_nothing_is_said(service: SQLiteSessionService, caplog: pytest.LogCaptureFixture) -> None:
     session = service.create_session(title="Tea", metadata={"a": [1]}, state={"k": 1}, agent_id="main")
     session.add_event("user", "hello", state={"k": 2})
@@ -420,27 +427,21 @@ def test_of_what_is_sound_nothing_is_said(service: SQLiteSessionService, caplog:
 def test_an_event_without_a_place_is_shown_with_none(service: SQLiteSessionService) -> None:
     session = service.create_session()
     session.add_event("user", "hello")
-    path = service.path
-    assert path is not None
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE events SET seq = 'x'")
+    changed(service, "UPDATE events SET seq = 'x'")
     [event] = session.events()
     assert (event.unreadable, event.seq) == (True, 0)
 
 
 def test_json_of_another_program_is_read_however_it_writes_it(service: SQLiteSessionService) -> None:
     session = service.create_session(metadata={"a": 1})
-    assert service.path is not None
     for text, value in (
         ('{"a":"\\ud83d\\ude00"}', {"a": "😀"}), (' {"a" : [1, 2.50] }\n', {"a": [1, 2.5]}),
         ('{"a":"\\u00e9"}', {"a": "é"}),
     ):  # fmt: skip
-        with closing(sqlite3.connect(service.path)) as connection, connection:
-            connection.execute("UPDATE sessions SET metadata = ?", (text,))
+        changed(service, "UPDATE sessions SET metadata = ?", text)
         assert service.get_session(session.id).metadata == value
     for text in ('{"a":"\\ud83d"}', '{"a":"\\ude00\\ud83d"}', '{"a":1e999}', '{"a":-1e999}', '{"a":Infinity}'):
-        with closing(sqlite3.connect(service.path)) as connection, connection:
-            connection.execute("UPDATE sessions SET metadata = ?", (text,))
+        changed(service, "UPDATE sessions SET metadata = ?", text)
         assert service.get_session(session.id).metadata == {}
 
 
@@ -451,9 +452,7 @@ def test_a_list_says_nothing_of_an_end_that_it_cannot_read(service: SQLiteSessio
     session = service.create_session()
     session.add_event("user", "hello", metadata={"interrupted": "CancelledError"})
     assert [overview.interrupted for overview in service.session_overviews()] == ["CancelledError"]
-    assert service.path is not None
-    with closing(sqlite3.connect(service.path)) as connection, connection:
-        connection.execute("UPDATE events SET metadata = ?", (metadata,))
+    changed(service, "UPDATE events SET metadata = ?", metadata)
     assert [overview.interrupted for overview in service.session_overviews()] == [""]
 
 
@@ -471,9 +470,7 @@ def test_an_event_with_a_damaged_column_is_marked_and_no_model_is_shown_it(
 ) -> None:
     session = service.create_session()
     session.add_event("user", "damaged", usage=Usage("m", 1, 2))
-    assert service.path is not None
-    with closing(sqlite3.connect(service.path)) as connection, connection:
-        connection.execute(f"UPDATE events SET {column} = {value}")
+    changed(service, f"UPDATE events SET {column} = {value}")
     [event] = session.events()
     assert event.unreadable
     assert "damaged" in event.raw

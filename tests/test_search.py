@@ -960,6 +960,12 @@ VISIBLE = [
 ]  # fmt: skip
 
 
+def snippet_of(text: str, query: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """What a hit shows of a text, and the places of the query in it."""
+    request = Request(search.parse(query), ("content",), None, None, None, (), {}, newest_first=False)
+    return search.snippet(Event("user", text), request)
+
+
 @settings(max_examples=300)
 @given(
     st.lists(st.sampled_from(VISIBLE), max_size=200), st.lists(st.sampled_from(VISIBLE), max_size=200),
@@ -971,9 +977,7 @@ def test_a_snippet_is_cut_between_words_and_between_visible_characters(
     said = " target " if aim == "ta* " else aim
     units = [*before, said, *after]
     text = "".join(units)
-    event = Event("user", text)
-    request = Request(search.parse(aim), ("content",), None, None, None, (), {}, newest_first=False)
-    snippet, spans = search.snippet(event, request)
+    snippet, spans = snippet_of(text, aim)
     body = snippet.removeprefix("…").removesuffix("…")
     bounds, place = {0}, 0
     run = re.compile(r"(word|Übung|слово|e\u0301|क\u094d\u0937|ก\u0e48)+")
@@ -1027,8 +1031,7 @@ def test_a_word_that_a_piece_may_have_cut_off_is_no_place(text: str, found: list
 @pytest.mark.parametrize("letter", ["码", "か", "한"])
 def test_a_text_without_spaces_is_cut_between_any_two_characters(letter: str) -> None:
     text = letter * 300 + "，" + letter * 20 + "❋" + letter * 20 + "，" + letter * 300
-    request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
-    snippet, _ = search.snippet(Event("user", text), request)
+    snippet, _ = snippet_of(text, "❋")
     assert len(snippet.strip("…")) == search.SNIPPET_CHARACTERS
 
 
@@ -1036,8 +1039,7 @@ def test_a_text_without_spaces_is_cut_between_any_two_characters(letter: str) ->
 @pytest.mark.parametrize("space", [" ", ", ", "—"])
 def test_a_text_with_spaces_is_cut_between_two_words(word: str, space: str) -> None:
     text = (word + space) * 100 + "❋" + (space + word) * 100
-    request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
-    snippet, _ = search.snippet(Event("user", text), request)
+    snippet, _ = snippet_of(text, "❋")
     assert {*re.split(r"\W+", snippet.strip("…").replace("❋", " "))} <= {word, ""}
 
 
@@ -1045,8 +1047,7 @@ def test_a_text_with_spaces_is_cut_between_two_words(word: str, space: str) -> N
 def test_a_row_of_flags_is_cut_between_two_flags(count: int) -> None:
     for before in ("", "x", "🇩🇪"):
         text = before + "🇩🇪🇫🇷🇪🇸"[: 2 * (count % 3 + 1)] + "🇯🇵" * count + "❋" + "🇰🇷" * count
-        request = Request(search.parse("❋"), ("content",), None, None, None, (), {}, newest_first=False)
-        snippet, _ = search.snippet(Event("user", text), request)
+        snippet, _ = snippet_of(text, "❋")
         shown = snippet.strip("…").split("❋")
         assert [len(flags) % 2 for flags in shown] == [0, 0]
         assert {*shown[0][::2], *shown[1][::2]} <= set("🇩🇪🇫🇷🇪🇸🇯🇵🇰🇷"[::2])
