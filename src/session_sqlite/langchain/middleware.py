@@ -25,7 +25,7 @@ from session_sqlite.errors import InvalidInputError, SessionError, SessionNotFou
 from session_sqlite.langchain.interrupted import Streamed, is_partial, partial_reply, reason_of
 from session_sqlite.langchain.overlap import stored_again
 from session_sqlite.langchain.recalling import Recall
-from session_sqlite.langchain.seen import Seen
+from session_sqlite.langchain.seen import SeenMessages
 from session_sqlite.langchain.sessions import (
     ToolRun,
     checked_service,
@@ -158,7 +158,7 @@ class SessionHistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         budget = codec.optional_number(recall_tokens, "recall_tokens")
         self._recall = Recall(self._service, budget, checked_token_counter(token_counter)) if budget else None
         self._counts_for_recall = token_counter is not None
-        self._seen = Seen()
+        self._seen = SeenMessages()
         # Of replies with several calls of one id, until the next reply: the results that are not stored yet, by place.
         self._twins: dict[tuple[Session, str | None, str], dict[int, list[BaseMessage] | None]] = {}
         self._lock = threading.RLock()

@@ -26,7 +26,7 @@ class _Note(weakref.ref[BaseMessage]):
     fields: dict[str, Any]
 
 
-class Seen:
+class SeenMessages:
     """Messages that were stored or read, each for as long as somebody else has it."""
 
     def __init__(self) -> None:
